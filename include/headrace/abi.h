@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs and user space both read: map keys and values, events, states, reasons.
+ *
+ * Rules of this file: fixed width, padding written out and zero, layout asserted. Addresses are
+ * 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are network order where the name ends
+ * in _be, host order elsewhere. Ids are stable names of plan objects (see user/plan/ids.h); 0 is
+ * "none" for every kind of id.
+ */
+#pragma once
+
+#ifdef __bpf__
+/* vmlinux.h has the types */
+#else
+#include <linux/types.h>
+#endif
+#include "limits.h"
+
+#define HR_ABI_VERSION 1
+
+#ifdef __cplusplus
+#define HR_ASSERT_SIZE(type, n) static_assert(sizeof(type) == (n), #type)
+#else
+#define HR_ASSERT_SIZE(type, n) _Static_assert(sizeof(type) == (n), #type)
+#endif
+
+struct hr_addr {
+	__u8 ip[16];
+};
+
+/* ---- Plan: where a connect() goes ---------------------------------------------------------- */
+
+/* What a service port speaks (Istio protocol selection: name prefix or appProtocol). */
+enum hr_proto {
+	HR_PROTO_AUTO = 0, /* unnamed: the first bytes decide */
+	HR_PROTO_HTTP1,
+	HR_PROTO_HTTP2, /* grpc*, http2*, kubernetes.io/h2c */
+	HR_PROTO_TCP,	/* opaque: balanced at connect, then ordinary TCP */
+	HR_PROTO_MAX
+};
+
+/* vips: one entry per address and port that the mesh owns. */
+struct hr_vip_key {
+	__u8 ip[16];
+	__u16 port_be;
+	__u16 pad[3];
+};
+HR_ASSERT_SIZE(struct hr_vip_key, 24);
+
+struct hr_vip {
+	__u32 vhost;	/* vhost of the service that owns the address: used when Host is unknown */
+	__u32 cluster;	/* cluster from which connect() picks its endpoint */
+	__u16 port;	/* service port, host order: second half of the vhost key */
+	__u8 proto;	/* enum hr_proto */
+	__u8 flags;	/* HR_VIP_* */
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_vip, 16);
+#define HR_VIP_AGENT 0x01     /* always through door A (reason: HR_WHY_PROTO or policy) */
+#define HR_VIP_WILDCARD 0x02  /* some vhost of this port is a wildcard: unknown Host -> agent */
+
+/* vhosts_by_name: (port, host) -> vhost id. Host is lower case, no port, no trailing dot, zero
+ * padded. Longer hosts are not in the map: the scanner binds them. */
+struct hr_vhost_key {
+	__u16 port;
+	__u16 len;
+	char host[HR_HOST_MAX];
+};
+HR_ASSERT_SIZE(struct hr_vhost_key, 68);
+
+/* ---- Plan: how a request is matched (DESIGN "Flat-cost routing") --------------------------- */
+
+enum hr_dim_kind {
+	HR_DIM_PATH = 1, /* path without query, canonical form */
+	HR_DIM_METHOD,
+	HR_DIM_HEADER, /* name in hr_dim.name */
+};
+
+struct hr_dim {
+	__u8 kind;	/* enum hr_dim_kind */
+	__u8 flags;	/* HR_DIM_HAS_* */
+	__u16 name_len; /* HEADER: length of the lower-case name */
+	char name[HR_HNAME_MAX];
+};
+HR_ASSERT_SIZE(struct hr_dim, 36);
+#define HR_DIM_HAS_EXACT 0x01
+#define HR_DIM_HAS_PREFIX 0x02
+#define HR_DIM_HAS_PRESENT 0x04 /* hr_block.present is used */
+
+/* vhosts: id -> value. Replaced as one element, so a request sees one version of the vhost:
+ * `table` names the generation of its rows, and rows of an old table live on for a grace time. */
+struct hr_vhost {
+	__u32 table;   /* first part of the keys of blocks, conds and rules */
+	__u16 nblocks; /* 0: no rule, answer 404 */
+	__u16 ndims;
+	__u32 nrules;
+	__u32 flags; /* HR_VHOST_* */
+	struct hr_dim dims[HR_DIMS_MAX];
+};
+HR_ASSERT_SIZE(struct hr_vhost, 16 + 36 * HR_DIMS_MAX);
+#define HR_VHOST_AGENT 0x01 /* cannot be matched in the kernel: bind every request */
+
+/* A set of the rules of one block: bit i of w[i / 64] is rule block * HR_BLOCK_RULES + i. */
+struct hr_bits {
+	__u64 w[HR_BLOCK_WORDS];
+};
+
+struct hr_block_key {
+	__u32 table;
+	__u32 block;
+};
+
+/* blocks: per block what holds before any value is looked up. Per dimension d and rule r exactly
+ * one of: free[d] has r (r says nothing positive about d), or r needs a positive hit in d. A hit
+ * in `neg` of any row removes r. So the answer of a dimension is (free | pos) & ~neg. */
+struct hr_block {
+	struct hr_bits valid;		      /* rules that exist */
+	struct hr_bits free[HR_DIMS_MAX];     /* no positive condition on this dimension */
+	struct hr_bits present[HR_DIMS_MAX];  /* positive "is present" */
+	struct hr_bits npresent[HR_DIMS_MAX]; /* negative "is present" (withoutHeaders: {}) */
+};
+
+/* conds: exact values, and prefixes in prefix_conds (LPM trie, bits = 8 * (8 + length)). The row
+ * of a prefix holds the union of all shorter prefixes of the same dimension: one look-up. A rule
+ * has at most one positive condition per dimension; a rule with more is marked HR_RULE_AGENT and
+ * matched by its first one (the agent then decides). */
+struct hr_cond_key {
+	__u32 table;
+	__u16 block;
+	__u8 dim;
+	__u8 len; /* bytes of value; exact only */
+	char value[HR_COND_MAX];
+};
+HR_ASSERT_SIZE(struct hr_cond_key, 8 + HR_COND_MAX);
+
+struct hr_prefix_key {
+	__u32 bits; /* bpf_lpm_trie_key.prefixlen */
+	__u32 table;
+	__u16 block;
+	__u8 dim;
+	__u8 pad;
+	char value[HR_COND_MAX];
+};
+HR_ASSERT_SIZE(struct hr_prefix_key, 12 + HR_COND_MAX);
+
+struct hr_cond {
+	struct hr_bits pos, neg;
+};
+
+struct hr_rule_key {
+	__u32 table;
+	__u32 index; /* order of the rule in the vhost, 0 first */
+};
+
+enum hr_action {
+	HR_ACT_ROUTE = 1, /* to one of dst[] */
+	HR_ACT_LOCAL,	  /* answered with replies[reply] */
+	HR_ACT_AGENT,	  /* only the agent can do it (why in hr_rule.why) */
+};
+
+struct hr_dst {
+	__u32 cluster; /* cluster id */
+	__u32 cum;     /* weights up to and including this one; pick r in [0, total): first cum > r */
+};
+
+/* rules: one row per match entry (entries of one `match` list are consecutive rows of one route). */
+struct hr_rule {
+	__u32 route;  /* route id: counters, access log, explain */
+	__u8 action;  /* enum hr_action */
+	__u8 ndst;
+	__u16 why;    /* enum hr_why when action is AGENT or the rule needs the agent */
+	__u32 total;  /* sum of the weights; 0 with ndst != 0 never occurs */
+	__u16 status; /* LOCAL: status code, for counters */
+	__u16 reply;  /* LOCAL: index in replies */
+	struct hr_dst dst[HR_DST_MAX];
+	__u32 timeout_ms; /* 0: none */
+	__u32 abort_ppm;  /* fault.abort share, 1/1,000,000; the reply is `reply` with `status` */
+};
+HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 8);
+
+/* replies: complete HTTP/1.1 responses for LOCAL answers, keep-alive, with Content-Length. */
+struct hr_reply {
+	__u16 len;	/* whole */
+	__u16 head_len; /* for HEAD requests */
+	__u16 status;
+	__u16 pad;
+	char bytes[HR_REPLY_MAX];
+};
+/* Well-known replies that user/kern always installs. */
+enum { HR_REPLY_NR = 1, HR_REPLY_UH, HR_REPLY_UO, HR_REPLY_FIRST_FREE };
+
+/* ---- Plan: clusters and endpoints ---------------------------------------------------------- */
+
+enum hr_lb {
+	HR_LB_ROUND_ROBIN = 1,
+	HR_LB_RANDOM,
+	HR_LB_LEAST_REQUEST,
+	HR_LB_PASSTHROUGH,
+	HR_LB_RING_HASH,
+	HR_LB_MAGLEV,
+};
+
+/* clusters: id -> value; replaced as one element. `eset` names the version of its endpoint list. */
+struct hr_cluster {
+	__u32 eset; /* first part of the cluster_eps key */
+	__u32 n;    /* endpoints in the list: 0 is "no healthy upstream" (503 UH) */
+	__u8 lb;    /* enum hr_lb */
+	__u8 flags; /* HR_CLUSTER_* */
+	__u16 n4;   /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
+	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO) */
+};
+HR_ASSERT_SIZE(struct hr_cluster, 16);
+#define HR_CLUSTER_AGENT 0x01 /* needs the agent (pool limits, HTTP/2 upstream, TLS ...) */
+
+struct hr_cluster_ep_key {
+	__u32 eset;
+	__u32 index; /* 0 .. n-1; only endpoints that may get new requests are listed */
+};
+
+/* cluster_eps: value. An endpoint id is one address in one cluster; `addr_id` is the address
+ * itself, shared by clusters: connections and pools are per address. */
+struct hr_cluster_ep {
+	__u32 ep;
+	__u32 addr_id;
+	__u32 weight;
+	__u32 pad;
+};
+
+/* members: (cluster, addr_id) -> endpoint id: "is the endpoint C is connected to in this cluster". */
+struct hr_member_key {
+	__u32 cluster;
+	__u32 addr_id;
+};
+
+/* addrs: addr_id -> where it is. */
+struct hr_ep_addr {
+	__u8 ip[16];
+	__u16 port_be;
+	__u16 flags; /* HR_ADDR_* */
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_ep_addr, 24);
+#define HR_ADDR_DRAINING 0x01 /* removed from the plan: finish what is open, start nothing */
+
+/* ep_rt: endpoint id -> state shared by kernel and every worker. mmap()able array: both sides use
+ * atomics. inflight never drifts: whoever raised it lowers it, whatever the end was. */
+struct hr_ep_rt {
+	__u32 inflight;
+	__u32 flags; /* HR_EPRT_* */
+	__u32 rr;    /* unused by endpoints */
+	__u32 consecutive_5xx;
+};
+#define HR_EPRT_DEAD 0x01    /* known not to accept connections */
+#define HR_EPRT_EJECTED 0x02 /* outlier detection */
+
+/* cluster_rt: cluster id -> the same for clusters (mmap()able). */
+struct hr_cluster_rt {
+	__u32 inflight;
+	__u32 pending;
+	__u32 rr; /* round robin position */
+	__u32 overflow;
+};
+
+/* ---- Counters (per-CPU arrays `route_stats` by route id, `ep_stats` by endpoint id) --------- */
+
+#define HR_LAT_BUCKETS 19
+/* Upper bounds in microseconds, the buckets of SEMANTICS.md "Metrics"; one more is +Inf. */
+#define HR_LAT_BOUNDS_US                                                                           \
+	{                                                                                          \
+		500, 1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000,    \
+			5000000, 10000000, 30000000, 60000000, 300000000, 600000000, 1800000000,   \
+			3600000000                                                                 \
+	}
+
+struct hr_stats {
+	__u64 requests;
+	__u64 status[6]; /* [1] 1xx .. [5] 5xx, [0] no or odd status */
+	__u64 lat_sum_us;
+	__u64 lat[HR_LAT_BUCKETS + 1]; /* not cumulative */
+	__u64 tx_bytes;		       /* request bytes */
+	__u64 rx_bytes;		       /* response bytes */
+};
+
+/* How a request was carried, and why not by the kernel: `why` per-CPU array, index enum hr_why. */
+#define HR_WHY_LIST(X)                                                                             \
+	X(NATIVE, "native")	    /* kernel: stayed on its connection */                          \
+	X(MOVED, "moved")	    /* kernel: carried by a pooled connection */                    \
+	X(LOCAL, "local")	    /* kernel: answered in place */                                 \
+	X(TUNNEL, "tunnel")	    /* not HTTP: ordinary TCP, a connection */                      \
+	X(HEAD_SPLIT, "head-incomplete")                                                           \
+	X(HEAD_LONG, "head-too-long")                                                              \
+	X(HEAD_ODD, "head-unusual") /* bytes, framing or fields the scanner declines */             \
+	X(PATH_ODD, "path-not-canonical")                                                          \
+	X(DUP_HEADER, "header-repeated")                                                           \
+	X(CHUNKED, "request-chunked")                                                              \
+	X(UPGRADE, "upgrade")                                                                      \
+	X(EXPECT, "expect-continue")                                                               \
+	X(HTTP10, "http-1.0")                                                                      \
+	X(CLOSE, "connection-close")                                                               \
+	X(PIPELINED, "pipelined")                                                                  \
+	X(BODY_SPLIT, "body-not-in-one-send")                                                      \
+	X(BODY_BIG, "body-too-big-to-move")                                                        \
+	X(NO_U, "no-free-pooled-connection")                                                       \
+	X(RELAY, "moved-response-relayed")                                                         \
+	X(RULE, "rule-needs-agent")                                                                \
+	X(VHOST, "vhost-needs-agent")                                                              \
+	X(HOST, "host-unknown-to-kernel")                                                          \
+	X(CLUSTER, "cluster-needs-agent")                                                          \
+	X(DEAD, "native-connection-dead")                                                          \
+	X(BLOCKING, "blocking-socket")                                                             \
+	X(PROTO, "protocol-needs-agent")                                                           \
+	X(NO_ENDPOINT, "no-endpoint")                                                              \
+	X(FAMILY, "address-family")                                                                \
+	X(NETNS, "namespace-not-ready")                                                            \
+	X(TABLE_FULL, "table-full")                                                                \
+	X(ZEROCOPY, "zero-copy")                                                                   \
+	X(OPTED_OUT, "workload-opted-out")                                                         \
+	X(DATAPATH, "datapath-agent")                                                              \
+	X(BINDING, "still-bound")   /* followed another bound request on the connection */          \
+	X(NO_G, "no-free-agent-slot")                                                              \
+	X(ERROR, "kernel-helper-failed")
+
+enum hr_why {
+#define HR_WHY_ENUM(id, text) HR_WHY_##id,
+	HR_WHY_LIST(HR_WHY_ENUM)
+#undef HR_WHY_ENUM
+		HR_WHY_MAX
+};
+
+/* ---- Connections --------------------------------------------------------------------------- */
+
+enum hr_conn_state {
+	HR_CONN_NATIVE = 0, /* ordinary TCP to its endpoint */
+	HR_CONN_MOVED,	    /* one request is on U */
+	HR_CONN_BOUND,	    /* every byte goes to the agent through G */
+	HR_CONN_TUNNEL,	    /* not HTTP: ordinary TCP for good */
+};
+
+/* Word of one U slot: u_tab[slot].word, mmap()able, changed only by compare-and-exchange.
+ * bits 0-7 state, 8-31 zero, 32-63 generation (raised when a socket enters the slot). */
+enum hr_u_state {
+	HR_U_EMPTY = 0, /* no socket */
+	HR_U_FREE,
+	HR_U_BUSY,	/* carries a request of `conn` */
+	HR_U_RELAY,	/* the agent reads the rest of the answer and injects it */
+	HR_U_DEAD,	/* the agent closes it */
+};
+#define HR_WORD(state, gen) ((__u64)(state) | (__u64)(gen) << 32)
+#define HR_WORD_STATE(word) ((__u32)((word) & 0xff))
+#define HR_WORD_GEN(word) ((__u32)((word) >> 32))
+
+struct hr_u {
+	__u64 word;
+	__u64 conn;	/* cookie of C while BUSY or RELAY */
+	__u64 left;	/* response bytes still to come, once its head was seen */
+	__u64 cookie;	/* socket cookie of U, written by the agent */
+	__u32 addr_id;	/* endpoint address, written by the agent */
+	__u32 ep;	/* endpoint id of the request in flight */
+	__u32 route;	/* route id of the request in flight */
+	__u32 flags;	/* HR_U_* */
+	__u64 t0;	/* ktime of the request head, ns */
+	__u64 pad;
+};
+HR_ASSERT_SIZE(struct hr_u, 64);
+
+/* Word of one G slot: g_tab[slot].word, mmap()able. bits 0-3 state, 4-23 generation, 24-63 bytes
+ * that C has put into G since it was bound. The kernel adds to the count by compare-and-exchange
+ * before it redirects; the agent releases the connection by exchanging exactly (BOUND, gen, bytes
+ * it has consumed) for FREE with generation + 1, so a racing send makes the release fail. A
+ * connection that finds another generation in its slot is NATIVE again. */
+enum hr_g_state { HR_G_EMPTY = 0, HR_G_FREE, HR_G_BOUND };
+#define HR_G_WORD(state, gen, bytes)                                                               \
+	((__u64)(state) | ((__u64)(gen) & 0xfffff) << 4 | (__u64)(bytes) << 24)
+#define HR_G_STATE(word) ((__u32)((word) & 0xf))
+#define HR_G_GEN(word) ((__u32)((word) >> 4 & 0xfffff))
+#define HR_G_BYTES(word) ((word) >> 24)
+
+struct hr_g {
+	__u64 word;
+	__u64 conn;	 /* cookie of C */
+	__u64 netns;	 /* netns cookie of C: where upstream connections are opened */
+	__u32 vip_vhost; /* hr_vip.vhost of the connection */
+	__u32 workload;
+	__u8 dst_ip[16]; /* address C asked for (the VIP) */
+	__u16 dst_port_be;
+	__u8 proto;	/* enum hr_proto */
+	__u8 flags;	/* HR_G_* */
+	__u32 why;	/* enum hr_why: why the first request was bound */
+	__u8 src_ip[16]; /* C's own address */
+	__u16 src_port_be;
+	__u16 pad[3];
+};
+HR_ASSERT_SIZE(struct hr_g, 80);
+#define HR_G_CLIENT_EOF 0x01  /* C did shutdown(SHUT_WR): no byte follows the count */
+#define HR_G_CLIENT_GONE 0x02 /* C is closed */
+#define HR_G_WAIT_NATIVE 0x04 /* a native answer is still owed: inject only after conns[].owed is 0
+			       * and C holds every byte of it (DESIGN trap 26) */
+
+/* conns: cookie of C -> state (hash, not preallocated). Owned by the programs; the agent reads
+ * `owed`/`rx_queued`. Private scratch of the programs follows in their own struct. */
+struct hr_conn {
+	__u64 netns;
+	__u64 sk;	/* address of the socket, for probe reads; 0 after close */
+	__u64 t0;	/* ktime of the newest request head, ns */
+	__u64 resp_left;
+	__u32 slot;	/* U or G slot */
+	__u32 gen;	/* its generation */
+	__u32 addr_id;	/* endpoint it is connected to */
+	__u32 vip_vhost;
+	__u32 ep;	/* endpoint id of the request in flight */
+	__u32 route;	/* route id of the request in flight */
+	__u32 owed;	/* native answers not yet seen to their end */
+	__u32 workload;
+	__u16 vip_port;
+	__u8 state;	/* enum hr_conn_state */
+	__u8 proto;	/* enum hr_proto */
+	__u8 flags;	/* HR_CONN_* */
+	__u8 head_req;	/* the request in flight is HEAD */
+	__u16 dst_port_be;
+	__u8 dst_ip[16];
+	__u32 pid;	/* thread group that connected, for pidfd_getfd */
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_conn, 96);
+#define HR_CONN_F_DEAD 0x01	  /* never native again */
+#define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end is not known (chunked, until close) */
+#define HR_CONN_F_HTTP 0x04	  /* has carried a request */
+
+/* ---- Capture ------------------------------------------------------------------------------- */
+
+/* workloads: cgroup id -> who runs there. connect looks for the nearest enrolled ancestor. */
+struct hr_workload {
+	__u32 id;
+	__u32 flags; /* HR_WL_* */
+};
+#define HR_WL_AGENT 0x01	/* opted out of the kernel path: door A */
+#define HR_WL_BLOCKING_OK 0x02	/* opts in with blocking sockets (trap 22) */
+
+/* netns: netns cookie -> ports that the agent serves inside it. */
+struct hr_netns {
+	__u16 door_port;  /* door A on 127.0.0.1, host order */
+	__u16 door6_port; /* door A on ::1 */
+	__u16 dns_port;	  /* DNS on 127.0.0.1 (UDP and TCP) */
+	__u16 dns6_port;
+	__u32 ready; /* 0: not yet */
+	__u32 pad;
+};
+
+/* doors: what connect() asked for, for the agent that accepts at door A. Written in
+ * ACTIVE_ESTABLISHED, before the agent can accept; taken (looked up and deleted) by the agent. */
+struct hr_door_key {
+	__u64 netns;
+	__u16 port; /* client's local port, host order */
+	__u16 family;
+	__u32 pad;
+};
+struct hr_door {
+	__u64 conn; /* socket cookie */
+	__u32 vip_vhost;
+	__u32 workload;
+	__u8 dst_ip[16];
+	__u16 dst_port_be;
+	__u8 proto;
+	__u8 pad;
+	__u32 why; /* enum hr_why */
+};
+HR_ASSERT_SIZE(struct hr_door, 40);
+
+/* pools: (netns, address) -> U slots. */
+struct hr_pool_key {
+	__u64 netns;
+	__u32 addr_id;
+	__u32 pad;
+};
+struct hr_pool {
+	__u32 nchunks;
+	__u32 chunk[HR_U_CHUNKS]; /* first slot of each run of HR_U_CHUNK slots */
+	__u32 hint;		  /* where to start looking */
+};
+
+/* ---- Configuration and events -------------------------------------------------------------- */
+
+struct hr_config {
+	__u32 abi;	/* HR_ABI_VERSION */
+	__u32 agent_only; /* kill switch: new connections to door A, new requests BOUND */
+	__u32 generation; /* of the plan, for status */
+	__u32 access_log; /* sample one in N requests to `events`, 0: none */
+};
+
+enum hr_event_kind {
+	HR_EV_NETNS = 1, /* a namespace was seen for the first time: pid, netns */
+	HR_EV_POOL_MISS, /* no U for (netns, addr_id): open some */
+	HR_EV_G_LOW,	 /* few G slots are free: open more */
+	HR_EV_RELAY,	 /* U slot must be read by the agent: slot, gen */
+	HR_EV_U_DIRTY,	 /* U slot lost its client: close it: slot, gen */
+	HR_EV_CLIENT_EOF, /* bound C half-closed: slot, gen, bytes */
+	HR_EV_CLIENT_GONE, /* bound C closed: slot, gen */
+	HR_EV_NATIVE_LOST, /* E closed while an answer was owed: conn */
+	HR_EV_ACCESS,	 /* sampled access log record */
+};
+
+/* events: ring buffer. A full ring is counted in events_lost and never blocks the path. */
+struct hr_event {
+	__u32 kind;
+	__u32 pid;
+	__u64 netns;
+	__u64 conn;
+	__u32 slot;
+	__u32 gen;
+	__u32 addr_id;
+	__u32 route;
+	__u32 ep;
+	__u16 status;
+	__u16 why;
+	__u64 bytes;
+	__u64 dur_ns;
+};
+HR_ASSERT_SIZE(struct hr_event, 64);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every bound of headrace, in one place: what it limits, its unit, and why that value.
+ * Read by BPF programs and by user space. A bound that is hit is counted and named, never silent.
+ */
+#pragma once
+
+/* ---- HTTP heads (RFC 9110 leaves them to the implementation) ---- */
+
+/* Longest request head that the kernel scans, bytes; longer heads are bound to the agent.
+ * Power of two: the verifier proves offsets by masking. */
+#define HR_KHEAD_MAX 4096
+/* Readable slack after it, bytes: wide loads at the end of the head stay inside the buffer. */
+#define HR_KHEAD_SLACK 64
+/* Longest response head that the kernel scans for its framing, bytes; longer: "end unknown". */
+#define HR_KRESP_MAX 1024
+/* Agent: whole header block, bytes; more is 431. Same as haproxy's and Envoy's order of size. */
+#define HR_HEAD_MAX (16 * 1024)
+/* Agent: request line, bytes; more is 414. */
+#define HR_REQLINE_MAX (8 * 1024)
+/* Agent: header fields of one message; more is 431. */
+#define HR_HEADERS_MAX 100
+/* Agent: chunk extensions of one message in total, bytes; more is 400. */
+#define HR_CHUNK_EXT_MAX 4096
+
+/* ---- Plan (kernel tables) ---- */
+
+/* Rules of one virtual host that one bit vector covers; a longer list uses several blocks. */
+#define HR_BLOCK_RULES 1024
+#define HR_BLOCK_WORDS (HR_BLOCK_RULES / 64)
+/* Blocks of one virtual host: 10 x 1024 >= 10,000 rules. */
+#define HR_BLOCKS_MAX 10
+#define HR_RULES_MAX 10000
+/* Dimensions (path, method, distinct header names) that the kernel matches in one virtual host.
+ * A virtual host with more is evaluated by the agent. */
+#define HR_DIMS_MAX 8
+/* Longest condition value that the kernel tables hold, bytes. */
+#define HR_COND_MAX 64
+/* Longest header name the kernel matches, bytes. */
+#define HR_HNAME_MAX 32
+/* Longest host of a virtual host that the kernel looks up, bytes (DNS allows 253: agent). */
+#define HR_HOST_MAX 64
+/* Weighted destinations of one rule. */
+#define HR_DST_MAX 16
+
+/* ---- Table sizes, entries ---- */
+#define HR_VIPS_MAX 16384
+#define HR_VHOSTS_MAX 16384
+#define HR_CONDS_MAX 65536
+#define HR_RULE_ROWS_MAX 65536
+#define HR_BLOCK_ROWS_MAX 16384
+#define HR_CLUSTERS_MAX 16384
+#define HR_EPS_MAX 65536
+#define HR_ROUTES_MAX 16384
+#define HR_REPLIES_MAX 64
+#define HR_REPLY_MAX 512 /* bytes of one local reply, head and body */
+#define HR_WORKLOADS_MAX 4096
+#define HR_NETNS_MAX 1024
+/* Client connections that the kernel path holds at once; more go to door A. */
+#define HR_CONNS_MAX 65536
+
+/* ---- Socket pools ---- */
+/* Upstream (U) slots of all pools. */
+#define HR_U_SLOTS 16384
+/* U slots of one (namespace, endpoint) pool: chunks times slots. */
+#define HR_U_CHUNK 16
+#define HR_U_CHUNKS 8
+/* G slots (bound connections at once); each costs two agent sockets. */
+#define HR_G_SLOTS 8192
+/* Request (head and body) that may be moved whole, bytes: must fit the send buffer of an idle U. */
+#define HR_MOVE_MAX (64 * 1024)
+/* Response that U may hand to C by itself, bytes: ingress redirects have no backpressure. */
+#define HR_MOVE_RESP_MAX (64 * 1024)
+/* Bytes that the agent keeps in C's receive queue beyond what C has drained. */
+#define HR_INJECT_WINDOW (256 * 1024)
+
+/* ---- Agent ---- */
+#define HR_BUF_SIZE (32 * 1024)		      /* one direction of one connection, bytes */
+#define HR_CONNECT_TIMEOUT_MS 10000	      /* Istio default connectTimeout */
+#define HR_HEADER_TIMEOUT_MS 10000	      /* slow head: 408 */
+#define HR_IDLE_TIMEOUT_MS 300000	      /* idle client connection */
+#define HR_UPSTREAM_IDLE_MS 60000	      /* idle pooled upstream connection */
+#define HR_REQS_PER_TURN 16		      /* requests of one connection in one loop turn */
+#define HR_WORKERS_MAX 64
+
+/* ---- Configuration input (THREATS.md) ---- */
+#define HR_FILE_MAX (16 * 1024 * 1024)
+#define HR_DOCS_MAX 10000
+#define HR_DEPTH_MAX 32
+#define HR_SCALAR_MAX (64 * 1024)
+#define HR_BODY_SCALAR_MAX (1024 * 1024) /* directResponse body */
+#define HR_REGEX_MAX 1024
+#define HR_OBJECTS_MAX 100000
+/* One control request line, bytes. */
+#define HR_CONTROL_LINE_MAX (16 * 1024 * 1024)

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel side as the agent sees it: load, self-test, pin, write the plan, share the words.
+ * All calls are for the main thread, except where a comment says "any thread".
+ *
+ * Pins live in one directory (default /sys/fs/bpf/headrace): every map and link, so that a killed
+ * agent leaves a data path that works until the next one takes over or `cleanup` removes it.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/str.h"
+#include "headrace/abi.h"
+#include "plan/plan.h"
+
+struct hr_kern;
+
+enum hr_datapath { HR_DATAPATH_AUTO, HR_DATAPATH_KERNEL, HR_DATAPATH_AGENT };
+
+struct hr_kern_opts {
+	const char *pin_dir;	    /* NULL: /sys/fs/bpf/headrace; bpffs is mounted when absent */
+	enum hr_datapath requested;
+	bool verbose;		    /* libbpf's own lines */
+	/* events; called from hr_kern_poll */
+	void (*on_event)(void *ctx, const struct hr_event *ev);
+	void *ctx;
+};
+
+/* One row of the self-test: a sockmap behaviour tried on real sockets (DESIGN "Kernels"). */
+struct hr_kern_feature {
+	const char *name; /* "fionread-redirected" */
+	bool ok;
+	const char *detail; /* what was seen, "" when ok */
+};
+
+struct hr_kern_status {
+	char release[128];
+	enum hr_datapath requested, mode; /* mode: KERNEL or AGENT */
+	char why[256];			  /* one sentence */
+	const struct hr_kern_feature *features;
+	size_t n_features;
+};
+
+/*
+ * Loads the programs, runs the self-test, decides the data path. `*err` gets one clear sentence on
+ * failure (missing privilege, no BTF, no cgroup2, no bpffs). With requested KERNEL a failed
+ * self-test is an error; with AUTO it means mode AGENT (connect programs only).
+ * -EBUSY when another agent holds the pins (*err names its pid).
+ */
+int hr_kern_open(struct hr_kern **out, const struct hr_kern_opts *opts, struct hr_strbuf *err);
+/* Detaches and unpins everything. */
+void hr_kern_close(struct hr_kern *k);
+const struct hr_kern_status *hr_kern_status(const struct hr_kern *k);
+/* Removes what a crashed agent left: pins, links, cgroups under "headrace/" without processes.
+ * Gives how many things went, or -errno; -EBUSY when an agent lives. Appends a line each. */
+int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
+
+/* Brings the maps from what they hold to the plan (ids assigned). New rows first, then the vhosts
+ * that use them, then vips; old rows go after a grace time (hr_kern_poll does it). Only what
+ * changed is written: a weight change is one element. On failure the maps still serve the old
+ * plan. -ENOSPC: *what names the table. */
+int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **what);
+
+/* Kill switch: true sends new connections to door A and binds new requests. */
+int hr_kern_set_agent_only(struct hr_kern *k, bool on);
+
+/* ---- capture ---- */
+/* Where cgroup2 is mounted (also hybrid), static string; NULL when it is not. */
+const char *hr_kern_cgroup_root(void);
+/* Attaches the programs to a cgroup (its descendants too). Idempotent. */
+int hr_kern_enrol(struct hr_kern *k, const char *cgroup_path, uint32_t workload, uint32_t flags);
+int hr_kern_unenrol(struct hr_kern *k, const char *cgroup_path);
+/* Tells the programs the ports that serve a namespace. */
+int hr_kern_netns_set(struct hr_kern *k, uint64_t netns_cookie, const struct hr_netns *v);
+int hr_kern_netns_del(struct hr_kern *k, uint64_t netns_cookie);
+/* SO_NETNS_COOKIE of the calling thread's namespace. */
+int hr_netns_cookie(uint64_t *out);
+
+/* ---- shared memory, any thread ---- */
+struct hr_ep_rt *hr_kern_ep_rt(struct hr_kern *k);	     /* [HR_EPS_MAX] */
+struct hr_cluster_rt *hr_kern_cluster_rt(struct hr_kern *k); /* [HR_CLUSTERS_MAX] */
+struct hr_u *hr_kern_u(struct hr_kern *k);		     /* [HR_U_SLOTS] */
+struct hr_g *hr_kern_g(struct hr_kern *k);		     /* [HR_G_SLOTS] */
+
+/* ---- sockets ---- */
+/* Puts a connected socket into a U slot (EMPTY -> FREE, generation + 1) and remembers it for its
+ * pool. The fd stays the caller's and must stay open. Any thread. */
+int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id);
+/* Takes it out again: word to EMPTY; for a BUSY slot the caller must have won it to DEAD first. */
+int hr_kern_u_take(struct hr_kern *k, uint32_t slot);
+int hr_kern_pool_set(struct hr_kern *k, uint64_t netns, uint32_t addr_id, const struct hr_pool *p);
+int hr_kern_pool_del(struct hr_kern *k, uint64_t netns, uint32_t addr_id);
+/*
+ * G slot: `g` is the end that C's bytes are redirected to, `p` the agent's end of the same
+ * loopback connection. The agent reads C's bytes from p; what it writes to p is redirected into
+ * C's receive queue by sk_msg (injection), for the connection bound in g_tab[slot] or, for a
+ * relayed moved answer, the one set by hr_kern_inject_to. Any thread.
+ */
+int hr_kern_g_put(struct hr_kern *k, uint32_t slot, int g, int p);
+/* FREE -> BOUND by the agent itself, to inject into `conn` (relay). -EBUSY when not FREE. */
+int hr_kern_inject_to(struct hr_kern *k, uint32_t slot, uint64_t conn);
+
+/* ---- connections, any thread ---- */
+int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct hr_door *out);
+int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out);
+/* Bytes in C's receive queue (sk_rmem_alloc), -ENOENT when it is gone: the injection window. */
+int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie);
+/* True when no byte of a native answer is on its way to C any more (trap 26): nothing owed, and
+ * the psock's backlog is empty. */
+bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie);
+/* Never native again. */
+int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie);
+/* Wakes a client that waits for EPOLLOUT (DESIGN "Wake-up"): pidfd_getfd and TCP_NOTSENT_LOWAT. */
+int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie);
+
+/* ---- events and counters ---- */
+int hr_kern_event_fd(const struct hr_kern *k); /* for epoll */
+int hr_kern_poll(struct hr_kern *k);	       /* drains events, runs deferred deletions */
+int hr_kern_route_stats(struct hr_kern *k, uint32_t route_id, struct hr_stats *out);
+int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out);
+int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX]);
+uint64_t hr_kern_events_lost(struct hr_kern *k);
+/* Entries in use per table, for status and leak tests: name, used, size. */
+int hr_kern_tables(struct hr_kern *k, void (*row)(void *ctx, const char *name, uint64_t used,
+						  uint64_t size), void *ctx);

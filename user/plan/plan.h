@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compiled plan: what a set of objects means, as flat tables that the kernel, the agent's
+ * proxy and `headrace explain` evaluate alike. Pure: no sockets, no clock, no globals; the same
+ * objects give the same bytes. Indexes inside a plan are local (0-based, in name order); stable
+ * ids (ids.h) are filled in before it is published and are not part of its bytes.
+ */
+#pragma once
+
+#include "core/str.h"
+#include "headrace/abi.h"
+#include "model/decode.h"
+#include "model/model.h"
+
+#define HR_NONE UINT32_MAX
+
+struct hr_plan_opts {
+	const char *cluster_domain; /* "cluster.local" */
+	bool registry_only;	    /* outboundTrafficPolicy REGISTRY_ONLY */
+	/* Address for hosts without one: 240.240.0.0/16 and a ULA; the same name always gets the
+	 * same address while it exists (ids.c keeps the table). NULL: none is given. */
+	int (*auto_vip)(void *ctx, const char *fqdn, struct hr_addr *v4, struct hr_addr *v6);
+	void *auto_vip_ctx;
+};
+
+struct hr_plan_ep { /* one address in one cluster */
+	struct hr_addr addr;
+	uint16_t port;
+	uint16_t pad;
+	uint32_t weight;  /* 1 when not set */
+	uint32_t cluster; /* index */
+	uint32_t id, addr_id; /* stable ids */
+	const char *workload; /* pod or WorkloadEntry "ns/name", "" when not known */
+	const char *locality; /* "region/zone/subzone" or "" */
+	const hr_kvs *labels; /* NULL when not known */
+};
+
+/* Istio's name: "outbound|8080|v2|reviews.default.svc.cluster.local"; subset "" for none. */
+struct hr_plan_cluster {
+	const char *name, *host, *subset;
+	uint16_t port;
+	uint8_t proto; /* enum hr_proto */
+	uint8_t lb;    /* enum hr_lb */
+	uint32_t id;
+	uint32_t first_ep, n_eps; /* in plan->eps; IPv4 first, then by address */
+	uint32_t draining;	  /* endpoints known but not offered (terminating, not ready) */
+	bool missing_subset;	  /* no DestinationRule defines it: always 503 */
+	uint16_t agent_why;	  /* enum hr_why, 0: the kernel can carry it */
+	/* Effective policy: port level of the subset, subset, port level of the rule, rule. Each
+	 * NULL when not set. */
+	const struct hr_load_balancer *balancer;
+	const struct hr_connection_pool *pool;
+	const struct hr_outlier *outlier;
+	const char *tls_mode;
+};
+
+struct hr_plan_dst {
+	uint32_t cluster; /* index */
+	uint32_t weight;  /* as written; a lone destination without weight has 100 */
+	const struct hr_route_destination *model; /* NULL for a default route */
+};
+
+/* One match entry of one HTTPRoute (or one route without match). */
+struct hr_plan_rule {
+	uint32_t route; /* index in plan->routes */
+	uint16_t match; /* index of its entry in http[].match */
+	uint16_t agent_why;
+	const struct hr_http_match *m; /* NULL: matches all */
+};
+
+/* One HTTPRoute of one VirtualService in one virtual host, or the default route of a service. */
+struct hr_plan_route {
+	const char *key; /* "ns/vs/http[2]@vhost" or "default@vhost": stable id and counters */
+	uint32_t id;
+	const struct hr_virtual_service *vs; /* NULL: default route */
+	const struct hr_http_route *http;    /* NULL: default route */
+	uint32_t index;			     /* in vs->http */
+	uint8_t action;			     /* enum hr_action as the kernel sees it */
+	uint16_t agent_why;
+	uint16_t status; /* LOCAL */
+	uint32_t ndst, total;
+	struct hr_plan_dst *dst;
+	int64_t timeout; /* effective, ms, -1 none */
+};
+
+/* A (port, set of host names) with its rules. */
+struct hr_plan_vhost {
+	const char *host; /* the service's FQDN, or the wildcard pattern */
+	uint16_t port;
+	uint16_t nnames;
+	const char **names; /* every Host value that selects it, lower case, without port */
+	uint32_t id;
+	const struct hr_virtual_service *vs; /* first that speaks for it, NULL: none */
+	uint32_t nrules;
+	struct hr_plan_rule *rules;
+	uint32_t default_cluster; /* index or HR_NONE: used at connect() */
+	/* kernel form; keys have table 0, filled by user/kern */
+	struct hr_vhost k;
+	uint32_t nblocks, nconds, nprefixes;
+	struct hr_block *blocks;
+	struct hr_cond_key *cond_keys;
+	struct hr_cond *conds;
+	struct hr_prefix_key *prefix_keys;
+	struct hr_cond *prefixes;
+	struct hr_map *index; /* cond/prefix key bytes -> struct hr_cond *, for user space */
+	uint64_t digest;      /* of all above: equal digests need no kernel update */
+};
+
+struct hr_plan_vip {
+	struct hr_addr addr;
+	uint16_t port;
+	uint8_t proto;
+	uint8_t flags;	  /* HR_VIP_* */
+	uint32_t vhost;	  /* index, HR_NONE for opaque TCP */
+	uint32_t cluster; /* index or HR_NONE */
+	const char *host;
+};
+
+/* For DNS: every name under which a host is asked for. */
+struct hr_plan_name {
+	const char *name; /* FQDN, lower case, no trailing dot */
+	uint32_t naddrs;
+	struct hr_addr *addrs;
+	const char *ns; /* namespace of the service: short names match from here */
+};
+
+struct hr_plan {
+	struct hr_arena *arena;
+	struct hr_objects *objects; /* owned */
+	const char *cluster_domain;
+	bool registry_only;
+	uint64_t generation; /* set by the publisher */
+	HR_LIST(struct hr_plan_vip) vips;
+	HR_LIST(struct hr_plan_vhost) vhosts;
+	HR_LIST(struct hr_plan_route) routes;
+	HR_LIST(struct hr_plan_cluster) clusters;
+	HR_LIST(struct hr_plan_ep) eps;
+	HR_LIST(struct hr_plan_name) names;
+	struct hr_map *vhost_by_name; /* "port/host" -> struct hr_plan_vhost * (exact names) */
+	struct hr_map *vip_by_addr;   /* struct hr_vip_key -> struct hr_plan_vip * */
+};
+
+/* Takes `o` over, also on failure. Findings that only show here (limits) go to diags.
+ * 0, -E2BIG when a limit is exceeded (said in diags). */
+int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_plan_opts *opts,
+		  struct hr_diags *diags);
+void hr_plan_free(struct hr_plan *p);
+
+/* Deterministic bytes (no pointers, no ids): for tests and for `status`. */
+void hr_plan_dump(const struct hr_plan *p, struct hr_strbuf *out);
+/* One line per difference: "+ cluster ...", "- endpoint ...", "~ route ... weights 95/5 -> 50/50" */
+void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct hr_strbuf *out);
+
+/* ---- evaluation ---------------------------------------------------------------------------- */
+
+/* A request as the plan sees it. Slices stay the caller's. */
+struct hr_plan_req {
+	struct hr_slice method, path /* canonical, without query */, query, host /* as sent */,
+		scheme;
+	uint16_t port; /* of the VIP */
+	uint32_t fallback_vhost; /* index for an unknown Host, or HR_NONE */
+	/* All values of a header joined with "," (SEMANTICS.md); {NULL, 0} when absent. `name` is
+	 * lower case. The slice must live until the evaluation ends. */
+	struct hr_slice (*header)(void *ctx, struct hr_slice name);
+	void *header_ctx;
+	const char *source_ns; /* NULL: not known */
+	const hr_kvs *source_labels;
+	const char *gateway; /* NULL: mesh */
+};
+
+struct hr_plan_match {
+	const struct hr_plan_vhost *vhost; /* NULL: nobody owns host:port */
+	const struct hr_plan_rule *rule;   /* NULL: no rule matched (404) */
+	const struct hr_plan_route *route;
+	uint32_t rule_index;
+};
+
+/* Same algorithm and same header (bpf/lib/match.h) as the kernel for what the kernel can match;
+ * conditions that only the agent knows (regex, source, query) are checked in rule order here. */
+void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
+		   struct hr_plan_match *out);
+
+/* Host header -> vhost: port stripped, case folded, trailing dot dropped, exact before the longest
+ * wildcard. NULL when unknown. */
+const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t port,
+					     struct hr_slice host);
+
+/* Destination of a route by weight. `random` is uniform over 32 bits. NULL when there is none. */
+const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
+						   const struct hr_plan_route *route,
+						   uint32_t random, const struct hr_plan_dst **dst);
+
+/* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
+ * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD or EJECTED are
+ * skipped unless all are (then any). NULL: no endpoint. */
+const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p,
+					 const struct hr_plan_cluster *c, struct hr_ep_rt *ep_rt,
+					 struct hr_cluster_rt *cluster_rt, uint32_t random,
+					 const uint32_t *avoid, size_t n_avoid);
+
+/* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */
+enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m);
+
+/* Text of a reason, "rule-needs-agent". */
+const char *hr_why_text(enum hr_why w);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exception path: a complete HTTP/1.1 proxy on the compiled plan. N shared-nothing workers.
+ * Requests come in by two doors: A (connections that connect() sent to the agent) and G (requests
+ * that the kernel bound; answers are injected into the client, see kern.h "G slot").
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kern/kern.h"
+#include "plan/plan.h"
+
+struct hr_proxy;
+struct hr_access;
+
+struct hr_proxy_opts {
+	unsigned workers;     /* 1 .. HR_WORKERS_MAX */
+	struct hr_kern *kern; /* NULL: door A only, no shared words (tests) */
+	/* When kern is NULL, and for connections that are not in the doors map: what C asked for. */
+	int (*original_dst)(void *ctx, int fd, struct hr_door *out);
+	void *ctx;
+	/* One finished request, called in the worker's thread; NULL: no access log. */
+	void (*access)(void *ctx, const struct hr_access *rec);
+	/* test knobs; 0: the defaults of limits.h */
+	uint32_t header_timeout_ms, idle_timeout_ms;
+};
+
+/* What the access log and the metrics get of one request. Strings live during the call. */
+struct hr_access {
+	uint64_t conn;
+	const char *method, *path, *host, *route, *cluster, *upstream, *flags; /* "" when none */
+	uint32_t route_id, ep_id;
+	uint16_t status; /* 0: client went away before one was sent */
+	uint16_t tries;
+	enum hr_why why; /* how it came to the agent */
+	uint64_t req_bytes, resp_bytes, dur_us;
+	bool door_a;
+};
+
+int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts);
+/* Publishes a plan by pointer. `release(plan)` runs once no worker uses the one before. Any
+ * request finishes on the plan it started with. Main thread. */
+void hr_proxy_publish(struct hr_proxy *p, const struct hr_plan *plan,
+		      void (*release)(const struct hr_plan *));
+/* Opens the doors inside a network namespace (fd of /proc/PID/ns/net) and tells the kernel;
+ * idempotent per cookie. Sets lo up when it is down (said in the log). Main thread. */
+int hr_proxy_serve_netns(struct hr_proxy *p, int nsfd, uint64_t cookie, struct hr_netns *ports);
+void hr_proxy_forget_netns(struct hr_proxy *p, uint64_t cookie);
+/* Kernel events that concern sockets (POOL_MISS, G_LOW, RELAY, U_DIRTY, CLIENT_*). Main thread. */
+void hr_proxy_event(struct hr_proxy *p, const struct hr_event *ev);
+/* Once a second on the main thread: pools towards the plan (warm connection per endpoint, idle
+ * ones closed, removed endpoints drained), liveness into ep_rt. */
+void hr_proxy_tick(struct hr_proxy *p);
+
+struct hr_proxy_stats {
+	uint64_t requests, active_requests, connections, upstream_connections, bound;
+	uint64_t why[HR_WHY_MAX];
+};
+void hr_proxy_stats(struct hr_proxy *p, struct hr_proxy_stats *out);
+/* Per-id counters of requests that the agent carried, summed over workers. */
+void hr_proxy_route_stats(struct hr_proxy *p, uint32_t route_id, struct hr_stats *out);
+void hr_proxy_ep_stats(struct hr_proxy *p, uint32_t ep_id, struct hr_stats *out);
+
+/* Stops accepting, finishes requests, answers with Connection: close; true when nothing is open.
+ * Then hr_proxy_free. */
+void hr_proxy_drain(struct hr_proxy *p);
+bool hr_proxy_idle(struct hr_proxy *p);
+void hr_proxy_free(struct hr_proxy *p);
