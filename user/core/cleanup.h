@@ -2,6 +2,7 @@
 /* Ownership in a function's own text: cleanup attributes, TAKE_PTR, TAKE_FD. */
 #pragma once
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -22,17 +23,17 @@ static inline void hr_closep(int *fd)
 /* fds start at -1 */
 #define _cleanup_close_ _cleanup_(hr_closep)
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__auto_type _taken = (p);                                                          \
-		(p) = NULL;                                                                        \
-		_taken;                                                                            \
+#define TAKE_PTR(p)                       \
+	({                                \
+		__auto_type _taken = (p); \
+		(p) = NULL;               \
+		_taken;                   \
 	})
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int _taken = (fd);                                                                 \
-		(fd) = -1;                                                                         \
-		_taken;                                                                            \
+#define TAKE_FD(fd)                \
+	({                         \
+		int _taken = (fd); \
+		(fd) = -1;         \
+		_taken;            \
 	})
 
 #define HR_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -42,6 +42,6 @@ static inline void hr_list_del(struct hr_list *n)
 
 #define hr_list_entry(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 /* Safe against deletion of the current node. */
-#define hr_list_for_each(pos, head)                                                                \
-	for (struct hr_list *pos = (head)->next, *_next = pos->next; pos != (head);                \
+#define hr_list_for_each(pos, head)                                                 \
+	for (struct hr_list *pos = (head)->next, *_next = pos->next; pos != (head); \
 	     pos = _next, _next = pos->next)

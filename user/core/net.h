@@ -20,7 +20,6 @@ const char *hr_addr_text(const struct hr_addr *a, char buf[static HR_ADDR_TEXT])
 const char *hr_addr_port_text(const struct hr_addr *a, uint16_t port,
 			      char buf[static HR_ADDR_TEXT]);
 /* sockaddr of the address's own family; gives its length. */
-socklen_t hr_addr_to_sockaddr(const struct hr_addr *a, uint16_t port,
-			      struct sockaddr_storage *out);
+socklen_t hr_addr_to_sockaddr(const struct hr_addr *a, uint16_t port, struct sockaddr_storage *out);
 /* 0 or -EAFNOSUPPORT. */
 int hr_addr_from_sockaddr(const struct sockaddr *sa, struct hr_addr *out, uint16_t *port);
