@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the programs know of the kernel: the uapi, and the few fields of kernel structs that they
+ * read. Relocated at load (CO-RE), so that the object does not depend on the build machine.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_core_read.h>
+
+#include "headrace/abi.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define O_NONBLOCK 04000
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct file {
+	unsigned int f_flags;
+};
+
+struct socket {
+	struct file *file;
+};
+
+struct sock {
+	struct socket *sk_socket;
+	unsigned long sk_flags;
+};
+
+#pragma clang attribute pop
+
+/* enum sock_flags: SO_ZEROCOPY was set on the socket. */
+enum sock_flags { SOCK_ZEROCOPY = 21 };

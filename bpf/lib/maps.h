@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map of the data path: the contract with user/kern. Each file of bpf/ includes this one;
+ * the definitions are weak and the static linker keeps one of each.
+ *
+ * "agent" writes through user/kern, "programs" are the BPF side. Values that are replaced as one
+ * element are in hashes that are not preallocated, so a reader keeps the old element whole.
+ */
+#pragma once
+
+#include "lib/conn.h"
+#include "lib/kernel.h"
+
+#define HR_MAP(name, map_type, entries, key_type, value_type, flags) \
+	struct {                                                     \
+		__uint(type, map_type);                              \
+		__uint(max_entries, entries);                        \
+		__uint(map_flags, flags);                            \
+		__type(key, key_type);                               \
+		__type(value, value_type);                           \
+	} name __weak SEC(".maps")
+#define HR_HASH(name, entries, key_type, value_type) \
+	HR_MAP(name, BPF_MAP_TYPE_HASH, entries, key_type, value_type, BPF_F_NO_PREALLOC)
+#define HR_SHARED_ARRAY(name, entries, value_type) \
+	HR_MAP(name, BPF_MAP_TYPE_ARRAY, entries, __u32, value_type, BPF_F_MMAPABLE)
+#define HR_PERCPU_ARRAY(name, entries, value_type) \
+	HR_MAP(name, BPF_MAP_TYPE_PERCPU_ARRAY, entries, __u32, value_type, 0)
+#define HR_STORAGE(name, value_type)                   \
+	struct {                                       \
+		__uint(type, BPF_MAP_TYPE_SK_STORAGE); \
+		__uint(map_flags, BPF_F_NO_PREALLOC);  \
+		__type(key, int);                      \
+		__type(value, value_type);             \
+	} name __weak SEC(".maps")
+
+/* ---- Plan: written by the agent only ------------------------------------------------------ */
+
+/* 0 -> kill switch, plan generation. */
+HR_MAP(config, BPF_MAP_TYPE_ARRAY, 1, __u32, struct hr_config, 0);
+/* Address and port that the mesh owns -> how connect() treats it. */
+HR_HASH(vips, HR_VIPS_MAX, struct hr_vip_key, struct hr_vip);
+/* (service port, Host) -> vhost id. */
+HR_HASH(vhosts_by_name, HR_VHOSTS_MAX, struct hr_vhost_key, __u32);
+/* vhost id -> dimensions and table of its rules. */
+HR_HASH(vhosts, HR_VHOSTS_MAX, __u32, struct hr_vhost);
+/* (table, block) -> rule sets that hold before any value is looked up. */
+HR_HASH(blocks, HR_BLOCK_ROWS_MAX, struct hr_block_key, struct hr_block);
+/* (table, block, dimension, value) -> rules with that exact value. */
+HR_HASH(conds, HR_CONDS_MAX, struct hr_cond_key, struct hr_cond);
+/* (table, block, dimension, prefix) -> union of the rules of this and all shorter prefixes. */
+HR_MAP(prefix_conds, BPF_MAP_TYPE_LPM_TRIE, HR_CONDS_MAX, struct hr_prefix_key, struct hr_cond,
+       BPF_F_NO_PREALLOC);
+/* (table, index) -> what the rule does. */
+HR_HASH(rules, HR_RULE_ROWS_MAX, struct hr_rule_key, struct hr_rule);
+/* Reply index -> complete HTTP/1.1 response. */
+HR_MAP(replies, BPF_MAP_TYPE_ARRAY, HR_REPLIES_MAX, __u32, struct hr_reply, 0);
+/* Cluster id -> policy and version of its endpoint list. */
+HR_HASH(clusters, HR_CLUSTERS_MAX, __u32, struct hr_cluster);
+/* (eset, index) -> endpoint. */
+HR_HASH(cluster_eps, HR_EPS_MAX, struct hr_cluster_ep_key, struct hr_cluster_ep);
+/* (cluster id, addr_id) -> endpoint id; absent when the address is not in the cluster. */
+HR_HASH(members, HR_EPS_MAX, struct hr_member_key, __u32);
+/* addr_id -> address and port. */
+HR_HASH(addrs, HR_EPS_MAX, __u32, struct hr_ep_addr);
+
+/* ---- Shared words: mmap()ed by the agent --------------------------------------------------- */
+
+/* Endpoint id -> in flight, liveness. */
+HR_SHARED_ARRAY(ep_rt, HR_EPS_MAX, struct hr_ep_rt);
+/* Cluster id -> in flight, round robin position. */
+HR_SHARED_ARRAY(cluster_rt, HR_CLUSTERS_MAX, struct hr_cluster_rt);
+/* U slot -> owner. */
+HR_SHARED_ARRAY(u_tab, HR_U_SLOTS, struct hr_u);
+/* G slot -> owner. Slots are filled from 0 upwards without holes (a slot that was filled once
+ * may be EMPTY again): the search for a free one stops at the end of the run. */
+HR_SHARED_ARRAY(g_tab, HR_G_SLOTS, struct hr_g);
+
+/* ---- Counters: written by the programs ----------------------------------------------------- */
+
+/* Route id -> counters. user/kern may shrink max_entries of all three before load. */
+HR_PERCPU_ARRAY(route_stats, HR_ROUTES_MAX, struct hr_stats);
+/* Endpoint id -> counters. */
+HR_PERCPU_ARRAY(ep_stats, HR_EPS_MAX, struct hr_stats);
+/* enum hr_why -> requests. */
+HR_PERCPU_ARRAY(why, HR_WHY_MAX, __u64);
+
+/* ---- Connections and sockets --------------------------------------------------------------- */
+
+/* Cookie of C -> state. Programs only; the agent reads the leading struct hr_conn of the value,
+ * and may set HR_CONN_F_DEAD in place (never with a whole-element update). */
+HR_HASH(conns, HR_CONNS_MAX, __u64, struct conn);
+/* C's socket -> its cookie and the head buffer of its sends. Programs only. */
+HR_STORAGE(conn_store, struct conn_scratch);
+/* Any captured socket -> what connect() decided, until it is established; then what it asked
+ * for (getpeername). Programs only. */
+HR_STORAGE(dials, struct dial);
+/* Cookie of C -> C. Programs enter it; the kernel removes it at close. */
+HR_MAP(cl_hash, BPF_MAP_TYPE_SOCKHASH, HR_CONNS_MAX, __u64, __u64, 0);
+/* U slot -> U. Agent. */
+HR_MAP(u_map, BPF_MAP_TYPE_SOCKMAP, HR_U_SLOTS, __u32, __u64, 0);
+/* Cookie of U -> its slot. Agent: written before u_map, deleted after. */
+HR_HASH(u_slots, HR_U_SLOTS, __u64, __u32);
+/* G slot -> g, the end of the loopback pair that C's bytes are redirected to. Agent. No program
+ * is attached to this map. */
+HR_MAP(g_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
+/* G slot -> p, the agent's end; sk_msg `inject` sends what the agent writes into C. Agent. */
+HR_MAP(p_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
+/* p's socket -> its G slot. Agent: update with the socket's fd as key, before p_map. */
+HR_STORAGE(p_store, __u32);
+/* (netns, addr_id) -> U slots. Agent. */
+HR_HASH(pools, HR_U_SLOTS, struct hr_pool_key, struct hr_pool);
+
+/* ---- Capture ------------------------------------------------------------------------------- */
+
+/* cgroup id -> who runs there. Agent. */
+HR_HASH(workloads, HR_WORKLOADS_MAX, __u64, struct hr_workload);
+/* netns cookie -> ports of the agent inside it. Programs enter it not ready (with HR_EV_NETNS),
+ * the agent updates it. */
+HR_HASH(netns, HR_NETNS_MAX, __u64, struct hr_netns);
+/* (netns, local port) -> what a connection sent to door A asked for. Programs enter, the agent
+ * takes. LRU: what nobody takes goes by itself. */
+HR_MAP(doors, BPF_MAP_TYPE_LRU_HASH, HR_CONNS_MAX, struct hr_door_key, struct hr_door, 0);
+/* A socket that was redirected to the agent's DNS -> the server it asked. Programs only. */
+HR_STORAGE(dns_orig, struct dns_peer);
+
+/* ---- Events -------------------------------------------------------------------------------- */
+
+/* struct hr_event records. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events __weak SEC(".maps");
+/* 0 -> records that found `events` full. mmap()able. */
+HR_SHARED_ARRAY(events_lost, 1, __u64);
