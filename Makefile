@@ -105,7 +105,48 @@ $(B)/headrace: $(LIBS_cli) Makefile
 
 unit: $(foreach r,$(HAVE),unit-$(r)) ## unit tests of every room
 
+-include tests/bpf/rules.mk tests/fuzz/rules.mk
+
+# ---- verbs --------------------------------------------------------------------------------
+# They install what is missing first, so what they build is built by a second make: this one has
+# already looked for the compilers.
+setup: ## install the Debian packages that are missing
+	@sh deploy/setup.sh
+
+demo: setup ## a short story in three namespaces, with counted numbers (root)
+	@$(MAKE) --no-print-directory all
+	@B=$(B) tests/demo/demo
+
+test: setup ## everything: unit, sanitizers, fuzz corpora, BPF, end to end on both paths (root)
+	@B=$(B) MAKE="$(MAKE)" tests/run.sh $(TESTS)
+
+bench: ## one table beside direct TCP and other proxies, into bench/out (root)
+	@sh deploy/setup.sh build test bench
+	@$(MAKE) --no-print-directory all
+	@B=$(B) bench/bench.py $(BENCH)
+
+vmtest: ## the tests inside VMs over a matrix of Debian kernels (root)
+	@sh deploy/setup.sh build test vm
+	@$(MAKE) --no-print-directory all
+	@B=$(B) vmtests/run.py $(KERNELS)
+
+lint: ## layout, length, licence, format, cppcheck
+	@tests/lint/run.sh
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+install: all ## into $(PREFIX): binary, man page, completion, systemd unit
+	install -D -m 755 $(B)/headrace $(DESTDIR)$(PREFIX)/sbin/headrace
+	$(B)/headrace man > $(B)/headrace.8
+	install -D -m 644 $(B)/headrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/headrace.8
+	$(B)/headrace completion bash > $(B)/headrace.bash
+	install -D -m 644 $(B)/headrace.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headrace
+	sed 's,@PREFIX@,$(PREFIX),' deploy/headrace.service > $(B)/headrace.service
+	install -D -m 644 $(B)/headrace.service $(DESTDIR)/etc/systemd/system/headrace.service
+
 clean: ## remove build/
 	rm -rf $(B)
 
-.PHONY: help all unit clean $(foreach r,$(ROOMS),unit-$(r))
+.PHONY: help all unit setup demo test bench vmtest fuzz lint install clean \
+	$(foreach r,$(ROOMS),unit-$(r))
