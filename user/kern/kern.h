@@ -32,6 +32,7 @@ struct hr_kern_opts {
 struct hr_kern_feature {
 	const char *name; /* "fionread-redirected" */
 	bool ok;
+	bool required;	    /* false: information, does not decide the data path */
 	const char *detail; /* what was seen, "" when ok */
 };
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/* What the self-test's programs and their driver (user/kern/selftest.c) agree on. */
+#pragma once
+
+#include <linux/types.h>
+
+enum st_mode {
+	ST_PASS,
+	ST_MOVE,  /* egress of the pooled connection */
+	ST_SELF,  /* egress of the connection itself */
+	ST_LOCAL, /* answered in place with ST_REPLY */
+};
+
+/* Socket storage of the client's socket, written by user space. */
+struct st_sock {
+	__u64 key; /* cookie: its key in st_conns */
+	__u32 mode;
+	__u32 pad;
+};
+
+/* Words of the shared array. */
+enum {
+	ST_WORD_TARGET, /* cookie of the client that answers go to */
+	ST_WORD_RUNS,	/* runs of st_route */
+	ST_WORD_PREFIX, /* what the trie gave for /api/v2 */
+	ST_WORDS
+};
+
+struct st_prefix {
+	__u32 bits;
+	char value[8];
+};
+
+#define ST_REPLY "HTTP/1.1 404 Not Found\r\n\r\n"
+#define ST_REPLY_LEN (sizeof(ST_REPLY) - 1)

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The smallest programs that use the sockmap behaviours the data path stands on.
+ * user/kern/selftest.c drives them over loopback sockets at start-up: kernels are judged by what
+ * they do, not by version.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "lib/selftest.h"
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, __u64);
+} st_conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} st_upstream SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} st_injector SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct st_sock);
+} st_socks SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, ST_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} st_words SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4);
+	__type(key, struct st_prefix);
+	__type(value, __u64);
+} st_prefixes SEC(".maps");
+
+static __always_inline __u64 *word(__u32 i)
+{
+	return bpf_map_lookup_elem(&st_words, &i);
+}
+
+/* Longest prefix of the request path's stand-in; the result is left where user space maps it. */
+static __always_inline void look_up_prefix(void)
+{
+	struct st_prefix key = {.bits = 8 * sizeof(key.value), .value = "/api/v2"};
+	__u64 *hit = bpf_map_lookup_elem(&st_prefixes, &key), *out = word(ST_WORD_PREFIX);
+
+	if (hit && out)
+		*out = *hit;
+}
+
+static __always_inline int local_reply(struct sk_msg_md *msg, __u64 key)
+{
+	const char reply[ST_REPLY_LEN + 1] = ST_REPLY;
+	__u32 size = msg->size;
+
+	if (size < ST_REPLY_LEN) {
+		if (bpf_msg_push_data(msg, size, ST_REPLY_LEN - size, 0))
+			return SK_DROP;
+	} else if (size > ST_REPLY_LEN) {
+		if (bpf_msg_pop_data(msg, ST_REPLY_LEN, size - ST_REPLY_LEN, 0))
+			return SK_DROP;
+	}
+	if (bpf_msg_pull_data(msg, 0, ST_REPLY_LEN, 0))
+		return SK_DROP;
+	char *data = msg->data, *end = msg->data_end;
+
+	if (data + ST_REPLY_LEN > end)
+		return SK_DROP;
+	__builtin_memcpy(data, reply, ST_REPLY_LEN);
+	return bpf_msg_redirect_hash(msg, &st_conns, &key, BPF_F_INGRESS);
+}
+
+SEC("sk_msg")
+int st_route(struct sk_msg_md *msg)
+{
+	struct bpf_sock *sk = msg->sk;
+	struct st_sock *s = sk ? bpf_sk_storage_get(&st_socks, sk, 0, 0) : 0;
+	__u64 *runs = word(ST_WORD_RUNS);
+	__u64 key;
+
+	bpf_msg_apply_bytes(msg, 0);
+	if (!s)
+		return SK_PASS;
+	key = s->key;
+	if (runs)
+		__sync_fetch_and_add(runs, 1);
+	look_up_prefix();
+	switch (s->mode) {
+	case ST_MOVE:
+		return bpf_msg_redirect_map(msg, &st_upstream, 0, 0);
+	case ST_SELF:
+		return bpf_msg_redirect_hash(msg, &st_conns, &key, 0);
+	case ST_LOCAL:
+		return local_reply(msg, key);
+	}
+	return SK_PASS;
+}
+
+/* Must be there although it changes nothing: without a verdict FIONREAD counts wrongly. */
+SEC("sk_skb/stream_verdict")
+int st_reply(struct __sk_buff *skb __attribute__((unused)))
+{
+	return SK_PASS;
+}
+
+SEC("sk_skb/stream_verdict")
+int st_hand_over(struct __sk_buff *skb)
+{
+	__u64 *target = word(ST_WORD_TARGET);
+	__u64 key;
+
+	if (!target || !skb->len)
+		return SK_PASS;
+	key = *target;
+	return bpf_sk_redirect_hash(skb, &st_conns, &key, BPF_F_INGRESS);
+}
+
+SEC("sk_msg")
+int st_inject(struct sk_msg_md *msg)
+{
+	__u64 *target = word(ST_WORD_TARGET);
+	__u64 key;
+
+	bpf_msg_apply_bytes(msg, 0);
+	if (!target)
+		return SK_DROP;
+	key = *target;
+	return bpf_msg_redirect_hash(msg, &st_conns, &key, BPF_F_INGRESS);
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The self-test: each trial builds the same rig of real sockets, does what the data path will do
+ * to them, and says what it saw. No wait is longer than WAIT_MS, for on a bad kernel data is lost.
+ *
+ *	C ====== E	client and the endpoint it is connected to; C has sk_msg and a verdict
+ *	U ====== F	pooled connection to another endpoint; what F sends is handed to C
+ *	P ====== G	what the agent writes to P is injected into C
+ */
+#include "kern/selftest.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <bpf/bpf.h>
+
+#include "core/cleanup.h"
+#include "../bpf/lib/selftest.h"
+#include "selftest.skel.h"
+
+#define WAIT_MS 200
+#define TOTAL_MS 1000
+
+enum { C, E, U, F, P, G, ENDS };
+
+struct rig {
+	struct selftest_bpf *skel;
+	volatile __u64 *words; /* the shared array, mapped */
+	uint64_t deadline;     /* of the whole test, monotonic ms */
+	int fd[ENDS];
+	__u64 key; /* cookie of C */
+	char *detail;
+};
+
+/* false: the trial failed and r->detail says why */
+typedef bool (*trial_fn)(struct rig *r);
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct rig *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r->detail, HR_SELFTEST_DETAIL, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static bool wait_for(struct rig *r, int end, short events)
+{
+	uint64_t now = now_ms();
+	int ms = now >= r->deadline ? 0 : (int)HR_MIN((uint64_t)WAIT_MS, r->deadline - now);
+	struct pollfd p = {.fd = r->fd[end], .events = events};
+
+	return poll(&p, 1, ms) == 1 && (p.revents & events);
+}
+
+/* ---- the rig -------------------------------------------------------------------------------- */
+
+static int connect_pair(int *a, int *b)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	_cleanup_close_ int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(sin);
+	int one = 1;
+
+	if (l < 0 || bind(l, (struct sockaddr *)&sin, len) || listen(l, 1) ||
+	    getsockname(l, (struct sockaddr *)&sin, &len))
+		return -errno;
+	*a = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (*a < 0 || connect(*a, (struct sockaddr *)&sin, len))
+		return -errno;
+	*b = accept4(l, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (*b < 0 || fcntl(*a, F_SETFL, O_NONBLOCK))
+		return -errno;
+	setsockopt(*a, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(*b, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return 0;
+}
+
+static int put_socket(struct bpf_map *map, const void *key, int fd)
+{
+	__u64 v = (__u64)fd;
+
+	return bpf_map_update_elem(bpf_map__fd(map), key, &v, BPF_ANY);
+}
+
+static int set_mode(struct rig *r, enum st_mode mode)
+{
+	struct st_sock s = {.key = r->key, .mode = mode};
+
+	return bpf_map_update_elem(bpf_map__fd(r->skel->maps.st_socks), &r->fd[C], &s, BPF_ANY);
+}
+
+static void rig_close(struct rig *r)
+{
+	for (int i = 0; i < ENDS; i++) {
+		if (r->fd[i] >= 0)
+			close(r->fd[i]);
+		r->fd[i] = -1;
+	}
+}
+
+static bool rig_open(struct rig *r)
+{
+	socklen_t len = sizeof(r->key);
+	__u32 slot = 0;
+	int err;
+
+	for (int i = 0; i < ENDS; i += 2) {
+		err = connect_pair(&r->fd[i], &r->fd[i + 1]);
+		if (err)
+			return fail(r, "no connection over loopback: %s", strerror(-err));
+	}
+	if (getsockopt(r->fd[C], SOL_SOCKET, SO_COOKIE, &r->key, &len))
+		return fail(r, "no socket cookie: %s", strerror(errno));
+	if (set_mode(r, ST_PASS))
+		return fail(r, "socket storage cannot be written: %s", strerror(errno));
+	if (put_socket(r->skel->maps.st_conns, &r->key, r->fd[C]) ||
+	    put_socket(r->skel->maps.st_upstream, &slot, r->fd[U]) ||
+	    put_socket(r->skel->maps.st_injector, &slot, r->fd[P]))
+		return fail(r, "socket does not enter a sockmap: %s", strerror(errno));
+	r->words[ST_WORD_TARGET] = r->key;
+	return true;
+}
+
+/* ---- what trials are made of ---------------------------------------------------------------- */
+
+static bool say(struct rig *r, int end, const char *text)
+{
+	ssize_t n = (ssize_t)strlen(text);
+
+	if (send(r->fd[end], text, (size_t)n, MSG_NOSIGNAL) != n)
+		return fail(r, "send \"%s\": %s", text, strerror(errno));
+	return true;
+}
+
+static bool hear(struct rig *r, int end, const char *text)
+{
+	size_t want = strlen(text), got = 0;
+	char buf[512];
+
+	while (got < want) {
+		if (!wait_for(r, end, POLLIN))
+			return fail(r, "\"%s\" did not arrive (%zu of %zu bytes)", text, got, want);
+		ssize_t n = recv(r->fd[end], buf + got, sizeof(buf) - 1 - got, 0);
+
+		if (n <= 0)
+			return fail(r, "recv for \"%s\": %s", text, n ? strerror(errno) : "end");
+		got += (size_t)n;
+	}
+	buf[got] = '\0';
+	if (strcmp(buf, text))
+		return fail(r, "heard \"%.40s\" for \"%.40s\"", buf, text);
+	return true;
+}
+
+static bool fionread_is(struct rig *r, const char *when, size_t want)
+{
+	int n = -1;
+
+	if (!wait_for(r, C, POLLIN))
+		return fail(r, "no wake-up for %s data", when);
+	if (ioctl(r->fd[C], FIONREAD, &n) || n != (int)want)
+		return fail(r, "FIONREAD gives %d for %zu bytes of %s data", n, want, when);
+	return true;
+}
+
+/* C asks, E answers: nothing is redirected, but the programs run. */
+static bool native(struct rig *r, const char *answer)
+{
+	return !set_mode(r, ST_SELF) && say(r, C, "native?") && hear(r, E, "native?") &&
+	       say(r, E, answer);
+}
+
+/* C asks, the request goes out through U, what F answers comes back to C. */
+static bool moved(struct rig *r, const char *answer)
+{
+	return !set_mode(r, ST_MOVE) && say(r, C, "moved?") && hear(r, F, "moved?") &&
+	       say(r, F, answer);
+}
+
+static bool rmem_is(struct rig *r, bool empty, __u32 *out)
+{
+	__u32 info[SK_MEMINFO_VARS];
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(r->fd[C], SOL_SOCKET, SO_MEMINFO, info, &len))
+		return fail(r, "SO_MEMINFO: %s", strerror(errno));
+	*out = info[SK_MEMINFO_RMEM_ALLOC];
+	return !empty || *out == 0 ||
+	       fail(r, "%u bytes of receive memory after all was read", *out);
+}
+
+/* ---- trials --------------------------------------------------------------------------------- */
+
+static bool try_mmap_arrays(struct rig *r)
+{
+	__u64 runs = r->words[ST_WORD_RUNS];
+
+	if (!native(r, "x") || !hear(r, C, "x"))
+		return false;
+	return r->words[ST_WORD_RUNS] > runs ||
+	       fail(r, "what the program wrote is not seen in the mapping");
+}
+
+static bool try_lpm_trie(struct rig *r)
+{
+	struct st_prefix shorter = {.bits = 8 * 4, .value = "/api"};
+	struct st_prefix longer = {.bits = 8 * 6, .value = "/api/v"};
+	int fd = bpf_map__fd(r->skel->maps.st_prefixes);
+	__u64 four = 4, six = 6;
+
+	if (bpf_map_update_elem(fd, &shorter, &four, BPF_ANY) ||
+	    bpf_map_update_elem(fd, &longer, &six, BPF_ANY))
+		return fail(r, "a prefix cannot be written: %s", strerror(errno));
+	if (!native(r, "x") || !hear(r, C, "x"))
+		return false;
+	return r->words[ST_WORD_PREFIX] == 6 ||
+	       fail(r, "the longest prefix was not found (got %llu)",
+		    (unsigned long long)r->words[ST_WORD_PREFIX]);
+}
+
+static bool try_native(struct rig *r)
+{
+	return native(r, "native!") && hear(r, C, "native!");
+}
+
+static bool try_moved(struct rig *r)
+{
+	return moved(r, "moved!") && hear(r, C, "moved!");
+}
+
+/* Kernels before 6.12.75, 6.18.14 and 6.19 lose native data here. */
+static bool try_native_after_moved(struct rig *r)
+{
+	for (int i = 0; i < 4; i++)
+		if (!try_moved(r) || !try_native(r))
+			return false;
+	return try_native(r);
+}
+
+static bool try_fionread_native(struct rig *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (!native(r, "12345") || !fionread_is(r, "native", 5) || !hear(r, C, "12345") ||
+		    !try_moved(r))
+			return false;
+	return true;
+}
+
+static bool try_fionread_redirected(struct rig *r)
+{
+	for (int i = 0; i < 2; i++)
+		if (!moved(r, "1234567") || !fionread_is(r, "redirected", 7) ||
+		    !hear(r, C, "1234567") || !try_native(r))
+			return false;
+	return true;
+}
+
+static bool epoll_wakes(struct rig *r, int ep, const char *what)
+{
+	struct epoll_event ev;
+	int n = epoll_wait(ep, &ev, 1, WAIT_MS);
+
+	return (n == 1 && (ev.events & EPOLLIN)) || fail(r, "no edge for %s data", what);
+}
+
+static bool try_epoll_wake(struct rig *r)
+{
+	struct epoll_event want = {.events = EPOLLIN | EPOLLET};
+	_cleanup_close_ int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, r->fd[C], &want))
+		return fail(r, "epoll: %s", strerror(errno));
+	return native(r, "a") && epoll_wakes(r, ep, "native") && hear(r, C, "a") && moved(r, "b") &&
+	       epoll_wakes(r, ep, "redirected") && hear(r, C, "b") && native(r, "c") &&
+	       epoll_wakes(r, ep, "native") && hear(r, C, "c");
+}
+
+/* Native bytes that C holds unread are read before what is injected after them. */
+static bool try_order(struct rig *r)
+{
+	return native(r, "first ") && fionread_is(r, "native", 6) && say(r, P, "second ") &&
+	       fionread_is(r, "native and injected", 13) && say(r, P, "third") &&
+	       hear(r, C, "first second third");
+}
+
+static bool try_local_reply(struct rig *r)
+{
+	if (set_mode(r, ST_LOCAL) || !say(r, C, "longer than the reply that it gets, or not?") ||
+	    !hear(r, C, ST_REPLY) || !say(r, C, "short") || !hear(r, C, ST_REPLY))
+		return false;
+	return try_native(r); /* and nothing of both went to E */
+}
+
+static bool try_egress_self(struct rig *r)
+{
+	return try_moved(r) && !set_mode(r, ST_SELF) && say(r, C, "one ") && say(r, C, "two") &&
+	       hear(r, E, "one two");
+}
+
+static bool try_inject(struct rig *r)
+{
+	return say(r, P, "injected") && hear(r, C, "injected") && try_native(r) &&
+	       say(r, P, "again") && hear(r, C, "again");
+}
+
+static bool try_inject_accounting(struct rig *r)
+{
+	char text[401];
+	__u32 mem;
+
+	memset(text, 'i', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	if (!say(r, P, text) || !fionread_is(r, "injected", 400) || !rmem_is(r, false, &mem))
+		return false;
+	if (mem < 400 || mem > 4096)
+		return fail(r, "400 injected bytes count as %u in sk_rmem_alloc", mem);
+	return hear(r, C, text) && rmem_is(r, true, &mem);
+}
+
+static bool ends(struct rig *r, int end)
+{
+	char byte;
+
+	if (!wait_for(r, end, POLLIN) || recv(r->fd[end], &byte, 1, 0) != 0)
+		return fail(r, "the end of the stream was not seen");
+	return true;
+}
+
+static bool try_fin_after_response(struct rig *r)
+{
+	if (!try_moved(r) || !native(r, "last"))
+		return false;
+	shutdown(r->fd[E], SHUT_WR);
+	return hear(r, C, "last") && ends(r, C);
+}
+
+/* An answer for a client that has gone is dropped and U stays usable. */
+static bool try_drop_on_closed(struct rig *r)
+{
+	if (!moved(r, "to a living client") || !hear(r, C, "to a living client"))
+		return false;
+	if (set_mode(r, ST_MOVE) || !say(r, C, "asked") || !hear(r, F, "asked"))
+		return false;
+	close(r->fd[C]);
+	close(r->fd[E]);
+	r->fd[C] = r->fd[E] = -1;
+	if (!say(r, F, "to nobody"))
+		return false;
+	if (connect_pair(&r->fd[C], &r->fd[E]))
+		return fail(r, "no connection over loopback: %s", strerror(errno));
+	socklen_t len = sizeof(r->key);
+
+	if (getsockopt(r->fd[C], SOL_SOCKET, SO_COOKIE, &r->key, &len) || set_mode(r, ST_MOVE) ||
+	    put_socket(r->skel->maps.st_conns, &r->key, r->fd[C]))
+		return fail(r, "a second client cannot enter: %s", strerror(errno));
+	usleep(2000); /* the dropped bytes are verdicted before the target changes */
+	r->words[ST_WORD_TARGET] = r->key;
+	return try_moved(r);
+}
+
+static void *shut_soon(void *fd)
+{
+	usleep(5000);
+	shutdown(*(int *)fd, SHUT_WR);
+	return NULL;
+}
+
+/* Trap 22. Information only: blocking clients go to door A in any case. */
+static bool try_blocking_recv(struct rig *r)
+{
+	struct timeval tv = {.tv_usec = 1000 * WAIT_MS};
+	pthread_t th;
+	char buf[16];
+	ssize_t n;
+	int err;
+
+	if (fcntl(r->fd[C], F_SETFL, 0) ||
+	    setsockopt(r->fd[C], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) || !native(r, "") ||
+	    pthread_create(&th, NULL, shut_soon, &r->fd[C]))
+		return fail(r, "could not be tried");
+	uint64_t t0 = now_ms();
+
+	n = recv(r->fd[C], buf, sizeof(buf), 0);
+	err = errno;
+	t0 = now_ms() - t0;
+	pthread_join(th, NULL);
+	return !(n < 0 && err == EAGAIN && t0 < WAIT_MS / 2) ||
+	       fail(r, "a blocking recv() gave EAGAIN after %u ms: blocking clients use door A",
+		    (unsigned)t0);
+}
+
+static const struct {
+	const char *name;
+	trial_fn run;
+	bool required;
+} trials[] = {
+	{"mmap-arrays", try_mmap_arrays, true},
+	{"lpm-trie", try_lpm_trie, true},
+	{"native", try_native, true},
+	{"moved", try_moved, true},
+	{"native-after-moved", try_native_after_moved, true},
+	{"fionread-native", try_fionread_native, true},
+	{"fionread-redirected", try_fionread_redirected, true},
+	{"epoll-wake", try_epoll_wake, true},
+	{"order", try_order, true},
+	{"local-reply", try_local_reply, true},
+	{"egress-to-self", try_egress_self, true},
+	{"inject", try_inject, true},
+	{"inject-accounting", try_inject_accounting, true},
+	{"fin-after-response", try_fin_after_response, true},
+	{"drop-on-closed", try_drop_on_closed, true},
+	{"blocking-recv", try_blocking_recv, false},
+};
+_Static_assert(HR_ARRAY_SIZE(trials) < HR_SELFTEST_ROWS, "a row each, and one for the load");
+
+/* ---- driver --------------------------------------------------------------------------------- */
+
+static char *add_row(struct hr_selftest *t, const char *name, bool required)
+{
+	struct hr_kern_feature *f = &t->rows[t->n];
+
+	*f = (struct hr_kern_feature){
+		.name = name, .required = required, .detail = t->details[t->n]};
+	return t->details[t->n++];
+}
+
+static int attach(struct selftest_bpf *s)
+{
+	const struct {
+		struct bpf_program *prog;
+		struct bpf_map *map;
+		enum bpf_attach_type type;
+	} at[] = {
+		{s->progs.st_route, s->maps.st_conns, BPF_SK_MSG_VERDICT},
+		{s->progs.st_reply, s->maps.st_conns, BPF_SK_SKB_STREAM_VERDICT},
+		{s->progs.st_hand_over, s->maps.st_upstream, BPF_SK_SKB_STREAM_VERDICT},
+		{s->progs.st_inject, s->maps.st_injector, BPF_SK_MSG_VERDICT},
+	};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(at); i++)
+		if (bpf_prog_attach(bpf_program__fd(at[i].prog), bpf_map__fd(at[i].map), at[i].type,
+				    0))
+			return -errno;
+	return 0;
+}
+
+/* Loads and attaches; the row "load" appears only when this fails. */
+static int start(struct rig *r)
+{
+	int err;
+
+	r->skel = selftest_bpf__open_and_load();
+	if (!r->skel) {
+		err = -errno;
+		fail(r, "the kernel refuses the programs: %s", strerror(-err));
+		return err;
+	}
+	err = attach(r->skel);
+	if (err) {
+		fail(r, "a program cannot be attached to a sockmap: %s", strerror(-err));
+		return err;
+	}
+	void *p = mmap(NULL, (size_t)getpagesize(), PROT_READ | PROT_WRITE, MAP_SHARED,
+		       bpf_map__fd(r->skel->maps.st_words), 0);
+
+	if (p == MAP_FAILED) {
+		err = -errno;
+		fail(r, "an array map cannot be mapped: %s", strerror(-err));
+		return err;
+	}
+	r->words = p;
+	return 0;
+}
+
+int hr_selftest_run(struct hr_selftest *t)
+{
+	struct rig r = {.deadline = now_ms() + TOTAL_MS, .fd = {-1, -1, -1, -1, -1, -1}};
+	char why[HR_SELFTEST_DETAIL] = "";
+	int err;
+
+	memset(t, 0, sizeof(*t));
+	r.detail = why;
+	err = start(&r);
+	if (err)
+		strcpy(add_row(t, "load", true), why);
+	for (size_t i = 0; !err && i < HR_ARRAY_SIZE(trials); i++) {
+		r.detail = add_row(t, trials[i].name, trials[i].required);
+		t->rows[i].ok = rig_open(&r) && trials[i].run(&r);
+		if (t->rows[i].ok)
+			r.detail[0] = '\0';
+		else if (!r.detail[0])
+			fail(&r, "socket storage cannot be written: %s", strerror(errno));
+		rig_close(&r);
+	}
+	if (r.words)
+		munmap((void *)(uintptr_t)r.words, (size_t)getpagesize());
+	selftest_bpf__destroy(r.skel);
+	for (size_t i = 0; i < t->n; i++)
+		if (t->rows[i].required && !t->rows[i].ok)
+			return -ENOTSUP;
+	return 0;
+}
