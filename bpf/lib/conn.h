@@ -6,24 +6,46 @@
 #pragma once
 
 #include "lib/kernel.h"
+#include "lib/match_scratch.h"
+#include "lib/scan.h"
 
-/* Value of `conns`. */
+/* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
+ * STATE_CB run beside them: what both write is exchanged atomically. */
 struct conn {
 	struct hr_conn pub;
-	__u64 head_left; /* bytes of the response that the verdict has still to see */
-	__u32 sender;	 /* 1 while a send runs the route program (trap 24) */
-	__u32 seen;	 /* CONN_SEEN_* */
-	__u32 cluster;	 /* cluster of the request in flight, for cluster_rt */
-	__u32 rlen;	 /* bytes of a response head collected in rbuf */
-	char rbuf[HR_KRESP_MAX + HR_KHEAD_SLACK];
+	/* Request bytes that have still to be put into the socket that carries the request, as of
+	 * its write_seq `up_seq`: the only account that stays exact when a send is cut short by a
+	 * full buffer (DESIGN trap 3). */
+	__u64 up_left;
+	__u64 chunk_left; /* response: bytes of the chunk to skip, then its size being read */
+	__u64 rx;	  /* response bytes so far */
+	__u64 tx;	  /* request bytes */
+	__u32 up_seq;
+	__u32 g_seq;	   /* write_seq of g when C was bound */
+	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */
+	__u32 cluster;	   /* of the native request in flight */
+	__u32 native_owed; /* 1: E owes an answer */
+	__u32 u_hint;	   /* U slot used last */
+	__u32 mark;	   /* CONN_M_*, changed under C's lock only */
+	__u16 status;
+	__u8 resp;	 /* enum resp_state */
+	__u8 resp_flags; /* RESP_* */
+	__u32 rlen;	 /* bytes of an unfinished response line in rbuf */
+	__u8 vip_flags;
+	__u8 closing; /* C has sent its own FIN */
+	__u8 always;  /* enum hr_why: every request is bound for that reason; 0: none */
+	__u8 pad;
+	__u8 rbuf[HR_KRESP_MAX + HR_KHEAD_SLACK];
 };
-/* A redirect has happened on the socket: "pass" must be a redirect to itself (trap 2). */
-#define CONN_SEEN_REDIRECT 0x01
+/* The rest of a message that was redirected only in part comes next: the kernel still remembers
+ * that redirect, so "pass" must be a redirect to C itself (DESIGN trap 2). */
+#define CONN_M_REDIRECTED 0x01
 
-/* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (trap 11). */
+/* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */
 struct conn_scratch {
 	__u64 cookie;
-	char head[HR_KHEAD_MAX + HR_KHEAD_SLACK];
+	struct hr_match_scratch match;
+	struct hr_scan scan;
 };
 
 /* Value of `dials`: from connect() to established, then for getpeername(). */
@@ -35,16 +57,24 @@ struct dial {
 	__u32 vip_vhost;
 	__u32 workload;
 	__u32 addr_id; /* KERNEL and TUNNEL: the endpoint chosen */
-	__u32 why;     /* DOOR: enum hr_why */
+	__u32 why;     /* DOOR: enum hr_why; KERNEL: every request is bound for it, 0 for none */
 	__u32 pid;
 	__u16 vip_port;
-	__u16 pad[3];
+	__u8 vip_flags;
+	__u8 pad;
 };
 enum dial_kind {
 	DIAL_NONE = 0, /* not ours */
 	DIAL_KERNEL,   /* enters the sockhash when established */
 	DIAL_TUNNEL,   /* balanced, then ordinary TCP */
 	DIAL_DOOR,     /* sent to door A */
+};
+
+/* What `learn` reads after the Ethernet header of its test packet. Gives 0, or 1 when the slot has
+ * no socket. */
+struct learn_in {
+	__u32 slot;
+	__u32 is_g; /* 0: u_map and u_sk; 1: g_map and g_sk */
 };
 
 /* Value of `dns_orig`. */

@@ -34,9 +34,15 @@ struct socket {
 struct sock {
 	struct socket *sk_socket;
 	unsigned long sk_flags;
+	__u8 sk_shutdown;
+};
+
+struct tcp_sock {
+	__u32 write_seq;
 };
 
 #pragma clang attribute pop
 
-/* enum sock_flags: SO_ZEROCOPY was set on the socket. */
 enum sock_flags { SOCK_ZEROCOPY = 21 };
+
+#define SHUTDOWN_MASK 3

@@ -94,10 +94,18 @@ HR_STORAGE(conn_store, struct conn_scratch);
 /* Any captured socket -> what connect() decided, until it is established; then what it asked
  * for (getpeername). Programs only. */
 HR_STORAGE(dials, struct dial);
-/* Cookie of C -> C. Programs enter it; the kernel removes it at close. */
-HR_MAP(cl_hash, BPF_MAP_TYPE_SOCKHASH, HR_CONNS_MAX, __u64, __u64, 0);
+/* Cookie of C -> C. Programs enter it; the kernel removes it at close. Twice HR_CONNS_MAX: it is
+ * never the table that is full. */
+HR_MAP(cl_hash, BPF_MAP_TYPE_SOCKHASH, 2 * HR_CONNS_MAX, __u64, __u64, 0);
 /* U slot -> U. Agent. */
 HR_MAP(u_map, BPF_MAP_TYPE_SOCKMAP, HR_U_SLOTS, __u32, __u64, 0);
+/* U slot and G slot -> address of the kernel's socket of U and of g, from which the programs read
+ * write_seq: 0 until known. Program `learn` fills them: the agent runs it (BPF_PROG_TEST_RUN) with
+ * a struct learn_in after 14 bytes of Ethernet header once the socket is in its map, and before
+ * the slot's word says FREE; it writes 0 before it takes the socket out. A U without address is
+ * not used. mmap()able. */
+HR_SHARED_ARRAY(u_sk, HR_U_SLOTS, __u64);
+HR_SHARED_ARRAY(g_sk, HR_G_SLOTS, __u64);
 /* Cookie of U -> its slot. Agent: written before u_map, deleted after. */
 HR_HASH(u_slots, HR_U_SLOTS, __u64, __u32);
 /* G slot -> g, the end of the loopback pair that C's bytes are redirected to. Agent. No program

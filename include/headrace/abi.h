@@ -359,9 +359,13 @@ struct hr_u {
 	__u32 route;	/* route id of the request in flight */
 	__u32 flags;	/* HR_U_* */
 	__u64 t0;	/* ktime of the request head, ns */
-	__u64 pad;
+	__u32 cluster;	/* cluster id of the request in flight */
+	__u32 tx;	/* its bytes */
 };
 HR_ASSERT_SIZE(struct hr_u, 64);
+/* Who exchanges BUSY for something else, or RELAY for FREE or DEAD, lowers the in-flight numbers of
+ * `ep` and `cluster`. RELAY: `left` 0 means that U holds the whole answer, from its first byte;
+ * otherwise C has had its head already and `left` bytes of it are to follow. */
 
 /* Word of one G slot: g_tab[slot].word, mmap()able. bits 0-3 state, 4-23 generation, 24-63 bytes
  * that C has put into G since it was bound. The kernel adds to the count by compare-and-exchange
@@ -409,7 +413,7 @@ struct hr_conn {
 	__u32 vip_vhost;
 	__u32 ep;	/* endpoint id of the request in flight */
 	__u32 route;	/* route id of the request in flight */
-	__u32 owed;	/* native answers not yet seen to their end */
+	__u32 owed;	/* answers of E or U not yet seen to their end */
 	__u32 workload;
 	__u16 vip_port;
 	__u8 state;	/* enum hr_conn_state */

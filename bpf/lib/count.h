@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Counters, in-flight numbers and events: what the programs report. */
+#pragma once
+
+#include "lib/maps.h"
+
+static __always_inline void count_why(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&why, &reason);
+
+	if (n)
+		(*n)++;
+}
+
+/* A zeroed record in `events`, NULL (and counted) when the ring is full. */
+static __always_inline struct hr_event *event_begin(__u32 kind, __u64 cookie)
+{
+	struct hr_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	__u32 zero = 0;
+	__u64 *lost;
+
+	if (!e) {
+		lost = bpf_map_lookup_elem(&events_lost, &zero);
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
+		return NULL;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = kind;
+	e->conn = cookie;
+	return e;
+}
+
+/* An event about a slot, a connection, or both. */
+static __always_inline void event_slot(__u32 kind, __u64 cookie, __u32 slot, __u32 gen, __u64 bytes)
+{
+	struct hr_event *e = event_begin(kind, cookie);
+
+	if (!e)
+		return;
+	e->slot = slot;
+	e->gen = gen;
+	e->bytes = bytes;
+	bpf_ringbuf_submit(e, 0);
+}
+
+static __always_inline void inflight_add(__u32 ep, __u32 cluster, __s32 n)
+{
+	struct hr_ep_rt *e = bpf_map_lookup_elem(&ep_rt, &ep);
+	struct hr_cluster_rt *c = bpf_map_lookup_elem(&cluster_rt, &cluster);
+
+	if (e)
+		__sync_fetch_and_add(&e->inflight, n);
+	if (c)
+		__sync_fetch_and_add(&c->inflight, n);
+}
+
+/* Bucket of a duration; HR_LAT_BUCKETS is "+Inf". Halving instead of a scan: six compares. */
+static __always_inline __u32 lat_bucket(__u64 us)
+{
+	static const __u64 bounds[32] = HR_LAT_BOUNDS_US;
+	__u32 at = 0;
+
+	for (__u32 step = 16; step; step >>= 1) {
+		__u32 probe = (at + step) & 31;
+
+		asm volatile("" : "+r"(probe));
+		if (probe <= HR_LAT_BUCKETS && us > bounds[(probe - 1) & 31])
+			at = probe;
+	}
+	return at;
+}
+
+/* One finished request, for the route's or the endpoint's counters. */
+struct sample {
+	__u64 us, tx, rx;
+	__u32 class; /* first digit of the status, 0 when it has none */
+	__u32 bucket;
+};
+
+static __always_inline void stats_add(struct hr_stats *st, const struct sample *s)
+{
+	__u32 class = s->class, bucket = s->bucket;
+
+	if (!st)
+		return;
+	st->requests++;
+	st->lat_sum_us += s->us;
+	st->tx_bytes += s->tx;
+	st->rx_bytes += s->rx;
+	asm volatile("" : "+r"(class));
+	if (class < 6)
+		st->status[class]++;
+	asm volatile("" : "+r"(bucket));
+	if (bucket <= HR_LAT_BUCKETS)
+		st->lat[bucket]++;
+}
+
+/* A request that the kernel carried has ended. ep 0: answered in place. */
+struct done {
+	__u64 cookie, t0, tx, rx;
+	__u32 route, ep, addr_id;
+	__u16 status, why;
+};
+
+static __always_inline void access_sample(const struct done *d, __u64 ns)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+	struct hr_event *e;
+
+	if (!cfg || !cfg->access_log || bpf_get_prandom_u32() % cfg->access_log)
+		return;
+	e = event_begin(HR_EV_ACCESS, d->cookie);
+	if (!e)
+		return;
+	e->route = d->route;
+	e->ep = d->ep;
+	e->addr_id = d->addr_id;
+	e->status = d->status;
+	e->why = d->why;
+	e->bytes = d->rx;
+	e->dur_ns = ns;
+	bpf_ringbuf_submit(e, 0);
+}
+
+__weak __noinline int request_done(const struct done *d)
+{
+	struct sample s = {};
+	__u32 route, ep;
+	__u64 ns;
+
+	if (!d)
+		return 0;
+	ns = bpf_ktime_get_ns() - d->t0;
+	s.us = ns / 1000;
+	s.tx = d->tx;
+	s.rx = d->rx;
+	s.class = d->status >= 100 && d->status < 600 ? d->status / 100 : 0;
+	s.bucket = lat_bucket(s.us);
+	route = d->route;
+	stats_add(bpf_map_lookup_elem(&route_stats, &route), &s);
+	ep = d->ep;
+	if (ep)
+		stats_add(bpf_map_lookup_elem(&ep_stats, &ep), &s);
+	access_sample(d, ns);
+	return 0;
+}
