@@ -7,7 +7,7 @@
 
 #include "lib/kernel.h"
 #include "lib/match_scratch.h"
-#include "lib/scan.h"
+#include "lib/scan_state.h"
 
 /* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
  * STATE_CB run beside them: what both write is exchanged atomically. */
@@ -25,16 +25,16 @@ struct conn {
 	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */
 	__u32 cluster;	   /* of the native request in flight */
 	__u32 native_owed; /* 1: E owes an answer */
-	__u32 u_hint;	   /* U slot used last */
+	__u32 moved_slot;  /* U slot used last, */
+	__u32 moved_gen;   /* and its generation */
 	__u32 mark;	   /* CONN_M_*, changed under C's lock only */
 	__u16 status;
 	__u8 resp;	 /* enum resp_state */
 	__u8 resp_flags; /* RESP_* */
 	__u32 rlen;	 /* bytes of an unfinished response line in rbuf */
 	__u8 vip_flags;
-	__u8 closing; /* C has sent its own FIN */
-	__u8 always;  /* enum hr_why: every request is bound for that reason; 0: none */
-	__u8 pad;
+	__u8 always; /* enum hr_why: every request is bound for that reason; 0: none */
+	__u8 pad[2];
 	__u8 rbuf[HR_KRESP_MAX + HR_KHEAD_SLACK];
 };
 /* The rest of a message that was redirected only in part comes next: the kernel still remembers

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Port 53 of captured processes goes to the agent's DNS; answers come from the server asked. */
+#pragma once
+
+#include "lib/addr.h"
+#include "lib/capture.h"
+
+static __always_inline __u16 dns_port(const struct hr_netns *ns, int ip6)
+{
+	return bpf_htons(ip6 ? ns->dns6_port : ns->dns_port);
+}
+
+/* connect() and sendmsg(): 1, with the destination changed when it is a DNS server. */
+static __always_inline int dns_redirect(struct bpf_sock_addr *ctx, int v6, const __u8 ip[16],
+					__u16 port_be)
+{
+	int ip6 = v6 && !ip_is_v4(ip);
+	struct dns_peer *peer;
+	struct hr_netns *ns;
+	__u8 to[16];
+	__u16 port;
+
+	if (port_be != bpf_htons(53))
+		return 1;
+	ns = netns_ready(bpf_get_netns_cookie(ctx));
+	port = ns ? dns_port(ns, ip6) : 0;
+	if (!port)
+		return 1;
+	peer = bpf_sk_storage_get(&dns_orig, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!peer)
+		return 1;
+	__builtin_memcpy(peer->ip, ip, 16);
+	peer->port_be = port_be;
+	ip_loopback(to, ip6);
+	ctx_ip_set(ctx, v6, to);
+	ctx->user_port = port;
+	return 1;
+}
+
+/* recvmsg() and getpeername(): 1, with the agent's address replaced by the server's. */
+static __always_inline int dns_restore(struct bpf_sock_addr *ctx, int v6)
+{
+	struct dns_peer *peer = bpf_sk_storage_get(&dns_orig, ctx->sk, NULL, 0);
+	struct hr_netns *ns;
+	__u64 cookie;
+	int ip6;
+
+	if (!peer)
+		return 1;
+	cookie = bpf_get_netns_cookie(ctx);
+	ns = bpf_map_lookup_elem(&netns, &cookie);
+	ip6 = v6 && !ip_is_v4(peer->ip);
+	if (!ns || ctx->user_port != dns_port(ns, ip6))
+		return 1; /* somebody else's datagram */
+	ctx_ip_set(ctx, v6, peer->ip);
+	ctx->user_port = peer->port_be;
+	return 1;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a connection holds (a place in the in-flight numbers, a U slot, a G slot), and how it is
+ * given back: once, by whoever exchanges the word.
+ */
+#pragma once
+
+#include "lib/count.h"
+
+/* Connections in `conns`: connect() sends new ones to door A before the table is full. */
+__u32 conns_used __weak;
+
+static __always_inline int word_swap(__u64 *word, __u64 from, __u64 to)
+{
+	return __sync_val_compare_and_swap(word, from, to) == from;
+}
+
+/* Ends the account of a native request. `status` 0: no answer was seen. */
+static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 status)
+{
+	struct done d = {
+		.cookie = cookie,
+		.t0 = c->pub.t0,
+		.tx = c->tx,
+		.rx = c->rx,
+		.route = c->pub.route,
+		.ep = c->pub.ep,
+		.addr_id = c->pub.addr_id,
+		.status = status,
+		.why = HR_WHY_NATIVE,
+	};
+
+	if (!__sync_lock_test_and_set(&c->counted, 0))
+		return;
+	inflight_add(c->pub.ep, c->cluster, -1);
+	request_done(&d);
+}
+
+/* The U slot that carries a request of C: its answer has nowhere to go. */
+static __always_inline void u_abandon(__u64 cookie, __u32 slot, __u32 gen)
+{
+	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
+
+	if (!u || u->conn != cookie)
+		return;
+	if (word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen))) {
+		inflight_add(u->ep, u->cluster, -1);
+		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
+	} else if (u->word == HR_WORD(HR_U_RELAY, gen)) {
+		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
+	}
+}
+
+/* The G slot that C is bound to, and what C has put into it; NULL when the agent released it. */
+static __always_inline struct hr_g *g_of(const struct conn *c)
+{
+	__u32 slot = c->pub.slot;
+	struct hr_g *g = bpf_map_lookup_elem(&g_tab, &slot);
+
+	if (c->pub.state != HR_CONN_BOUND || !g)
+		return NULL;
+	if (HR_G_STATE(g->word) != HR_G_BOUND || HR_G_GEN(g->word) != c->pub.gen)
+		return NULL;
+	return g;
+}
+
+/* C is closed by its owner, reset, or timed out. */
+static __always_inline void conn_gone(__u64 cookie)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	struct hr_g *g;
+
+	if (!c)
+		return;
+	native_done(c, cookie, 0);
+	c->pub.sk = 0;
+	u_abandon(cookie, c->moved_slot, c->moved_gen);
+	g = g_of(c);
+	if (g) {
+		g->flags |= HR_G_CLIENT_GONE;
+		event_slot(HR_EV_CLIENT_GONE, cookie, c->pub.slot, c->pub.gen, HR_G_BYTES(g->word));
+	}
+	if (!bpf_map_delete_elem(&conns, &cookie))
+		__sync_fetch_and_add(&conns_used, -1);
+}

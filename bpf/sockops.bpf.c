@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sockops: what connect() decided takes effect when the connection is established (enters `conns`
+ * and the sockhash, or leaves its destination in `doors`), and ends when it closes.
+ */
+#include "lib/slot.h"
+
+static const struct conn fresh_conn;
+
+/* Into the table and the sockhash. Established already: what cannot enter is not policed, so it
+ * is counted as an error (connect() leaves a margin, only memory can be short). */
+static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d, __u64 cookie)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct conn_scratch *scratch;
+	struct conn *c;
+
+	if (!sk)
+		return;
+	scratch = bpf_sk_storage_get(&conn_store, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!scratch || bpf_map_update_elem(&conns, &cookie, &fresh_conn, BPF_NOEXIST))
+		goto failed;
+	__sync_fetch_and_add(&conns_used, 1);
+	scratch->cookie = cookie;
+	c = bpf_map_lookup_elem(&conns, &cookie);
+	if (!c)
+		goto failed;
+	c->pub.netns = bpf_get_netns_cookie(ops);
+	c->pub.sk = (__u64)bpf_skc_to_tcp_sock(sk);
+	c->pub.addr_id = d->addr_id;
+	c->pub.vip_vhost = d->vip_vhost;
+	c->pub.vip_port = d->vip_port;
+	c->pub.workload = d->workload;
+	c->pub.proto = d->proto;
+	c->pub.dst_port_be = d->dst_port_be;
+	__builtin_memcpy(c->pub.dst_ip, d->dst_ip, 16);
+	c->pub.pid = d->pid;
+	c->vip_flags = d->vip_flags;
+	c->always = d->why;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY))
+		return;
+failed:
+	count_why(HR_WHY_ERROR);
+}
+
+static __always_inline void enter_door(struct bpf_sock_ops *ops, const struct dial *d, __u64 cookie)
+{
+	struct hr_door_key key = {
+		.netns = bpf_get_netns_cookie(ops),
+		.port = ops->local_port,
+		.family = ops->family,
+	};
+	struct hr_door door = {
+		.conn = cookie,
+		.vip_vhost = d->vip_vhost,
+		.workload = d->workload,
+		.dst_port_be = d->dst_port_be,
+		.proto = d->proto,
+		.why = d->why,
+	};
+
+	__builtin_memcpy(door.dst_ip, d->dst_ip, 16);
+	bpf_map_update_elem(&doors, &key, &door, BPF_ANY);
+}
+
+static __always_inline void on_established(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	struct bpf_sock *sk = ops->sk;
+	struct dial *d;
+
+	if (!sk)
+		return;
+	d = bpf_sk_storage_get(&dials, sk, NULL, 0);
+	if (!d)
+		return;
+	switch (d->kind) {
+	case DIAL_KERNEL:
+		enter(ops, d, cookie);
+		break;
+	case DIAL_TUNNEL:
+		count_why(HR_WHY_TUNNEL);
+		break;
+	case DIAL_DOOR:
+		enter_door(ops, d, cookie);
+		break;
+	}
+}
+
+/* The owner did shutdown(SHUT_WR): the agent hears of it when the bytes went to it. */
+static __always_inline void half_closed(__u64 cookie)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	struct hr_g *g = c ? g_of(c) : NULL;
+
+	if (!g)
+		return;
+	g->flags |= HR_G_CLIENT_EOF;
+	event_slot(HR_EV_CLIENT_EOF, cookie, c->pub.slot, c->pub.gen, HR_G_BYTES(g->word));
+}
+
+static __always_inline void on_state(struct bpf_sock_ops *ops)
+{
+	__u64 cookie = bpf_get_socket_cookie(ops);
+	__u32 state = ops->args[1];
+	struct bpf_sock *bsk = ops->sk;
+	struct sock *sk;
+
+	if (state == BPF_TCP_CLOSE) {
+		conn_gone(cookie);
+		return;
+	}
+	if (state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK)
+		return;
+	sk = bsk ? (struct sock *)bpf_skc_to_tcp_sock(bsk) : NULL;
+	if (sk && sk->sk_shutdown == SHUTDOWN_MASK)
+		conn_gone(cookie); /* close(), not shutdown() */
+	else
+		half_closed(cookie);
+}
+
+SEC("sockops")
+int sock_ops(struct bpf_sock_ops *ops)
+{
+	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+		on_established(ops);
+	else if (ops->op == BPF_SOCK_OPS_STATE_CB)
+		on_state(ops);
+	return 1;
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
