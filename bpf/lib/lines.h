@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Lines of an HTTP head: every byte checked, each line found, names split off. For scan*.h. */
+#pragma once
+
+#include "lib/words.h"
+
+/* Header lines of a head that the kernel looks at; more: HEAD_LONG. Power of two. */
+#define HR_SCAN_LINES 32
+/* Longest header name that the scanners accept: five words. */
+#define HR_SCAN_NAME_MAX 39
+
+struct hr_lines {
+	__u64 carry; /* 0x80 when the byte before this word was a carriage return */
+	__u32 n;     /* bytes in the buffer */
+	__u32 nstart;
+	__u32 end; /* first byte after the empty line, 0: not seen */
+	__u32 bad;
+	__u16 start[64]; /* first byte after each line feed */
+};
+
+HR_INLINE void hr_lines_reset(struct hr_lines *l, __u32 n)
+{
+	l->carry = 0;
+	l->n = n;
+	l->nstart = l->end = l->bad = 0;
+}
+
+/* A line feed before `after`, at offset pos: remembers the line; true when the empty line follows.
+ */
+HR_INLINE int hr_lines_newline(struct hr_lines *l, const __u8 *after, __u32 pos)
+{
+	l->start[hr_bound(l->nstart, 63)] = pos;
+	l->nstart++;
+	if (hr_w2(after) != 0x0a0d)
+		return 0;
+	l->end = pos + 2;
+	return 1;
+}
+
+/* The eight bytes p at offset off: only visible ASCII, spaces, and CR LF pairs pass. True: stop. */
+HR_INLINE int hr_lines_word(struct hr_lines *l, const __u8 *p, __u32 off)
+{
+	__u32 limit = l->n - off, k;
+	__u64 w = hr_w8(p), w7 = w & HR_W_LOW7;
+	__u64 cr = hr_w_eq(w7, '\r'), lf = hr_w_eq(w7, '\n');
+	__u64 bad = (w & HR_W_HIGH) | (~hr_w_ge(w7, 0x20) & HR_W_HIGH & ~(cr | lf)) |
+		    hr_w_eq(w7, 0x7f) | (lf ^ (cr << 8 | l->carry));
+	int end = 0;
+
+	l->carry = cr >> 56;
+	if (lf) {
+		k = hr_bound(hr_w_first(lf) + 1, 15);
+		end = hr_lines_newline(l, p + k, off + k);
+		lf &= lf - 1;
+		if (!end && lf) {
+			k = hr_bound(hr_w_first(lf) + 1, 15);
+			end = hr_lines_newline(l, p + k, off + k);
+			/* a third one means a line of less than "a:" */
+			if (!end && (lf & (lf - 1)))
+				l->bad = 1;
+		}
+		if (end)
+			limit = l->end - off;
+	}
+	if (bad & hr_w_below(limit))
+		l->bad = 1;
+	return end || l->bad || l->nstart > HR_SCAN_LINES + 1;
+}
+
+/* Length of the name before the colon, 0 when the line is odd. Every byte of it is a letter, a
+ * digit, '-' or '_'; folded[] gets the first three words, | 0x20. */
+HR_INLINE __u32 hr_line_name(const __u8 *p, __u64 folded[3])
+{
+	__u64 w7, colon, ok;
+	__u32 k;
+
+	folded[0] = folded[1] = folded[2] = 0;
+	HR_UNROLL
+	for (__u32 j = 0; j < 5; j++) {
+		w7 = hr_w8(p + j * 8) & HR_W_LOW7;
+		colon = hr_w_eq(w7, ':');
+		ok = hr_w_alpha(w7) | hr_w_in(w7, '0', '9') | hr_w_eq(w7, '-') | hr_w_eq(w7, '_');
+		k = colon ? hr_w_first(colon) : 8;
+		if (~ok & HR_W_HIGH & hr_w_below(k))
+			return 0;
+		if (j < 3)
+			folded[j] = (w7 | HR_W_REP(0x20)) & hr_w_below(k);
+		if (colon)
+			return j * 8 + k;
+	}
+	return 0;
+}
+
+/* Value of the line that ends before the CR at `end`: skips one space; 0 when blanks are left. */
+HR_INLINE __u32 hr_line_value(const __u8 *buf, __u32 from, __u32 end, __u32 mask)
+{
+	if (buf[hr_bound(from, mask)] == ' ')
+		from++;
+	if (from < end && (buf[hr_bound(from, mask)] == ' ' || buf[hr_bound(end - 1, mask)] == ' '))
+		return 0;
+	return from;
+}
