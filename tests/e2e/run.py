@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""End-to-end tests: real clients and servers in network namespaces, each test on both data paths.
+
+  tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [WORD]...
+
+A WORD selects tests whose module.name contains it. Needs root. HEADRACE names another binary (a sanitizer
+build); B another build directory. Logs of failures: build/test-logs/.
+"""
+import argparse
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+import runner  # noqa: E402
+from topo import exit_on_signals  # noqa: E402
+from world import World  # noqa: E402
+
+
+def main():
+    p = argparse.ArgumentParser(usage=__doc__)
+    p.add_argument("--datapath", action="append", choices=["kernel", "agent"])
+    p.add_argument("--long", action="store_true")
+    p.add_argument("--list", action="store_true")
+    p.add_argument("--until-failure", action="store_true", help="stop at the first failure")
+    p.add_argument("words", nargs="*")
+    args = p.parse_args()
+    runner.load(os.path.dirname(os.path.abspath(__file__)))
+
+    def wanted(f):
+        name = f"{f.__module__.removeprefix('test_')}.{f.__name__}"
+        return (args.long or not f.long) and (not args.words or any(w in name for w in args.words))
+    plan = [(f, d) for d in args.datapath or ["kernel", "agent"] for f in runner.TESTS
+            if d in f.datapaths and wanted(f)]
+    if args.list:
+        for f, d in plan:
+            print(d, f"{f.__module__.removeprefix('test_')}.{f.__name__}")
+        return 0
+    if os.geteuid() != 0:
+        print("run.py: needs root (network namespaces, BPF)", file=sys.stderr)
+        return 2
+    exit_on_signals()
+    world = World()
+    run = runner.Runner(world)
+    try:
+        for f, d in plan:
+            run.run(f, d)
+            if args.until_failure and run.failed:
+                break
+        run.finish()
+    finally:
+        if run.shared:
+            run.abandon(run.shared, None)
+        world.close()
+    print(f"{run.passed} passed, {run.failed} failed, {run.skipped} skipped", flush=True)
+    return 1 if run.failed or not run.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
