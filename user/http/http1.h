@@ -197,11 +197,10 @@ struct hr_http_body {
 	struct hr_http_error error;
 	bool done; /* the whole message was seen */
 	/* private: chunk decoder */
-	uint8_t state, digits;
+	uint8_t state, digits, name_len;
 	uint16_t ext;	  /* extension bytes of the message */
 	uint16_t trailer; /* trailer bytes */
 	uint16_t ntrailers;
-	uint8_t name_len;
 	char name[32]; /* of the trailer being read, lower case */
 };
 
