@@ -86,6 +86,10 @@
 /* ---- Configuration input (THREATS.md) ---- */
 #define HR_FILE_MAX (16 * 1024 * 1024)
 #define HR_DOCS_MAX 10000
+/* Values of one document: a tree node costs about 100 bytes. */
+#define HR_NODES_MAX 1000000
+/* Findings kept of one check; more are only counted. */
+#define HR_DIAGS_MAX 10000
 #define HR_DEPTH_MAX 32
 #define HR_SCALAR_MAX (64 * 1024)
 #define HR_BODY_SCALAR_MAX (1024 * 1024) /* directResponse body */

@@ -41,6 +41,7 @@ void hr_diag_text(const struct hr_diag *d, struct hr_strbuf *out);
 #define HR_DECODE_STRICT 0x01  /* unknown API groups are errors */
 #define HR_DECODE_LENIENT 0x02 /* the slips that SEMANTICS.md names become warnings */
 #define HR_DECODE_RELOAD 0x04  /* a 0-byte file is an error (editors truncate before they write) */
+#define HR_DECODE_UNBUILT 0x08 /* fields that are not built yet: warning, object kept (tests) */
 
 /*
  * Collects objects from several texts, then closes them into one set.

@@ -59,6 +59,7 @@ struct hr_meta {
 	hr_kvs labels, annotations;
 	int64_t created_ms; /* creationTimestamp, Unix milliseconds; 0: not set */
 	struct hr_pos pos;  /* first line of the object */
+	const char *yaml;   /* the object as it was read, for hr_object_yaml; NULL inside others */
 };
 
 /* ---- matching ------------------------------------------------------------------------------ */
@@ -95,7 +96,7 @@ struct hr_destination {
 	const char *host; /* as written */
 	const char *subset;
 	uint32_t port; /* 0: not set */
-	struct hr_pos pos;
+	struct hr_pos pos, subset_pos; /* of the host's and the subset's value */
 };
 
 struct hr_header_ops { /* Headers.HeaderOperations */
@@ -142,7 +143,7 @@ struct hr_mirror {
 
 struct hr_redirect {
 	bool set;
-	const char *uri, *authority, *scheme, *derive_port;
+	const char *uri, *authority, *scheme, *derive_port, *prefix_rewrite;
 	uint32_t port;
 	int32_t code; /* 301 */
 	struct hr_pos pos;

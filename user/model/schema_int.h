@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the schema_*.c tables share among themselves. */
+#pragma once
+
+#include <stdlib.h>
+
+#include "model/schema.h"
+
+/* Rows that every object has. The struct of an object starts with its hr_meta, so metadata and
+ * spec are both decoded into the object itself. */
+#define HR_TOP_ROWS(meta_msg)                                                               \
+	{.name = "apiVersion", .type = HR_T_STRING, .status = HR_ST_CONTROL, HR_NOWHERE},   \
+		{.name = "kind", .type = HR_T_STRING, .status = HR_ST_CONTROL, HR_NOWHERE}, \
+		{.name = "metadata",                                                        \
+		 .type = HR_T_MESSAGE,                                                      \
+		 .status = HR_ST_CONTROL,                                                   \
+		 .flags = HR_F_REQUIRED,                                                    \
+		 .msg = &(meta_msg),                                                        \
+		 .off = 0}
+#define HR_SPEC_ROW(spec_msg)     \
+	{.name = "spec",          \
+	 .type = HR_T_MESSAGE,    \
+	 .status = HR_ST_CONTROL, \
+	 .flags = HR_F_REQUIRED,  \
+	 .msg = &(spec_msg),      \
+	 .off = 0}
+/* What a controller wrote about the object. */
+#define HR_STATUS_ROW {.name = "status", .type = HR_T_ANY, .status = HR_ST_FOREIGN, HR_NOWHERE}
+#define HR_FOREIGN(field) {.name = field, .type = HR_T_ANY, .status = HR_ST_FOREIGN, HR_NOWHERE}
+
+extern const struct hr_message hr_msg_match_uri, hr_msg_match_method, hr_msg_match_authority,
+	hr_msg_match_scheme, hr_msg_match_header, hr_msg_match_query, hr_msg_match_origin;
+extern const struct hr_message hr_msg_http_match, hr_msg_destination, hr_msg_headers,
+	hr_msg_http_destination, hr_msg_http_route;
+extern const struct hr_message hr_msg_traffic_policy, hr_msg_outlier, hr_msg_load_balancer;
+
+/* Endpoints (core v1): each subset is read as a slice of its own. */
+struct hr_endpoints_object {
+	struct hr_meta meta;
+	HR_LIST(struct hr_endpoint_slice) subsets;
+};
+
+/* The weights of one list of destinations, which is the field `route` of n. */
+void hr_check_weights(struct hr_dec *x, const struct hr_ynode *n,
+		      struct hr_route_destination *route, size_t len);

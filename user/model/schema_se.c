@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rows of ServiceEntry and WorkloadEntry (networking/v1alpha3). */
+#include <string.h>
+#include <strings.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "model/schema_int.h"
+
+/* ---- WorkloadEntry ---- */
+
+static void set_ports_map(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+			  void *obj)
+{
+	struct hr_workload_entry *w = obj;
+	size_t mark = x->path.len;
+
+	(void)f;
+	if (!hr_dec_is(x, n, HR_NODE_MAP))
+		return;
+	w->ports.data = hr_dec_list(x, n->count, sizeof(*w->ports.data));
+	for (const struct hr_ynode *c = n->first; c; c = c->next) {
+		const char *why = c->type == HR_NODE_SCALAR ? NULL : "expected a number";
+		int64_t v = 0;
+
+		hr_path_key(&x->path, c->key);
+		if (!why)
+			why = hr_scalar_int(c, 1, 65535, &v);
+		if (why)
+			hr_dec_say(x, HR_SEV_ERROR, c->pos, "bad-value", "%s, 1 to 65535", why);
+		else
+			w->ports.data[w->ports.len++] = (struct hr_named_port){
+				hr_arena_strdup(x->arena, c->key), (uint32_t)v};
+		hr_path_cut(&x->path, mark);
+	}
+}
+
+static void workload_entry_init(void *obj)
+{
+	((struct hr_workload_entry *)obj)->weight = -1;
+}
+
+static const struct hr_field workload_entry_fields[] = {
+	{.name = "address",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_CONTROL,
+	 .flags = HR_F_REQUIRED,
+	 .check = hr_check_workload_address,
+	 HR_AT(struct hr_workload_entry, address)},
+	{.name = "ports",
+	 .type = HR_T_STRING_MAP,
+	 .status = HR_ST_CONTROL,
+	 .set = set_ports_map,
+	 HR_NOWHERE},
+	{.name = "labels",
+	 .type = HR_T_STRING_MAP,
+	 .status = HR_ST_CONTROL,
+	 HR_AT(struct hr_workload_entry, labels)},
+	{.name = "network",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "endpoints behind the gateway of another network",
+	 HR_AT(struct hr_workload_entry, network)},
+	{.name = "locality",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_CONTROL,
+	 .check = hr_check_locality,
+	 HR_AT(struct hr_workload_entry, locality)},
+	{.name = "weight",
+	 .type = HR_T_INT,
+	 .status = HR_ST_KERNEL,
+	 .min = 0,
+	 .max = UINT32_MAX,
+	 .flags = HR_F_ZERO_UNSET,
+	 HR_AT(struct hr_workload_entry, weight)},
+	{.name = "serviceAccount",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_CONTROL,
+	 .check = hr_check_dns_name,
+	 HR_AT(struct hr_workload_entry, service_account)},
+	HR_END};
+const struct hr_message hr_msg_workload_entry = {.name = "WorkloadEntry",
+						 .fields = workload_entry_fields,
+						 .size = sizeof(struct hr_workload_entry),
+						 .init = workload_entry_init,
+						 HR_POS(struct hr_workload_entry)};
+static const struct hr_field workload_top[] = {
+	HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(hr_msg_workload_entry), HR_STATUS_ROW, HR_END};
+const struct hr_message hr_msg_workload_entry_object = {.name = "WorkloadEntry object",
+							.fields = workload_top,
+							.size = sizeof(struct hr_workload_entry),
+							.init = workload_entry_init};
+
+/* ---- ServiceEntry ---- */
+
+static const char *const protocols[] = {"HTTP", "HTTPS", "HTTP2",	"GRPC",	     "GRPC-WEB",
+					"TCP",	"TLS",	 "MONGO",	"MYSQL",     "REDIS",
+					"UDP",	"HBONE", "DOUBLEHBONE", "HTTP_PROXY"};
+
+static void check_protocol(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	_cleanup_free_ char *upper = strdup(v);
+	const char *near;
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(protocols); i++)
+		if (!strcasecmp(protocols[i], v))
+			return;
+	for (char *c = upper; c && *c; c++)
+		*c = (char)(*c >= 'a' && *c <= 'z' ? *c & ~0x20 : *c);
+	near = upper ? hr_nearest(upper, protocols, HR_ARRAY_SIZE(protocols)) : NULL;
+	if (near)
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+			   "unknown protocol \"%.80s\"; did you mean \"%s\"?", v, near);
+	else
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value", "unknown protocol \"%.80s\"", v);
+}
+
+static void port_init(void *obj)
+{
+	((struct hr_port *)obj)->name = "";
+}
+
+static const struct hr_field port_fields[] = {{.name = "number",
+					       .type = HR_T_INT,
+					       .status = HR_ST_CONTROL,
+					       .flags = HR_F_REQUIRED,
+					       .min = 1,
+					       .max = 65535,
+					       HR_AT(struct hr_port, number)},
+					      {.name = "protocol",
+					       .type = HR_T_STRING,
+					       .status = HR_ST_CONTROL,
+					       .check = check_protocol,
+					       HR_AT(struct hr_port, protocol)},
+					      {.name = "name",
+					       .type = HR_T_STRING,
+					       .status = HR_ST_CONTROL,
+					       .flags = HR_F_REQUIRED,
+					       .check = hr_check_nonempty,
+					       HR_AT(struct hr_port, name)},
+					      {.name = "targetPort",
+					       .type = HR_T_INT,
+					       .status = HR_ST_CONTROL,
+					       .min = 1,
+					       .max = 65535,
+					       HR_AT(struct hr_port, target_port)},
+					      HR_END};
+static const struct hr_message port = {.name = "ServicePort",
+				       .fields = port_fields,
+				       .size = sizeof(struct hr_port),
+				       .init = port_init,
+				       HR_POS(struct hr_port)};
+
+static const struct hr_word location_words[] = {{"MESH_EXTERNAL", 1, HR_ST_CONTROL, NULL},
+						{"MESH_INTERNAL", 0, HR_ST_CONTROL, NULL},
+						{NULL, 0, 0, NULL}};
+static const struct hr_word resolution_words[] = {
+	{"NONE", HR_RES_NONE, HR_ST_CONTROL, NULL},
+	{"STATIC", HR_RES_STATIC, HR_ST_CONTROL, NULL},
+	{"DNS", HR_RES_DNS, HR_ST_NOT_BUILT, "resolving endpoints by DNS"},
+	{"DNS_ROUND_ROBIN", HR_RES_DNS_ROUND_ROBIN, HR_ST_NOT_BUILT, "resolving endpoints by DNS"},
+	{"DYNAMIC_DNS", HR_RES_DNS, HR_ST_NOT_BUILT, "resolving endpoints by DNS"},
+	{NULL, 0, 0, NULL}};
+
+static void check_entry_host(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	if (hr_streq(v, "*"))
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value", "a ServiceEntry cannot be \"*\"");
+	else
+		hr_check_host(x, n, v);
+}
+
+/* Only DNS resolution can use a name as the address of an endpoint. */
+static void check_addresses(struct hr_dec *x, const struct hr_service_entry *se)
+{
+	for (size_t i = 0; i < se->endpoints.len; i++) {
+		const struct hr_workload_entry *w = &se->endpoints.data[i];
+		struct hr_addr a;
+
+		if (se->resolution == HR_RES_STATIC && w->address &&
+		    hr_addr_parse(w->address, &a) && !hr_starts(w->address, "unix://"))
+			hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, w->pos, "bad-value",
+				      "\"%.80s\" is no address; names need resolution DNS",
+				      w->address);
+	}
+}
+
+static void service_entry_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_service_entry *se = obj;
+	const struct hr_ynode *eps = hr_node_get(n, "endpoints");
+
+	if (se->resolution == HR_RES_NONE && se->endpoints.len)
+		hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, eps->key_pos, "bad-value",
+			      "endpoints need resolution STATIC or DNS");
+	if (se->resolution == HR_RES_STATIC && !se->endpoints.len && !se->workload_selector.len)
+		hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, x->meta->pos, "missing",
+			      "resolution STATIC needs endpoints or workloadSelector");
+	check_addresses(x, se);
+	for (size_t i = 0; i < se->ports.len; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct hr_port *a = &se->ports.data[k], *b = &se->ports.data[i];
+
+			if ((a->number && a->number == b->number) || hr_streq(a->name, b->name))
+				hr_dec_say_at(x, "ports", HR_SEV_ERROR, b->pos, "conflict",
+					      "port number or name twice; first in line %u",
+					      a->pos.line);
+		}
+}
+
+static const struct hr_field selector_fields[] = {
+	{.name = "labels",
+	 .type = HR_T_STRING_MAP,
+	 .status = HR_ST_CONTROL,
+	 .flags = HR_F_REQUIRED,
+	 HR_AT(struct hr_service_entry, workload_selector)},
+	HR_END};
+static const struct hr_message selector = {.name = "WorkloadSelector", .fields = selector_fields};
+static const struct hr_field spec_fields[] = {
+	{.name = "hosts",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .flags = HR_F_REQUIRED | HR_F_LOWER,
+	 .check = check_entry_host,
+	 HR_AT(struct hr_service_entry, hosts)},
+	{.name = "addresses",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .why = "blocks (CIDR) are not built yet: an error",
+	 .check = hr_check_cidr_vip,
+	 HR_AT(struct hr_service_entry, addresses)},
+	{.name = "ports",
+	 .type = HR_T_MESSAGES,
+	 .status = HR_ST_CONTROL,
+	 .msg = &port,
+	 HR_AT(struct hr_service_entry, ports)},
+	{.name = "location",
+	 .type = HR_T_ENUM,
+	 .status = HR_ST_CONTROL,
+	 .words = location_words,
+	 HR_AT(struct hr_service_entry, mesh_external)},
+	{.name = "resolution",
+	 .type = HR_T_ENUM,
+	 .status = HR_ST_CONTROL,
+	 .words = resolution_words,
+	 HR_AT(struct hr_service_entry, resolution)},
+	{.name = "endpoints",
+	 .type = HR_T_MESSAGES,
+	 .status = HR_ST_CONTROL,
+	 .oneof = 1,
+	 .msg = &hr_msg_workload_entry,
+	 HR_AT(struct hr_service_entry, endpoints)},
+	{.name = "workloadSelector",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_CONTROL,
+	 .oneof = 1,
+	 .msg = &selector,
+	 .off = 0},
+	{.name = "exportTo",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	 .check = hr_check_export_to,
+	 HR_AT(struct hr_service_entry, export_to)},
+	{.name = "subjectAltNames",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "TLS to the server",
+	 HR_NOWHERE},
+	HR_END};
+static const struct hr_message spec = {
+	.name = "ServiceEntry", .fields = spec_fields, .check = service_entry_check};
+static const struct hr_field top_fields[] = {HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(spec),
+					     HR_STATUS_ROW, HR_END};
+
+static void top_init(void *obj)
+{
+	((struct hr_service_entry *)obj)->mesh_external = true;
+}
+
+const struct hr_message hr_msg_service_entry = {.name = "ServiceEntry object",
+						.fields = top_fields,
+						.size = sizeof(struct hr_service_entry),
+						.init = top_init};

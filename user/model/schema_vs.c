@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Rows of VirtualService, its matches and what goes around a route (networking/v1alpha3). The
+ * actions of an HTTPRoute are in schema_action.c. */
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/vec.h"
+#include "model/schema_int.h"
+
+/* ---- StringMatch: one row set a place, because what carries it differs ---- */
+
+static void match_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	(void)obj;
+	if (!n->count)
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+			   "expected one of exact, prefix and regex");
+}
+
+static void set_match(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+		      void *obj)
+{
+	struct hr_string_match *m = obj;
+	const char *s = hr_dec_string(x, f, n);
+
+	if (!s)
+		return;
+	m->type = (enum hr_match_type)f->min;
+	m->value = s;
+	m->pos = n->pos;
+	if (m->type == HR_MATCH_PREFIX && !*s)
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+			   "an empty prefix matches everything; for \"is present\" write {}");
+}
+
+#define MATCH(word, TYPE, st, chk, ...) \
+	{.name = word,                  \
+	 .type = HR_T_STRING,           \
+	 .status = HR_ST_##st,          \
+	 .oneof = 1,                    \
+	 .min = HR_MATCH_##TYPE,        \
+	 .set = set_match,              \
+	 .check = chk,                  \
+	 HR_NOWHERE,                    \
+	 __VA_ARGS__}
+#define MATCH_MESSAGE(id, ...)                                                \
+	static const struct hr_field id##_fields[] = {__VA_ARGS__, HR_END};   \
+	const struct hr_message id = {.name = "StringMatch",                  \
+				      .fields = id##_fields,                  \
+				      .size = sizeof(struct hr_string_match), \
+				      .check = match_check,                   \
+				      HR_POS(struct hr_string_match)}
+#define REGEX MATCH("regex", REGEX, NOT_BUILT, hr_check_regex, .why = "regular expressions")
+
+MATCH_MESSAGE(hr_msg_match_uri, MATCH("exact", EXACT, KERNEL, hr_check_path),
+	      MATCH("prefix", PREFIX, KERNEL, hr_check_path), REGEX);
+MATCH_MESSAGE(hr_msg_match_method, MATCH("exact", EXACT, KERNEL, hr_check_token),
+	      MATCH("prefix", PREFIX, AGENT, hr_check_token), REGEX);
+MATCH_MESSAGE(hr_msg_match_authority, MATCH("exact", EXACT, AGENT, hr_check_authority),
+	      MATCH("prefix", PREFIX, AGENT, hr_check_authority), REGEX);
+MATCH_MESSAGE(hr_msg_match_scheme, MATCH("exact", EXACT, AGENT, NULL),
+	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+MATCH_MESSAGE(hr_msg_match_header, MATCH("exact", EXACT, KERNEL, hr_check_header_value),
+	      MATCH("prefix", PREFIX, KERNEL, hr_check_header_value), REGEX);
+MATCH_MESSAGE(hr_msg_match_query, MATCH("exact", EXACT, AGENT, NULL),
+	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
+	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+
+/* ---- HTTPMatchRequest ---- */
+
+static const struct hr_field http_match_fields[] = {
+	{.name = "name",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_CONTROL,
+	 HR_AT(struct hr_http_match, name)},
+	{.name = "uri",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_KERNEL,
+	 .msg = &hr_msg_match_uri,
+	 HR_AT(struct hr_http_match, uri)},
+	{.name = "scheme",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "matching by scheme",
+	 .msg = &hr_msg_match_scheme,
+	 HR_AT(struct hr_http_match, scheme)},
+	{.name = "method",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_KERNEL,
+	 .msg = &hr_msg_match_method,
+	 HR_AT(struct hr_http_match, method)},
+	{.name = "authority",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_AGENT,
+	 .msg = &hr_msg_match_authority,
+	 HR_AT(struct hr_http_match, authority)},
+	{.name = "headers",
+	 .type = HR_T_MATCH_MAP,
+	 .status = HR_ST_KERNEL,
+	 .flags = HR_F_LOWER,
+	 .why = "{} asks for presence",
+	 .msg = &hr_msg_match_header,
+	 .check = hr_check_header_name,
+	 HR_AT(struct hr_http_match, headers)},
+	{.name = "withoutHeaders",
+	 .type = HR_T_MATCH_MAP,
+	 .status = HR_ST_KERNEL,
+	 .flags = HR_F_LOWER,
+	 .why = "{} asks for absence",
+	 .msg = &hr_msg_match_header,
+	 .check = hr_check_header_name,
+	 HR_AT(struct hr_http_match, without_headers)},
+	{.name = "queryParams",
+	 .type = HR_T_MATCH_MAP,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "matching by query parameter",
+	 .msg = &hr_msg_match_query,
+	 .check = hr_check_nonempty,
+	 HR_AT(struct hr_http_match, query_params)},
+	{.name = "ignoreUriCase",
+	 .type = HR_T_BOOL,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "case-insensitive paths",
+	 HR_AT(struct hr_http_match, ignore_uri_case)},
+	{.name = "port",
+	 .type = HR_T_INT,
+	 .status = HR_ST_CONTROL,
+	 .min = 1,
+	 .max = 65535,
+	 HR_AT(struct hr_http_match, port)},
+	{.name = "sourceLabels",
+	 .type = HR_T_STRING_MAP,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "matching by the client's labels",
+	 HR_AT(struct hr_http_match, source_labels)},
+	{.name = "sourceNamespace",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "matching by the client's namespace",
+	 .check = hr_check_dns_label,
+	 HR_AT(struct hr_http_match, source_namespace)},
+	{.name = "gateways",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .why = "an entry whose gateways lack \"mesh\" applies to no mesh traffic",
+	 .check = hr_check_gateway,
+	 HR_AT(struct hr_http_match, gateways)},
+	{.name = "statPrefix",
+	 .type = HR_T_STRING,
+	 .status = HR_ST_CONTROL,
+	 HR_AT(struct hr_http_match, stat_prefix)},
+	HR_END};
+const struct hr_message hr_msg_http_match = {.name = "HTTPMatchRequest",
+					     .fields = http_match_fields,
+					     .size = sizeof(struct hr_http_match),
+					     HR_POS(struct hr_http_match)};
+
+/* ---- Destination, Headers, HTTPRouteDestination ---- */
+
+static const struct hr_field port_selector_fields[] = {{.name = "number",
+							.type = HR_T_INT,
+							.status = HR_ST_CONTROL,
+							.flags = HR_F_REQUIRED,
+							.min = 1,
+							.max = 65535,
+							.off = 0,
+							.width = sizeof(uint32_t)},
+						       HR_END};
+const struct hr_message hr_msg_port_selector = {
+	.name = "PortSelector", .fields = port_selector_fields, .size = sizeof(uint32_t)};
+
+static void set_dest_word(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+			  void *obj)
+{
+	struct hr_destination *d = obj;
+	const char *s = hr_dec_string(x, f, n);
+
+	if (f->off == offsetof(struct hr_destination, host)) {
+		d->host = s;
+		d->pos = n->pos;
+	} else {
+		d->subset = s;
+		d->subset_pos = n->pos;
+	}
+}
+
+static const struct hr_field destination_fields[] = {{.name = "host",
+						      .type = HR_T_STRING,
+						      .status = HR_ST_KERNEL,
+						      .flags = HR_F_REQUIRED,
+						      .set = set_dest_word,
+						      .check = hr_check_dest_host,
+						      HR_AT(struct hr_destination, host)},
+						     {.name = "subset",
+						      .type = HR_T_STRING,
+						      .status = HR_ST_KERNEL,
+						      .set = set_dest_word,
+						      HR_AT(struct hr_destination, subset)},
+						     {.name = "port",
+						      .type = HR_T_MESSAGE,
+						      .status = HR_ST_KERNEL,
+						      .msg = &hr_msg_port_selector,
+						      HR_AT(struct hr_destination, port)},
+						     HR_END};
+const struct hr_message hr_msg_destination = {.name = "Destination",
+					      .fields = destination_fields,
+					      .size = sizeof(struct hr_destination),
+					      HR_POS(struct hr_destination)};
+
+static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_header_ops *o = obj;
+	const struct hr_ynode *maps[] = {hr_node_get(n, "set"), hr_node_get(n, "add")};
+
+	(void)o;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(maps); i++) {
+		if (!maps[i] || maps[i]->type != HR_NODE_MAP)
+			continue;
+		for (const struct hr_ynode *c = maps[i]->first; c; c = c->next)
+			hr_check_header_name(x, &(struct hr_ynode){.pos = c->key_pos}, c->key);
+	}
+}
+
+static const struct hr_field header_ops_fields[] = {{.name = "set",
+						     .type = HR_T_STRING_MAP,
+						     .status = HR_ST_AGENT,
+						     .check = hr_check_header_value,
+						     HR_AT(struct hr_header_ops, set)},
+						    {.name = "add",
+						     .type = HR_T_STRING_MAP,
+						     .status = HR_ST_AGENT,
+						     .check = hr_check_header_value,
+						     HR_AT(struct hr_header_ops, add)},
+						    {.name = "remove",
+						     .type = HR_T_STRINGS,
+						     .status = HR_ST_AGENT,
+						     .check = hr_check_header_name,
+						     HR_AT(struct hr_header_ops, remove)},
+						    HR_END};
+static const struct hr_message header_ops = {.name = "Headers.HeaderOperations",
+					     .fields = header_ops_fields,
+					     .size = sizeof(struct hr_header_ops),
+					     .check = header_ops_check};
+static const struct hr_field headers_fields[] = {{.name = "request",
+						  .type = HR_T_MESSAGE,
+						  .status = HR_ST_AGENT,
+						  .msg = &header_ops,
+						  HR_AT(struct hr_headers, request)},
+						 {.name = "response",
+						  .type = HR_T_MESSAGE,
+						  .status = HR_ST_AGENT,
+						  .msg = &header_ops,
+						  HR_AT(struct hr_headers, response)},
+						 HR_END};
+const struct hr_message hr_msg_headers = {
+	.name = "Headers", .fields = headers_fields, .size = sizeof(struct hr_headers)};
+
+static void route_destination_init(void *obj)
+{
+	((struct hr_route_destination *)obj)->weight = -1;
+}
+
+/* networking: weight is a share of the sum; 2^31-1 is the type's own bound */
+#define DESTINATION_ROWS                                                              \
+	{.name = "destination",                                                       \
+	 .type = HR_T_MESSAGE,                                                        \
+	 .status = HR_ST_KERNEL,                                                      \
+	 .flags = HR_F_REQUIRED,                                                      \
+	 .msg = &hr_msg_destination,                                                  \
+	 HR_AT(struct hr_route_destination, destination)},                            \
+	{                                                                             \
+		.name = "weight", .type = HR_T_INT, .status = HR_ST_KERNEL, .min = 0, \
+		.max = INT32_MAX, HR_AT(struct hr_route_destination, weight)          \
+	}
+
+static const struct hr_field http_destination_fields[] = {
+	DESTINATION_ROWS,
+	{.name = "headers",
+	 .type = HR_T_MESSAGE,
+	 .status = HR_ST_AGENT,
+	 .msg = &hr_msg_headers,
+	 HR_AT(struct hr_route_destination, headers)},
+	HR_END};
+const struct hr_message hr_msg_http_destination = {.name = "HTTPRouteDestination",
+						   .fields = http_destination_fields,
+						   .size = sizeof(struct hr_route_destination),
+						   .init = route_destination_init,
+						   HR_POS(struct hr_route_destination)};
+
+void hr_check_weights(struct hr_dec *x, const struct hr_ynode *n,
+		      struct hr_route_destination *route, size_t len)
+{
+	const struct hr_ynode *at = hr_node_get(n, "route");
+	uint64_t sum = 0;
+	bool any = false;
+
+	if (len > HR_DST_MAX)
+		hr_dec_say_at(x, "route", HR_SEV_ERROR, at->pos, "limit",
+			      "more than %d destinations", HR_DST_MAX);
+	for (size_t i = 0; i < len; i++) {
+		any = any || route[i].weight >= 0;
+		sum += route[i].weight > 0 ? (uint64_t)route[i].weight : 0;
+	}
+	if (len == 1 && !route[0].weight) {
+		/* proto3: 0 is the same as not written, and Istio gives it everything */
+		hr_dec_say_at(x, "route", HR_SEV_WARNING, route[0].pos, "weights",
+			      "the only destination gets all requests, also with weight 0");
+		route[0].weight = -1;
+	} else if (len > 1 && !sum) {
+		hr_dec_say_at(x, "route", HR_SEV_ERROR, at->pos, "weights",
+			      any ? "all weights are 0: no destination would be chosen"
+				  : "several destinations need weights");
+	} else if (sum > UINT32_MAX) {
+		hr_dec_say_at(x, "route", HR_SEV_ERROR, at->pos, "weights",
+			      "the sum of the weights is over %u", UINT32_MAX);
+	}
+}
+
+/* ---- TLSRoute, TCPRoute ---- */
+
+static const struct hr_field l4_destination_fields[] = {DESTINATION_ROWS, HR_END};
+static const struct hr_message l4_destination = {.name = "RouteDestination",
+						 .fields = l4_destination_fields,
+						 .size = sizeof(struct hr_route_destination),
+						 .init = route_destination_init,
+						 HR_POS(struct hr_route_destination)};
+
+#define L4_MATCH_ROWS                                                                      \
+	{.name = "destinationSubnets",                                                     \
+	 .type = HR_T_STRINGS,                                                             \
+	 .status = HR_ST_NOT_BUILT,                                                        \
+	 .why = "matching by destination subnet",                                          \
+	 .check = hr_check_ip_or_cidr,                                                     \
+	 HR_AT(struct hr_l4_match, destination_subnets)},                                  \
+		{.name = "port",                                                           \
+		 .type = HR_T_INT,                                                         \
+		 .status = HR_ST_CONTROL,                                                  \
+		 .min = 1,                                                                 \
+		 .max = 65535,                                                             \
+		 HR_AT(struct hr_l4_match, port)},                                         \
+		{.name = "sourceLabels",                                                   \
+		 .type = HR_T_STRING_MAP,                                                  \
+		 .status = HR_ST_NOT_BUILT,                                                \
+		 .why = "matching by the client's labels",                                 \
+		 HR_AT(struct hr_l4_match, source_labels)},                                \
+		{.name = "gateways",                                                       \
+		 .type = HR_T_STRINGS,                                                     \
+		 .status = HR_ST_CONTROL,                                                  \
+		 .check = hr_check_gateway,                                                \
+		 HR_AT(struct hr_l4_match, gateways)},                                     \
+	{                                                                                  \
+		.name = "sourceNamespace", .type = HR_T_STRING, .status = HR_ST_NOT_BUILT, \
+		.why = "matching by the client's namespace", .check = hr_check_dns_label,  \
+		HR_AT(struct hr_l4_match, source_namespace)                                \
+	}
+
+static const struct hr_field tls_match_fields[] = {{.name = "sniHosts",
+						    .type = HR_T_STRINGS,
+						    .status = HR_ST_AGENT,
+						    .flags = HR_F_REQUIRED | HR_F_LOWER,
+						    .check = hr_check_host,
+						    HR_AT(struct hr_l4_match, sni_hosts)},
+						   L4_MATCH_ROWS,
+						   HR_END};
+static const struct hr_message tls_match = {.name = "TLSMatchAttributes",
+					    .fields = tls_match_fields,
+					    .size = sizeof(struct hr_l4_match),
+					    HR_POS(struct hr_l4_match)};
+static const struct hr_field l4_match_fields[] = {L4_MATCH_ROWS,
+						  {.name = "sourceSubnet",
+						   .type = HR_T_STRING,
+						   .status = HR_ST_NOT_BUILT,
+						   .why = "matching by source subnet",
+						   .check = hr_check_ip_or_cidr,
+						   HR_NOWHERE},
+						  HR_END};
+static const struct hr_message l4_match = {.name = "L4MatchAttributes",
+					   .fields = l4_match_fields,
+					   .size = sizeof(struct hr_l4_match),
+					   HR_POS(struct hr_l4_match)};
+
+static void l4_route_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_l4_route *r = obj;
+
+	if (!r->route.len)
+		hr_dec_say_at(x, "route", HR_SEV_ERROR, x->meta->pos, "missing",
+			      "missing required field");
+	else
+		hr_check_weights(x, n, r->route.data, r->route.len);
+}
+
+static const struct hr_field tls_route_fields[] = {{.name = "match",
+						    .type = HR_T_MESSAGES,
+						    .status = HR_ST_AGENT,
+						    .flags = HR_F_REQUIRED,
+						    .msg = &tls_match,
+						    HR_AT(struct hr_l4_route, match)},
+						   {.name = "route",
+						    .type = HR_T_MESSAGES,
+						    .status = HR_ST_AGENT,
+						    .msg = &l4_destination,
+						    HR_AT(struct hr_l4_route, route)},
+						   HR_END};
+static const struct hr_message tls_route = {.name = "TLSRoute",
+					    .fields = tls_route_fields,
+					    .size = sizeof(struct hr_l4_route),
+					    .check = l4_route_check,
+					    HR_POS(struct hr_l4_route)};
+static const struct hr_field tcp_route_fields[] = {{.name = "match",
+						    .type = HR_T_MESSAGES,
+						    .status = HR_ST_CONTROL,
+						    .msg = &l4_match,
+						    HR_AT(struct hr_l4_route, match)},
+						   {.name = "route",
+						    .type = HR_T_MESSAGES,
+						    .status = HR_ST_CONTROL,
+						    .msg = &l4_destination,
+						    HR_AT(struct hr_l4_route, route)},
+						   HR_END};
+static const struct hr_message tcp_route = {.name = "TCPRoute",
+					    .fields = tcp_route_fields,
+					    .size = sizeof(struct hr_l4_route),
+					    .check = l4_route_check,
+					    HR_POS(struct hr_l4_route)};
+
+/* ---- VirtualService ---- */
+
+static void set_hosts(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+		      void *obj)
+{
+	struct hr_virtual_service *vs = obj;
+	size_t mark = x->path.len, i = 0;
+
+	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+		return;
+	vs->hosts.data = hr_dec_list(x, n->count, sizeof(*vs->hosts.data));
+	vs->host_pos.data = hr_dec_list(x, n->count, sizeof(*vs->host_pos.data));
+	for (const struct hr_ynode *c = n->first; c; c = c->next, i++) {
+		const char *s;
+
+		hr_path_index(&x->path, i);
+		s = hr_dec_string(x, f, c);
+		for (size_t k = 0; s && k < vs->hosts.len; k++)
+			if (hr_streq(vs->hosts.data[k], s))
+				hr_dec_say(x, HR_SEV_ERROR, c->pos, "conflict",
+					   "host \"%.80s\" twice", s);
+		if (s) {
+			vs->hosts.data[vs->hosts.len++] = s;
+			vs->host_pos.data[vs->host_pos.len++] = c->pos;
+		}
+		hr_path_cut(&x->path, mark);
+	}
+}
+
+static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_virtual_service *vs = obj;
+	const struct hr_ynode *gw = hr_node_get(n, "gateways");
+	bool mesh = false;
+
+	if (!vs->http.len && !vs->tls.len && !vs->tcp.len)
+		hr_dec_say_at(x, "http", HR_SEV_ERROR, x->meta->pos, "missing",
+			      "one of http, tls and tcp must be set");
+	for (size_t i = 0; i < vs->gateways.len; i++)
+		mesh = mesh || hr_streq(vs->gateways.data[i], "mesh");
+	if (vs->gateways.len && !mesh)
+		hr_dec_say_at(x, "gateways", HR_SEV_WARNING, gw->key_pos, "not-built",
+			      "not built yet: gateways (bound to gateways only: it has no effect "
+			      "on the mesh)");
+	else if (vs->gateways.len > 1)
+		hr_dec_say_at(x, "gateways", HR_SEV_WARNING, gw->key_pos, "not-built",
+			      "not built yet: gateways (it applies to \"mesh\" only)");
+}
+
+static const struct hr_field spec_fields[] = {
+	{.name = "hosts",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_KERNEL,
+	 .flags = HR_F_REQUIRED | HR_F_LOWER,
+	 .set = set_hosts,
+	 .check = hr_check_host,
+	 HR_AT(struct hr_virtual_service, hosts)},
+	{.name = "gateways",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .why = "\"mesh\"; others are not built yet: a warning",
+	 .check = hr_check_gateway,
+	 HR_AT(struct hr_virtual_service, gateways)},
+	{.name = "http",
+	 .type = HR_T_MESSAGES,
+	 .status = HR_ST_KERNEL,
+	 .msg = &hr_msg_http_route,
+	 HR_AT(struct hr_virtual_service, http)},
+	{.name = "tls",
+	 .type = HR_T_MESSAGES,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "TLS routes",
+	 .msg = &tls_route,
+	 HR_AT(struct hr_virtual_service, tls)},
+	{.name = "tcp",
+	 .type = HR_T_MESSAGES,
+	 .status = HR_ST_NOT_BUILT,
+	 .why = "TCP routes",
+	 .msg = &tcp_route,
+	 HR_AT(struct hr_virtual_service, tcp)},
+	{.name = "exportTo",
+	 .type = HR_T_STRINGS,
+	 .status = HR_ST_CONTROL,
+	 .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	 .check = hr_check_export_to,
+	 HR_AT(struct hr_virtual_service, export_to)},
+	HR_END};
+static const struct hr_message spec = {.name = "VirtualService",
+				       .fields = spec_fields,
+				       .size = sizeof(struct hr_virtual_service),
+				       .check = virtual_service_check};
+static const struct hr_field top_fields[] = {HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(spec),
+					     HR_STATUS_ROW, HR_END};
+const struct hr_message hr_msg_virtual_service = {.name = "VirtualService object",
+						  .fields = top_fields,
+						  .size = sizeof(struct hr_virtual_service)};
