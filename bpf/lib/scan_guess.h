@@ -22,7 +22,7 @@ static long hr_scan_guess_byte(__u32 i, void *ctx)
 	__u8 c = s->buf[hr_bound(i, HR_KHEAD_MASK)];
 
 	if (s->guess == HR_GUESS_TOKEN) {
-		if (hr_scan_tchar(c) && i < 24)
+		if (hr_scan_tchar(c))
 			return 0;
 		if (c == ' ' && i)
 			s->guess = HR_GUESS_REST;
