@@ -20,9 +20,9 @@ struct hr_kern;
 enum hr_datapath { HR_DATAPATH_AUTO, HR_DATAPATH_KERNEL, HR_DATAPATH_AGENT };
 
 struct hr_kern_opts {
-	const char *pin_dir;	    /* NULL: /sys/fs/bpf/headrace; bpffs is mounted when absent */
+	const char *pin_dir; /* NULL: /sys/fs/bpf/headrace; bpffs is mounted when absent */
 	enum hr_datapath requested;
-	bool verbose;		    /* libbpf's own lines */
+	bool verbose; /* libbpf's own lines */
 	/* events; called from hr_kern_poll */
 	void (*on_event)(void *ctx, const struct hr_event *ev);
 	void *ctx;
@@ -113,6 +113,8 @@ int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie);
 bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie);
 /* Never native again. */
 int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie);
+/* Ends C's connection both ways (an answer that was cut short): pidfd_getfd and shutdown. */
+int hr_kern_conn_shutdown(struct hr_kern *k, uint64_t cookie);
 /* Wakes a client that waits for EPOLLOUT (DESIGN "Wake-up"): pidfd_getfd and TCP_NOTSENT_LOWAT. */
 int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie);
 
@@ -124,5 +126,6 @@ int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out);
 int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX]);
 uint64_t hr_kern_events_lost(struct hr_kern *k);
 /* Entries in use per table, for status and leak tests: name, used, size. */
-int hr_kern_tables(struct hr_kern *k, void (*row)(void *ctx, const char *name, uint64_t used,
-						  uint64_t size), void *ctx);
+int hr_kern_tables(struct hr_kern *k,
+		   void (*row)(void *ctx, const char *name, uint64_t used, uint64_t size),
+		   void *ctx);

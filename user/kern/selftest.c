@@ -27,7 +27,7 @@
 #include <bpf/bpf.h>
 
 #include "core/cleanup.h"
-#include "../bpf/lib/selftest.h"
+#include "lib/selftest.h"
 #include "selftest.skel.h"
 
 #define WAIT_MS 200

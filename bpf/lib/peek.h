@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause */
+/* Question and answer of bpf/peek.bpf.c and user/kern/conns.c. */
+#pragma once
+
+#include <linux/types.h>
+
+struct hr_peek {
+	__u64 cookie; /* in */
+	__u32 owed;   /* native answers not seen to their end */
+	__u32 queued; /* sk_rmem_alloc */
+	__u32 quiet;  /* 1: no byte of a native answer is on its way to C */
+	__u32 pad;
+};
+
+enum { PEEK_OK, PEEK_GONE };

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What the agent asks about a client's connection: run on demand (BPF_PROG_TYPE_SYSCALL), attached
+ * to nothing. Fields of kernel structs are read through the address in `conns`; the entry is looked
+ * up again afterwards, because the answer is only worth something when the socket outlived the
+ * read.
+ */
+#include "lib/maps.h"
+#include "lib/peek.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct raw_lock___peek {
+	__u32 val;
+};
+
+struct sock___peek {
+	struct {
+		int owned;
+		struct {
+		} slock;
+	} sk_lock;
+	struct {
+		struct {
+			int counter;
+		} rmem_alloc;
+	} sk_backlog;
+	void *sk_user_data;
+};
+
+struct sk_psock___peek {
+	struct {
+		__u32 qlen;
+	} ingress_skb;
+	struct {
+		struct {
+			long counter;
+		} owner;
+	} work_mutex;
+	struct {
+		__u32 len;
+	} work_state;
+};
+
+#pragma clang attribute pop
+
+/* Low bits of sk_user_data are flags; the one for a psock must be set. */
+#define USER_DATA_PSOCK 4ULL
+#define USER_DATA_FLAGS 7ULL
+
+static __always_inline struct conn *living(__u64 cookie)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	return c && c->pub.sk ? c : 0;
+}
+
+/*
+ * Order matters. The verdict runs under the socket's lock and what it passes goes to ingress_skb,
+ * then, under work_mutex, to the queue that recv() reads. Each stage is seen empty after the one
+ * before it: so nothing that entered before the first look is left in between.
+ */
+static __always_inline int between_stages_empty(__u64 addr)
+{
+	struct sock___peek *sk = (void *)addr;
+	struct sk_psock___peek *psock;
+	__u64 user_data = 0;
+	__u32 lock = 0;
+	__s64 mutex = 0;
+
+	bpf_probe_read_kernel(&lock, sizeof(lock),
+			      __builtin_preserve_access_index(&sk->sk_lock.slock));
+	if (lock || BPF_CORE_READ(sk, sk_lock.owned))
+		return 0;
+	user_data = (__u64)BPF_CORE_READ(sk, sk_user_data);
+	if (!(user_data & USER_DATA_PSOCK))
+		return 1; /* ordinary TCP: there are no stages */
+	psock = (void *)(user_data & ~USER_DATA_FLAGS);
+	if (BPF_CORE_READ(psock, ingress_skb.qlen))
+		return 0;
+	mutex = BPF_CORE_READ(psock, work_mutex.owner.counter);
+	return !mutex && !BPF_CORE_READ(psock, work_state.len);
+}
+
+SEC("syscall")
+int peek_conn(struct hr_peek *p)
+{
+	struct conn *c = living(p->cookie);
+
+	if (!c)
+		return PEEK_GONE;
+	__u64 addr = c->pub.sk;
+	struct sock___peek *sk = (void *)addr;
+
+	p->owed = c->pub.owed;
+	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+	p->quiet = !p->owed && between_stages_empty(addr);
+	c = living(p->cookie);
+	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
+}
+
+/* In place: user space could only replace the element, under the feet of a running program. */
+SEC("syscall")
+int peek_kill(struct hr_peek *p)
+{
+	struct conn *c = living(p->cookie);
+
+	if (!c)
+		return PEEK_GONE;
+	c->pub.flags |= HR_CONN_F_DEAD;
+	return PEEK_OK;
+}

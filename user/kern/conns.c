@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One client's connection, by its cookie: what the agent may ask of it and do to it. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "core/cleanup.h"
+#include "kern/clients.h"
+#include "kern/internal.h"
+
+int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct hr_door *out)
+{
+	struct hr_door d;
+
+	if (bpf_map_lookup_elem(KERN_MAP_FD(k, doors), key, &d))
+		return -errno;
+	bpf_map_delete_elem(KERN_MAP_FD(k, doors), key);
+	*out = d;
+	return 0;
+}
+
+int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out)
+{
+	/* the value goes on with what is the programs' own */
+	_cleanup_free_ char *value = malloc(bpf_map__value_size(k->skel->maps.conns));
+
+	if (!value)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(KERN_MAP_FD(k, conns), &cookie, value))
+		return -errno;
+	memcpy(out, value, sizeof(*out));
+	return 0;
+}
+
+static int peek(struct hr_kern *k, struct hr_peek *p)
+{
+	return kern_peek(bpf_program__fd(k->skel->progs.peek_conn), p);
+}
+
+int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+	int e = peek(k, &p);
+
+	return e ? e : (int64_t)p.queued;
+}
+
+bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+
+	/* nothing is on its way to a connection that is gone */
+	return peek(k, &p) == -ENOENT || p.quiet;
+}
+
+int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+
+	return kern_peek(bpf_program__fd(k->skel->progs.peek_kill), &p);
+}
+
+int hr_kern_conn_shutdown(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_conn c;
+	int e = hr_kern_conn_get(k, cookie, &c);
+
+	if (e)
+		return e;
+	hr_kern_conn_kill(k, cookie);
+	return kern_client_shutdown(c.pid, cookie);
+}
+
+int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_conn c;
+	int e = hr_kern_conn_get(k, cookie, &c);
+	unsigned lowat = 0;
+	socklen_t len = sizeof(lowat);
+
+	if (e)
+		return e;
+	_cleanup_close_ int fd = kern_client_dup(c.pid, cookie);
+
+	if (fd < 0)
+		return fd;
+	/* setting it, also to what it is, calls the socket's write-space hook */
+	if (getsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, &len) ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)))
+		return -errno;
+	return 0;
+}

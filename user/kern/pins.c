@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Pins: what they say of the agent that made them, and how a data path is taken down. */
+#include "kern/pins.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/peek.h"
+#include "core/cleanup.h"
+#include "headrace/abi.h"
+#include "kern/clients.h"
+#include "kern/internal.h"
+
+/* How long connections get to be found without unread bytes, ms. */
+#define LEAVE_MS 1000
+
+int kern_pinned_map(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/maps/%s", dir, name);
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
+}
+
+bool kern_pins_fit(const char *dir)
+{
+	_cleanup_close_ int fd = kern_pinned_map(dir, "config");
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	struct hr_config c = {};
+
+	/* a table of another shape would be read beyond our variable */
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) &&
+	       info.value_size == sizeof(c) && !bpf_map_lookup_elem(fd, &zero, &c) &&
+	       c.abi == HR_ABI_VERSION;
+}
+
+/* ---- connections leave the sockhash --------------------------------------------------------- */
+
+struct leaving {
+	int cl_hash, conns, g_tab, peek;
+};
+
+static int read_conn(const struct leaving *l, uint64_t cookie, struct hr_conn *out)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	if (l->conns < 0 || bpf_obj_get_info_by_fd(l->conns, &info, &len) ||
+	    info.value_size < sizeof(*out))
+		return -ENOENT;
+	_cleanup_free_ char *value = malloc(info.value_size);
+
+	if (!value || bpf_map_lookup_elem(l->conns, &cookie, value))
+		return -ENOENT;
+	memcpy(out, value, sizeof(*out));
+	return 0;
+}
+
+/* An agent has bytes of it, or owes it some: it cannot go on alone. */
+static bool depends_on_agent(const struct leaving *l, const struct hr_conn *c)
+{
+	struct hr_g g;
+
+	if (c->state == HR_CONN_MOVED)
+		return true;
+	if (c->flags & HR_CONN_F_DEAD)
+		return true;
+	return c->state == HR_CONN_BOUND && l->g_tab >= 0 &&
+	       !bpf_map_lookup_elem(l->g_tab, &c->slot, &g) && HR_G_STATE(g.word) == HR_G_BOUND &&
+	       HR_G_GEN(g.word) == c->gen;
+}
+
+static bool idle(const struct leaving *l, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+
+	if (l->peek < 0 || kern_peek(l->peek, &p) == -ENOENT)
+		return true;
+	return p.quiet && !p.queued;
+}
+
+/* One round over the sockhash; gives how many are still in it. */
+static int leave_round(const struct leaving *l, bool force)
+{
+	uint64_t key, next;
+	int left = 0;
+
+	/* the next key is read before the current one goes: a walk survives its deletions */
+	if (bpf_map_get_next_key(l->cl_hash, NULL, &next))
+		return 0;
+	for (bool more = true; more;) {
+		struct hr_conn c;
+
+		key = next;
+		more = !bpf_map_get_next_key(l->cl_hash, &key, &next);
+		if (!force && !idle(l, key)) {
+			left++;
+			continue;
+		}
+		if (!read_conn(l, key, &c) && depends_on_agent(l, &c))
+			kern_client_shutdown(c.pid, key);
+		bpf_map_delete_elem(l->cl_hash, &key);
+	}
+	return left;
+}
+
+static void connections_leave(const char *dir, int peek)
+{
+	struct leaving l = {.peek = peek,
+			    .cl_hash = kern_pinned_map(dir, "cl_hash"),
+			    .conns = kern_pinned_map(dir, "conns"),
+			    .g_tab = kern_pinned_map(dir, "g_tab")};
+	uint64_t end = kern_now_ms() + LEAVE_MS;
+
+	if (l.cl_hash >= 0) {
+		while (leave_round(&l, false) && kern_now_ms() < end)
+			usleep(50);
+		leave_round(&l, true);
+	}
+	hr_closep(&l.cl_hash);
+	hr_closep(&l.conns);
+	hr_closep(&l.g_tab);
+}
+
+/* ---- pins go -------------------------------------------------------------------------------- */
+
+static int remove_all(const char *dir, const char *sub, const char *what, struct hr_strbuf *out)
+{
+	char path[PATH_MAX + NAME_MAX];
+	struct dirent *de;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	DIR *d = opendir(path);
+
+	if (!d)
+		return 0;
+	while ((de = readdir(d))) {
+		if (de->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/%s", dir, sub, de->d_name);
+		if (unlink(path))
+			continue;
+		n++;
+		if (out)
+			hr_sb_printf(out, "removed %s %s\n", what, path);
+	}
+	closedir(d);
+	snprintf(path, sizeof(path), "%s/%s", dir, sub);
+	rmdir(path);
+	return n;
+}
+
+int kern_evict(const char *dir, int peek, struct hr_strbuf *out)
+{
+	/* links first: no new connection enters what is being taken down */
+	int n = remove_all(dir, "links", "link", out);
+
+	connections_leave(dir, peek);
+	return n + remove_all(dir, "maps", "map", out);
+}

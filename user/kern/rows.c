@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Plan objects to rows of the kernel's tables; touches no kernel. */
+#include "kern/rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <arpa/inet.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+
+/* ---- tables --------------------------------------------------------------------------------- */
+
+void kern_table_unref(struct kern_table *t)
+{
+	if (!t || --t->refs)
+		return;
+	free(t->cond_keys);
+	free(t->prefix_keys);
+	free(t);
+}
+
+static uint64_t mix(uint64_t h, const void *data, size_t len)
+{
+	return h * 0x9e3779b97f4a7c15ULL + (len ? hr_hash(data, len) : 1);
+}
+
+/* Ours rather than the plan's digest: it covers what the match rows hold and nothing else, so
+ * that a change of weights only keeps the table. */
+static uint64_t hash_vhost(const struct hr_plan_vhost *v)
+{
+	struct hr_vhost k = v->k;
+	uint64_t h;
+
+	k.table = 0;
+	h = mix(v->nrules, &k, sizeof(k));
+	h = mix(h, v->blocks, v->nblocks * sizeof(*v->blocks));
+	h = mix(h, v->cond_keys, v->nconds * sizeof(*v->cond_keys));
+	h = mix(h, v->conds, v->nconds * sizeof(*v->conds));
+	h = mix(h, v->prefix_keys, v->nprefixes * sizeof(*v->prefix_keys));
+	return mix(h, v->prefixes, v->nprefixes * sizeof(*v->prefixes));
+}
+
+static void *copy_array(const void *data, size_t size)
+{
+	void *p = malloc(size ? size : 1);
+
+	if (!p)
+		abort(); /* as the arenas do: bounds were checked when the plan was made */
+	if (size)
+		memcpy(p, data, size);
+	return p;
+}
+
+static struct kern_table *new_table(const struct hr_plan_vhost *v, uint64_t hash, uint32_t number)
+{
+	struct kern_table init = {
+		.refs = 1,
+		.number = number,
+		.hash = hash,
+		.nblocks = v->nblocks,
+		.nconds = v->nconds,
+		.nprefixes = v->nprefixes,
+		.nrules = v->nrules,
+		.cond_keys = copy_array(v->cond_keys, v->nconds * sizeof(*v->cond_keys)),
+		.prefix_keys = copy_array(v->prefix_keys, v->nprefixes * sizeof(*v->prefix_keys)),
+	};
+
+	for (uint32_t i = 0; i < v->nconds; i++)
+		init.cond_keys[i].table = number;
+	for (uint32_t i = 0; i < v->nprefixes; i++)
+		init.prefix_keys[i].table = number;
+	return copy_array(&init, sizeof(init));
+}
+
+/* ---- rules ---------------------------------------------------------------------------------- */
+
+struct build {
+	const struct hr_plan *plan;
+	const struct hr_rows *old;
+	struct hr_rows *rows;
+	struct kern_numbers *numbers;
+	struct kern_replies *replies;
+	uint64_t now_ms;
+};
+
+static void to_agent(struct hr_rule *out, uint16_t why)
+{
+	out->action = HR_ACT_AGENT;
+	out->why = why;
+}
+
+static void set_destinations(struct build *b, const struct hr_plan_route *r, struct hr_rule *out)
+{
+	uint32_t cum = 0;
+
+	if (r->ndst > HR_DST_MAX) {
+		to_agent(out, HR_WHY_RULE);
+		return;
+	}
+	for (uint32_t i = 0; i < r->ndst; i++) {
+		cum += r->dst[i].weight;
+		out->dst[i].cluster = b->plan->clusters.data[r->dst[i].cluster].id;
+		out->dst[i].cum = cum;
+	}
+	out->ndst = (uint8_t)r->ndst;
+	out->total = cum;
+	if (r->ndst && !cum)
+		to_agent(out, HR_WHY_RULE);
+}
+
+static void set_reply(struct build *b, struct hr_rule *out, unsigned status, const char *body,
+		      size_t len)
+{
+	uint32_t place = kern_reply_place(b->replies, b->rows, status, body, len, b->now_ms);
+
+	if (place == HR_NONE) {
+		to_agent(out, HR_WHY_RULE);
+		return;
+	}
+	out->reply = (uint16_t)place;
+	out->status = (uint16_t)status;
+}
+
+static void set_local(struct build *b, const struct hr_plan_route *r, struct hr_rule *out)
+{
+	const struct hr_direct_response *d = r->http ? &r->http->direct_response : NULL;
+
+	if (d && d->set)
+		set_reply(b, out, (unsigned)d->status, d->body ? d->body : "", d->body_len);
+	else
+		set_reply(b, out, r->status, "", 0);
+}
+
+static void set_abort(struct build *b, const struct hr_plan_route *r, struct hr_rule *out)
+{
+	static const char body[] = "fault filter abort";
+	const struct hr_fault *f = r->http ? &r->http->fault : NULL;
+
+	if (!f || !f->set || f->abort_http < 0 || f->abort_ppm <= 0)
+		return;
+	set_reply(b, out, (unsigned)f->abort_http, body, sizeof(body) - 1);
+	out->abort_ppm = (uint32_t)f->abort_ppm;
+}
+
+static void build_rule(struct build *b, const struct hr_plan_rule *rule, struct hr_rule *out)
+{
+	const struct hr_plan_route *r = &b->plan->routes.data[rule->route];
+
+	out->route = r->id;
+	out->action = r->action;
+	out->timeout_ms = r->timeout > 0 ? (uint32_t)HR_MIN(r->timeout, UINT32_MAX) : 0;
+	set_destinations(b, r, out);
+	if (r->action == HR_ACT_LOCAL)
+		set_local(b, r, out);
+	else
+		set_abort(b, r, out);
+	if (r->agent_why)
+		to_agent(out, r->agent_why);
+	if (rule->agent_why)
+		to_agent(out, rule->agent_why);
+}
+
+/* ---- vhosts --------------------------------------------------------------------------------- */
+
+static void add_names(struct build *b, const struct hr_plan_vhost *v, uint32_t *id)
+{
+	for (uint16_t i = 0; i < v->nnames; i++) {
+		struct hr_vhost_key key = {.port = v->port};
+		size_t len = strlen(v->names[i]);
+
+		/* longer names and wildcards are the agent's */
+		if (len > HR_HOST_MAX || v->names[i][0] == '*')
+			continue;
+		key.len = (uint16_t)len;
+		memcpy(key.host, v->names[i], len);
+		hr_map_put(b->rows->names, &key, sizeof(key), id);
+	}
+}
+
+static void build_vhost(struct build *b, const struct hr_plan_vhost *v)
+{
+	struct kern_vhost *kv = hr_arena_new0(b->rows->arena, struct kern_vhost);
+	uint32_t *id = hr_arena_new0(b->rows->arena, uint32_t);
+	const struct kern_vhost *was =
+		b->old ? hr_map_get(b->old->vhosts, &v->id, sizeof(v->id)) : NULL;
+	uint64_t hash = hash_vhost(v);
+
+	*id = v->id;
+	if (was && was->table->hash == hash) {
+		kv->table = was->table;
+		kv->table->refs++;
+	} else {
+		kv->table = new_table(v, hash, ++b->numbers->table);
+		kv->fresh = true;
+	}
+	kv->plan = v;
+	kv->value = v->k;
+	kv->value.table = kv->table->number;
+	kv->rules = hr_arena_array(b->rows->arena, struct hr_rule, v->nrules);
+	for (uint32_t i = 0; i < v->nrules; i++)
+		build_rule(b, &v->rules[i], &kv->rules[i]);
+	hr_map_put(b->rows->vhosts, id, sizeof(*id), kv);
+	add_names(b, v, id);
+}
+
+/* ---- clusters ------------------------------------------------------------------------------- */
+
+static void add_endpoint(struct build *b, const struct hr_plan_cluster *c,
+			 const struct hr_plan_ep *ep)
+{
+	struct hr_member_key key = {.cluster = c->id, .addr_id = ep->addr_id};
+	struct hr_ep_addr *addr = hr_arena_new0(b->rows->arena, struct hr_ep_addr);
+	uint32_t *id = hr_arena_new0(b->rows->arena, uint32_t);
+
+	memcpy(addr->ip, ep->addr.ip, sizeof(addr->ip));
+	addr->port_be = htons(ep->port);
+	*id = ep->id;
+	hr_map_put(b->rows->members, &key, sizeof(key), id);
+	hr_map_put(b->rows->addrs, &ep->addr_id, sizeof(ep->addr_id), addr);
+}
+
+static uint32_t request_limit(const struct hr_plan_cluster *c)
+{
+	if (!c->pool || c->pool->http2_max_requests <= 0)
+		return 0;
+	return (uint32_t)HR_MIN(c->pool->http2_max_requests, UINT32_MAX);
+}
+
+static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
+{
+	struct kern_cluster *kc = hr_arena_new0(b->rows->arena, struct kern_cluster);
+	const struct kern_cluster *was =
+		b->old ? hr_map_get(b->old->clusters, &c->id, sizeof(c->id)) : NULL;
+	uint32_t n4 = 0;
+
+	kc->eps = hr_arena_array(b->rows->arena, struct hr_cluster_ep, c->n_eps);
+	for (uint32_t i = 0; i < c->n_eps; i++) {
+		const struct hr_plan_ep *ep = &b->plan->eps.data[c->first_ep + i];
+
+		kc->eps[i] = (struct hr_cluster_ep){
+			.ep = ep->id, .addr_id = ep->addr_id, .weight = ep->weight};
+		n4 += hr_addr_is4(&ep->addr);
+		add_endpoint(b, c, ep);
+	}
+	kc->value = (struct hr_cluster){.n = c->n_eps,
+					.lb = c->lb,
+					.flags = c->agent_why ? HR_CLUSTER_AGENT : 0,
+					.n4 = (uint16_t)HR_MIN(n4, UINT16_MAX),
+					.max_requests = request_limit(c)};
+	if (was && was->value.n == c->n_eps &&
+	    !memcmp(was->eps, kc->eps, c->n_eps * sizeof(*kc->eps))) {
+		kc->value.eset = was->value.eset;
+	} else {
+		kc->value.eset = ++b->numbers->eset;
+		kc->fresh = true;
+	}
+	hr_map_put(b->rows->clusters, &c->id, sizeof(c->id), kc);
+}
+
+/* ---- vips ----------------------------------------------------------------------------------- */
+
+static void build_vip(struct build *b, const struct hr_plan_vip *v)
+{
+	struct hr_vip *vip = hr_arena_new0(b->rows->arena, struct hr_vip);
+	struct hr_vip_key key = {.port_be = htons(v->port)};
+
+	memcpy(key.ip, v->addr.ip, sizeof(key.ip));
+	vip->port = v->port;
+	vip->proto = v->proto;
+	vip->flags = v->flags;
+	if (v->vhost != HR_NONE)
+		vip->vhost = b->plan->vhosts.data[v->vhost].id;
+	if (v->cluster != HR_NONE)
+		vip->cluster = b->plan->clusters.data[v->cluster].id;
+	hr_map_put(b->rows->vips, &key, sizeof(key), vip);
+}
+
+struct hr_rows *kern_rows_build(const struct hr_plan *plan, const struct hr_rows *old,
+				struct kern_numbers *numbers, struct kern_replies *replies,
+				uint64_t now_ms)
+{
+	struct hr_arena *arena = hr_arena_new();
+	struct hr_rows *r = hr_arena_new0(arena, struct hr_rows);
+	struct build b = {plan, old, r, numbers, replies, now_ms};
+
+	r->arena = arena;
+	r->vips = hr_map_new();
+	r->names = hr_map_new();
+	r->vhosts = hr_map_new();
+	r->clusters = hr_map_new();
+	r->members = hr_map_new();
+	r->addrs = hr_map_new();
+	r->routes = hr_map_new();
+	for (uint32_t i = 0; i < HR_REPLY_FIRST_FREE; i++)
+		r->reply_used[i] = true;
+	for (size_t i = 0; i < plan->clusters.len; i++)
+		build_cluster(&b, &plan->clusters.data[i]);
+	for (size_t i = 0; i < plan->vhosts.len; i++)
+		build_vhost(&b, &plan->vhosts.data[i]);
+	for (size_t i = 0; i < plan->vips.len; i++)
+		build_vip(&b, &plan->vips.data[i]);
+	for (size_t i = 0; i < plan->routes.len; i++) {
+		const uint32_t *id = &plan->routes.data[i].id;
+
+		hr_map_put(r->routes, id, sizeof(*id), r);
+	}
+	return r;
+}
+
+void kern_rows_free(struct hr_rows *r)
+{
+	if (!r)
+		return;
+	struct hr_map_iter it = {};
+
+	while (hr_map_next(r->vhosts, &it))
+		kern_table_unref(((struct kern_vhost *)it.value)->table);
+	hr_map_free(r->vips);
+	hr_map_free(r->names);
+	hr_map_free(r->vhosts);
+	hr_map_free(r->clusters);
+	hr_map_free(r->members);
+	hr_map_free(r->addrs);
+	hr_map_free(r->routes);
+	hr_arena_free(r->arena);
+}

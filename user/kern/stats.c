@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Events and counters: what the programs tell. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "kern/internal.h"
+
+int hr_kern_event_fd(const struct hr_kern *k)
+{
+	return ring_buffer__epoll_fd(k->ring);
+}
+
+int hr_kern_poll(struct hr_kern *k)
+{
+	int n = ring_buffer__consume(k->ring);
+
+	kern_apply_tick(k, kern_now_ms());
+	return n < 0 ? n : 0;
+}
+
+uint64_t hr_kern_events_lost(struct hr_kern *k)
+{
+	return __atomic_load_n(k->events_lost, __ATOMIC_RELAXED);
+}
+
+/* Rows of a per-CPU array are sums of counters: each u64 is added over the CPUs. */
+static int sum_row(const struct bpf_map *m, uint32_t id, uint64_t *out, size_t words)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ uint64_t *rows = cpus > 0 ? calloc((size_t)cpus * words, 8) : NULL;
+
+	if (!rows)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(m), &id, rows))
+		return -errno;
+	memset(out, 0, words * 8);
+	for (size_t i = 0; i < (size_t)cpus * words; i++)
+		out[i % words] += rows[i];
+	return 0;
+}
+
+_Static_assert(sizeof(struct hr_stats) % 8 == 0, "summed as words");
+
+int hr_kern_route_stats(struct hr_kern *k, uint32_t route_id, struct hr_stats *out)
+{
+	return sum_row(k->skel->maps.route_stats, route_id, (uint64_t *)out, sizeof(*out) / 8);
+}
+
+int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out)
+{
+	return sum_row(k->skel->maps.ep_stats, ep_id, (uint64_t *)out, sizeof(*out) / 8);
+}
+
+int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX])
+{
+	for (uint32_t i = 0; i < HR_WHY_MAX; i++) {
+		int e = sum_row(k->skel->maps.why, i, &out[i], 1);
+
+		if (e)
+			return e;
+	}
+	return 0;
+}
