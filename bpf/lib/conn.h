@@ -7,7 +7,33 @@
 
 #include "lib/kernel.h"
 #include "lib/match_scratch.h"
+#include "lib/scan_resp.h"
 #include "lib/scan_state.h"
+
+/* Where the verdict is in an answer. */
+enum resp_state {
+	RESP_HEAD = 0, /* conn.resp.buf holds rlen bytes of the head */
+	RESP_LENGTH,   /* pub.resp_left bytes of the body to come */
+	RESP_CHUNKED,  /* in the body, see struct chunks */
+	RESP_UNKNOWN,  /* until the connection closes, or not understood */
+};
+
+/* Chunked body: what comes next. */
+enum chunk_state {
+	CHUNK_SIZE = 0, /* digits of a size; `left` is their value so far */
+	CHUNK_EXT,	/* rest of the size line */
+	CHUNK_DATA,	/* `left` bytes of data and CR LF */
+	CHUNK_TRAILER,	/* start of a trailer line, or of the empty line that ends all */
+	CHUNK_FIELD,	/* rest of a trailer line */
+	CHUNK_END,
+	CHUNK_BAD,
+};
+
+struct chunks {
+	__u64 left;
+	__u8 state; /* enum chunk_state */
+	__u8 pad[7];
+};
 
 /* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
  * STATE_CB run beside them: what both write is exchanged atomically. */
@@ -17,9 +43,8 @@ struct conn {
 	 * its write_seq `up_seq`: the only account that stays exact when a send is cut short by a
 	 * full buffer (DESIGN trap 3). */
 	__u64 up_left;
-	__u64 chunk_left; /* response: bytes of the chunk to skip, then its size being read */
-	__u64 rx;	  /* response bytes so far */
-	__u64 tx;	  /* request bytes */
+	__u64 rx; /* response bytes so far */
+	__u64 tx; /* request bytes */
 	__u32 up_seq;
 	__u32 g_seq;	   /* write_seq of g when C was bound */
 	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */
@@ -28,14 +53,16 @@ struct conn {
 	__u32 moved_slot;  /* U slot used last, */
 	__u32 moved_gen;   /* and its generation */
 	__u32 mark;	   /* CONN_M_*, changed under C's lock only */
-	__u16 status;
-	__u8 resp;	 /* enum resp_state */
-	__u8 resp_flags; /* RESP_* */
-	__u32 rlen;	 /* bytes of an unfinished response line in rbuf */
+	__u32 rlen;	   /* RESP_HEAD: bytes of the head in resp.buf */
+	__u16 status;	   /* of the answer in progress */
+	__u8 rstate;	   /* enum resp_state */
 	__u8 vip_flags;
 	__u8 always; /* enum hr_why: every request is bound for that reason; 0: none */
-	__u8 pad[2];
-	__u8 rbuf[HR_KRESP_MAX + HR_KHEAD_SLACK];
+	__u8 moved;  /* a request has gone by moved_slot */
+	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
+	__u8 pad[5];
+	struct chunks chunks;
+	struct hr_resp resp;
 };
 /* The rest of a message that was redirected only in part comes next: the kernel still remembers
  * that redirect, so "pass" must be a redirect to C itself (DESIGN trap 2). */
@@ -44,6 +71,7 @@ struct conn {
 /* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */
 struct conn_scratch {
 	__u64 cookie;
+	struct hr_vhost_key host;
 	struct hr_match_scratch match;
 	struct hr_scan scan;
 };

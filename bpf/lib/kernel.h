@@ -31,9 +31,13 @@ struct socket {
 	struct file *file;
 };
 
+struct sock_common {
+	unsigned long skc_flags;
+};
+
 struct sock {
+	struct sock_common __sk_common;
 	struct socket *sk_socket;
-	unsigned long sk_flags;
 	__u8 sk_shutdown;
 };
 

@@ -36,12 +36,63 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 	request_done(&d);
 }
 
-/* The U slot that carries a request of C: its answer has nowhere to go. */
-static __always_inline void u_abandon(__u64 cookie, __u32 slot, __u32 gen)
-{
-	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
+/* ---- what a socket has taken: write_seq of U and g, read at the address `learn` has stored ----
+ */
 
+static __always_inline __u32 sk_write_seq(const __u64 *sk)
+{
+	struct tcp_sock *tp = sk ? (struct tcp_sock *)*sk : NULL;
+
+	return tp ? BPF_CORE_READ(tp, write_seq) : 0;
+}
+
+static __always_inline __u32 u_write_seq(__u32 slot)
+{
+	return sk_write_seq(bpf_map_lookup_elem(&u_sk, &slot));
+}
+
+static __always_inline __u32 g_write_seq(__u32 slot)
+{
+	return sk_write_seq(bpf_map_lookup_elem(&g_sk, &slot));
+}
+
+/* Request bytes that the socket which carries the request has still to get, when its write_seq
+ * is `seq`. */
+static __always_inline __u64 carried_left(const struct conn *c, __u32 seq)
+{
+	__u32 done = seq - c->up_seq;
+
+	return c->up_left > done ? c->up_left - done : 0;
+}
+
+/* ---- U --------------------------------------------------------------------------------------- */
+
+/* The U slot that carries C's request, while it does; NULL otherwise. */
+static __always_inline struct hr_u *moved_pending(const struct conn *c, __u64 cookie)
+{
+	__u32 slot = c->moved_slot, state;
+	struct hr_u *u;
+	__u64 word;
+
+	if (!c->moved)
+		return NULL;
+	u = bpf_map_lookup_elem(&u_tab, &slot);
 	if (!u || u->conn != cookie)
+		return NULL;
+	word = u->word;
+	state = HR_WORD_STATE(word);
+	if (HR_WORD_GEN(word) != c->moved_gen)
+		return NULL;
+	return (state == HR_U_BUSY && c->pub.owed) || state == HR_U_RELAY ? u : NULL;
+}
+
+/* The U slot that carries a request of C: its answer has nowhere to go. */
+static __always_inline void u_abandon(const struct conn *c, __u64 cookie)
+{
+	struct hr_u *u = moved_pending(c, cookie);
+	__u32 slot = c->moved_slot, gen = c->moved_gen;
+
+	if (!u)
 		return;
 	if (word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen))) {
 		inflight_add(u->ep, u->cluster, -1);
@@ -50,6 +101,9 @@ static __always_inline void u_abandon(__u64 cookie, __u32 slot, __u32 gen)
 		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
 	}
 }
+
+/* ---- G ----------------------------------------------------------------------------------------
+ */
 
 /* The G slot that C is bound to, and what C has put into it; NULL when the agent released it. */
 static __always_inline struct hr_g *g_of(const struct conn *c)
@@ -74,7 +128,7 @@ static __always_inline void conn_gone(__u64 cookie)
 		return;
 	native_done(c, cookie, 0);
 	c->pub.sk = 0;
-	u_abandon(cookie, c->moved_slot, c->moved_gen);
+	u_abandon(c, cookie);
 	g = g_of(c);
 	if (g) {
 		g->flags |= HR_G_CLIENT_GONE;

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The agent's sockets: what it writes on p goes into C; and where the kernel keeps U and g. */
+#include "lib/slot.h"
+
+/* sk_msg on p. A client that is gone makes the agent's send fail with EACCES. */
+SEC("sk_msg")
+int inject(struct sk_msg_md *msg)
+{
+	__u32 *slot = bpf_sk_storage_get(&p_store, msg->sk, NULL, 0);
+	struct hr_g *g = slot ? bpf_map_lookup_elem(&g_tab, slot) : NULL;
+	__u64 cookie;
+
+	bpf_msg_apply_bytes(msg, 0);
+	if (!g || HR_G_STATE(g->word) != HR_G_BOUND)
+		return SK_DROP;
+	cookie = g->conn;
+	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS);
+}
+
+/* Run by the agent, never attached: see u_sk in maps.h. */
+SEC("tc")
+int learn(struct __sk_buff *skb)
+{
+	struct learn_in in;
+	struct bpf_sock *sk;
+	__u64 *place;
+
+	if (bpf_skb_load_bytes(skb, 14, &in, sizeof(in)))
+		return 1;
+	place = in.is_g ? bpf_map_lookup_elem(&g_sk, &in.slot)
+			: bpf_map_lookup_elem(&u_sk, &in.slot);
+	if (!place)
+		return 1;
+	sk = in.is_g ? bpf_map_lookup_elem(&g_map, &in.slot)
+		     : bpf_map_lookup_elem(&u_map, &in.slot);
+	if (!sk)
+		return 1;
+	*place = (__u64)bpf_skc_to_tcp_sock(sk);
+	bpf_sk_release(sk);
+	return *place ? 0 : 1;
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* BOUND: every byte of C goes to the agent through a G slot, until the agent lets go. */
+#pragma once
+
+#include "lib/send.h"
+
+/* Tries of a compare-and-exchange against the agent and other processors. */
+#define SWAP_TRIES 8
+/* A search that takes more steps than this says that free slots are scarce. */
+#define G_LOW_STEPS 64
+#define G_LOW_EVERY_NS (10 * 1000 * 1000ULL)
+
+/* Where the last search for a free slot ended; when the agent was last told that they are few. */
+__u32 g_next;
+__u64 g_low_at;
+
+struct g_search {
+	__u32 at, found;
+	__u32 gen, steps;
+	__u32 size;
+};
+
+/* Slots are filled from 0 upwards: after the last one the search begins again. */
+static long g_step(__u32 i, struct g_search *s)
+{
+	__u32 slot = hr_bound(s->at, HR_G_SLOTS - 1), state;
+	struct hr_g *g = bpf_map_lookup_elem(&g_tab, &slot);
+	__u64 word;
+
+	if (!g)
+		return 1;
+	word = g->word;
+	state = HR_G_STATE(word);
+	s->steps = i;
+	s->at = state == HR_G_EMPTY && !HR_G_GEN(word) ? 0 : slot + 1;
+	if (state != HR_G_FREE ||
+	    !word_swap(&g->word, word, HR_G_WORD(HR_G_BOUND, HR_G_GEN(word), s->size)))
+		return 0;
+	s->found = slot + 1;
+	s->gen = HR_G_GEN(word);
+	return 1;
+}
+
+static __always_inline void g_low(__u32 steps)
+{
+	__u64 now;
+
+	if (steps < G_LOW_STEPS)
+		return;
+	now = bpf_ktime_get_ns();
+	if (now - g_low_at < G_LOW_EVERY_NS)
+		return;
+	g_low_at = now;
+	event_slot(HR_EV_G_LOW, 0, 0, 0, 0);
+}
+
+/* Takes a free slot, with `size` bytes in its count. NULL: none is free. */
+static __always_inline struct hr_g *g_take(__u32 size, __u32 *slot, __u32 *gen)
+{
+	struct g_search s = {.at = g_next, .size = size};
+
+	bpf_loop(HR_G_SLOTS, g_step, &s, 0);
+	g_low(s.found ? s.steps : G_LOW_STEPS);
+	if (!s.found)
+		return NULL;
+	*slot = s.found - 1;
+	*gen = s.gen;
+	g_next = s.found;
+	return bpf_map_lookup_elem(&g_tab, slot);
+}
+
+static __always_inline void g_describe(struct sk_msg_md *msg, struct hr_g *g, const struct conn *c,
+				       __u64 cookie, __u32 reason, __u8 flags)
+{
+	g->conn = cookie;
+	g->netns = c->pub.netns;
+	g->vip_vhost = c->pub.vip_vhost;
+	g->workload = c->pub.workload;
+	__builtin_memcpy(g->dst_ip, c->pub.dst_ip, 16);
+	g->dst_port_be = c->pub.dst_port_be;
+	g->proto = c->pub.proto;
+	g->flags = flags;
+	g->why = reason;
+	if (msg->family == AF_INET) {
+		ip_from_v4(g->src_ip, msg->local_ip4);
+	} else {
+		((__u32 *)g->src_ip)[0] = msg->local_ip6[0];
+		((__u32 *)g->src_ip)[1] = msg->local_ip6[1];
+		((__u32 *)g->src_ip)[2] = msg->local_ip6[2];
+		((__u32 *)g->src_ip)[3] = msg->local_ip6[3];
+	}
+	g->src_port_be = bpf_htons(msg->local_port);
+}
+
+/*
+ * Gives the whole message, and what follows, to the agent. `wait`: an answer is still owed by
+ * somebody else, and the agent's must come after it.
+ */
+static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 reason)
+{
+	__u32 slot = 0, gen = 0;
+	struct hr_g *g = g_take(msg->size, &slot, &gen);
+	__u8 wait = c->native_owed || moved_pending(c, cookie) ? HR_G_WAIT_NATIVE : 0;
+
+	bpf_msg_apply_bytes(msg, 0);
+	if (!g) {
+		count_why(HR_WHY_NO_G);
+		return SK_DROP;
+	}
+	count_why(reason);
+	g_describe(msg, g, c, cookie, reason, wait);
+	c->g_seq = g_write_seq(slot);
+	c->pub.slot = slot;
+	c->pub.gen = gen;
+	c->pub.state = HR_CONN_BOUND;
+	c->up_left = 0;
+	if (!(c->pub.flags & HR_CONN_F_HTTP))
+		c->pub.flags |= HR_CONN_F_HTTP;
+	/* the agent is gone when the slot has no socket: nothing may pass in its place */
+	return bpf_msg_redirect_map(msg, &g_map, slot, 0);
+}
+
+/*
+ * More bytes of a bound C. 0: the agent has released it, the message is an ordinary one.
+ * The count in the word is what earlier sends meant to put into g; one that was cut short by a
+ * full buffer put in less, and its rest comes with this message: the write_seq of g tells.
+ */
+static __always_inline int bound_more(struct sk_msg_md *msg, struct conn *c, int *verdict)
+{
+	__u32 slot = c->pub.slot, size = msg->size, put;
+	struct hr_g *g = bpf_map_lookup_elem(&g_tab, &slot);
+	__u64 word, bytes;
+
+	for (int i = 0; g && i < SWAP_TRIES; i++) {
+		word = g->word;
+		if (HR_G_STATE(word) != HR_G_BOUND || HR_G_GEN(word) != c->pub.gen)
+			break;
+		bytes = HR_G_BYTES(word);
+		put = g_write_seq(slot);
+		if (put)
+			bytes -= (__u32)((__u32)bytes - (put - c->g_seq));
+		if (!word_swap(&g->word, word, HR_G_WORD(HR_G_BOUND, c->pub.gen, bytes + size)))
+			continue;
+		bpf_msg_apply_bytes(msg, 0);
+		*verdict = bpf_msg_redirect_map(msg, &g_map, slot, 0);
+		return 1;
+	}
+	return 0;
+}

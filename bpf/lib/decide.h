@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What becomes of a request whose head the scanner accepted: virtual host, rule, destination,
+ * cluster, endpoint. Knows the plan and nothing of sockets; the one place where policy is read.
+ */
+#pragma once
+
+#include "lib/balance.h"
+#include "lib/conn.h"
+#include "lib/scan.h"
+
+/* Hooks of match.h. */
+struct match_ctx {
+	struct conn_scratch *s;
+	const struct hr_vhost *vh;
+	__u32 repeated; /* a header that a rule looks at is there twice */
+};
+
+/* Length of the dimension's value, -1 when the request has none; the value goes to s->match. A
+ * global function: the verifier follows its ways once, not once for each of match.h's. */
+__noinline int match_value(struct conn_scratch *s, const struct hr_dim *dim, __u32 *repeated)
+{
+	struct hr_scan *scan = &s->scan;
+	__u32 off, len, at, found;
+
+	if (!s || !dim || !repeated)
+		return -1;
+	if (dim->kind == HR_DIM_PATH) {
+		off = scan->path_off;
+		len = scan->path_len;
+	} else if (dim->kind == HR_DIM_METHOD) {
+		off = 0;
+		len = scan->method_len;
+	} else {
+		found = hr_scan_find(scan, dim->name, dim->name_len);
+		if (!found)
+			return -1;
+		if (found > 1)
+			*repeated = 1;
+		at = hr_bound(scan->found, HR_SCAN_LINES - 1);
+		off = scan->line[at].value_off;
+		len = scan->line[at].value_len;
+	}
+	hr_match_load(s->match.exact.value, (const char *)scan->buf + hr_bound(off, HR_KHEAD_MASK),
+		      len);
+	return len;
+}
+
+#define HR_M_CTX struct match_ctx
+#define HR_M_BLOCK(ctx, key) bpf_map_lookup_elem(&blocks, key)
+#define HR_M_EXACT(ctx, key) bpf_map_lookup_elem(&conds, key)
+#define HR_M_PREFIX(ctx, key) bpf_map_lookup_elem(&prefix_conds, key)
+#define HR_M_VALUE(ctx, d, dst) match_value((ctx)->s, &(ctx)->vh->dims[d], &(ctx)->repeated)
+#include "lib/match.h"
+
+/* The loops of match.h as callbacks: the verifier sees one pass of each, not all histories. */
+struct match_walk {
+	struct match_ctx m;
+	const struct hr_block *blk;
+	__u32 block;
+	int index;
+};
+
+static long match_dim_step(__u32 d, struct match_walk *w)
+{
+	hr_match_dim(&w->m, w->m.vh, w->blk, w->block, d, &w->m.s->match);
+	return 0;
+}
+
+static long match_block_step(__u32 block, struct match_walk *w)
+{
+	struct hr_block_key key = {.table = w->m.vh->table, .block = block};
+	__u32 ndims = w->m.vh->ndims;
+	int first;
+
+	w->blk = bpf_map_lookup_elem(&blocks, &key);
+	w->block = block;
+	if (!w->blk) {
+		w->index = HR_MATCH_BROKEN;
+		return 1;
+	}
+	w->m.s->match.acc = w->blk->valid;
+	bpf_loop(ndims < HR_DIMS_MAX ? ndims : HR_DIMS_MAX, match_dim_step, w, 0);
+	first = hr_match_first(&w->m.s->match.acc);
+	if (first < 0)
+		return 0;
+	w->index = block * HR_BLOCK_RULES + first;
+	return 1;
+}
+
+enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
+
+struct decision {
+	__u32 kind;  /* enum decision_kind */
+	__u32 why;   /* BIND: enum hr_why */
+	__u32 route; /* 0: none */
+	__u32 reply; /* LOCAL */
+	__u32 status;
+	__u32 cluster, ep, addr_id; /* SEND */
+};
+
+static __always_inline int decide_bind(struct decision *d, __u32 reason)
+{
+	d->kind = DECIDE_BIND;
+	d->why = reason;
+	return 0;
+}
+
+static __always_inline int decide_local(struct decision *d, __u32 reply, __u32 status)
+{
+	d->kind = DECIDE_LOCAL;
+	d->reply = reply;
+	d->status = status;
+	return 0;
+}
+
+/* The virtual host of a request; NULL: bind for *reason. */
+static __always_inline struct hr_vhost *vhost_of(const struct conn *c, struct conn_scratch *s,
+						 __u32 *reason)
+{
+	struct hr_vhost *vh;
+	__u32 id, *named;
+
+	s->host.port = c->pub.vip_port;
+	s->host.len = s->scan.host_len;
+	__builtin_memcpy(s->host.host, s->scan.host, HR_HOST_MAX);
+	named = bpf_map_lookup_elem(&vhosts_by_name, &s->host);
+	if (!named && (c->vip_flags & HR_VIP_WILDCARD)) {
+		*reason = HR_WHY_HOST;
+		return NULL;
+	}
+	id = named ? *named : c->pub.vip_vhost;
+	vh = bpf_map_lookup_elem(&vhosts, &id);
+	*reason = HR_WHY_VHOST;
+	return vh && !(vh->flags & HR_VHOST_AGENT) ? vh : NULL;
+}
+
+/* Index of the rule, HR_MATCH_NONE, or another negative number: bind for *reason. */
+__noinline int match_rule(const struct conn *c, struct conn_scratch *s, __u32 *reason, __u32 *table)
+{
+	struct match_walk w = {.m.s = s, .index = HR_MATCH_NONE};
+	struct hr_vhost *vh;
+
+	if (!c || !s || !reason || !table)
+		return HR_MATCH_BROKEN;
+	vh = vhost_of(c, s, reason);
+	if (!vh)
+		return HR_MATCH_BROKEN;
+	*table = vh->table;
+	w.m.vh = vh;
+	bpf_loop(vh->nblocks < HR_BLOCKS_MAX ? vh->nblocks : HR_BLOCKS_MAX, match_block_step, &w,
+		 0);
+	if (w.m.repeated) {
+		*reason = HR_WHY_DUP_HEADER;
+		return HR_MATCH_BROKEN;
+	}
+	*reason = HR_WHY_RULE;
+	return w.index;
+}
+
+struct dst_walk {
+	const struct hr_rule *rule;
+	__u32 r, cluster;
+};
+
+/* First destination whose cumulated weight is above r. */
+static long dst_step(__u32 i, struct dst_walk *w)
+{
+	__u32 at = hr_bound(i, HR_DST_MAX - 1);
+
+	if (w->rule->dst[at].cum <= w->r)
+		return 0;
+	w->cluster = w->rule->dst[at].cluster;
+	return 1;
+}
+
+static __always_inline __u32 pick_destination(const struct hr_rule *rule)
+{
+	struct dst_walk w = {.rule = rule};
+	__u32 n = rule->ndst;
+
+	if (!rule->total)
+		return 0;
+	if (n == 1)
+		return rule->dst[0].cluster;
+	w.r = bpf_get_prandom_u32() % rule->total;
+	bpf_loop(n < HR_DST_MAX ? n : HR_DST_MAX, dst_step, &w, 0);
+	return w.cluster;
+}
+
+/* Endpoint of the chosen cluster, or the answer that there is none. */
+static __always_inline int decide_endpoint(const struct conn *c, struct decision *d)
+{
+	struct hr_member_key own = {.cluster = d->cluster, .addr_id = c->pub.addr_id};
+	__u32 id = d->cluster, *own_ep;
+	struct hr_cluster *cl = bpf_map_lookup_elem(&clusters, &id);
+	struct hr_cluster_rt *rt;
+	struct pick p = {};
+
+	if (!cl || (cl->flags & HR_CLUSTER_AGENT))
+		return decide_bind(d, HR_WHY_CLUSTER);
+	if (!cl->n)
+		return decide_local(d, HR_REPLY_UH, 503);
+	rt = bpf_map_lookup_elem(&cluster_rt, &id);
+	if (cl->max_requests && rt && rt->inflight >= cl->max_requests) {
+		__sync_fetch_and_add(&rt->overflow, 1);
+		return decide_local(d, HR_REPLY_UO, 503);
+	}
+	own_ep = bpf_map_lookup_elem(&members, &own);
+	p.n = cl->n;
+	if (pick_endpoint(&p, cl, id, own_ep ? *own_ep : 0, c->pub.addr_id))
+		return decide_bind(d, HR_WHY_CLUSTER);
+	if (!p.ep)
+		return decide_bind(d, HR_WHY_NO_ENDPOINT);
+	d->kind = DECIDE_SEND;
+	d->ep = p.ep;
+	d->addr_id = p.addr_id;
+	return 0;
+}
+
+/* Fills *d for the request in s->scan. */
+__noinline int decide(const struct conn *c, struct conn_scratch *s, struct decision *d)
+{
+	struct hr_rule_key key = {};
+	struct hr_rule *rule;
+	__u32 reason = 0;
+	int index;
+
+	if (!c || !s || !d)
+		return 0;
+	index = match_rule(c, s, &reason, &key.table);
+	if (index == HR_MATCH_NONE)
+		return decide_local(d, HR_REPLY_NR, 404);
+	if (index < 0)
+		return decide_bind(d, reason);
+	key.index = index;
+	rule = bpf_map_lookup_elem(&rules, &key);
+	if (!rule)
+		return decide_bind(d, HR_WHY_RULE);
+	d->route = rule->route;
+	if (rule->action == HR_ACT_LOCAL)
+		return decide_local(d, rule->reply, rule->status);
+	if (rule->action != HR_ACT_ROUTE || rule->why)
+		return decide_bind(d, rule->why ? rule->why : HR_WHY_RULE);
+	if (rule->timeout_ms)
+		return decide_bind(d, HR_WHY_RULE); /* only the agent keeps time */
+	if (rule->abort_ppm && bpf_get_prandom_u32() % 1000000 < rule->abort_ppm)
+		return decide_local(d, rule->reply, rule->status);
+	d->cluster = pick_destination(rule);
+	if (!d->cluster)
+		return decide_bind(d, HR_WHY_RULE);
+	return decide_endpoint(c, d);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* MOVED: one whole request goes by a pooled connection to another endpoint. */
+#pragma once
+
+#include "lib/decide.h"
+#include "lib/send.h"
+
+struct u_search {
+	const struct hr_pool *pool;
+	__u32 n, at;
+	__u32 addr_id, found, gen;
+};
+
+static __always_inline int u_try(struct u_search *s, __u32 slot)
+{
+	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
+	__u64 word;
+
+	if (!u || u->addr_id != s->addr_id)
+		return 0;
+	word = u->word;
+	if (HR_WORD_STATE(word) != HR_U_FREE || !u_write_seq(slot))
+		return 0;
+	if (!word_swap(&u->word, word, HR_WORD(HR_U_BUSY, HR_WORD_GEN(word))))
+		return 0;
+	s->found = slot + 1;
+	s->gen = HR_WORD_GEN(word);
+	return 1;
+}
+
+static long u_step(__u32 i, struct u_search *s)
+{
+	__u32 at = s->at + i, chunk;
+
+	if (at >= s->n)
+		at -= s->n;
+	chunk = hr_bound(at / HR_U_CHUNK, HR_U_CHUNKS - 1);
+	return u_try(s, s->pool->chunk[chunk] + at % HR_U_CHUNK);
+}
+
+/* A free connection to the endpoint from C's namespace, now BUSY. */
+static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 *slot, __u32 *gen)
+{
+	struct hr_pool_key key = {.netns = c->pub.netns, .addr_id = addr_id};
+	struct hr_pool *pool = bpf_map_lookup_elem(&pools, &key);
+	struct u_search s = {.pool = pool, .addr_id = addr_id};
+
+	if (!pool)
+		return -1;
+	/* the one used last is warm, and its processor is likely this one */
+	if (!c->moved || !u_try(&s, c->moved_slot)) {
+		s.n = pool->nchunks;
+		if (!s.n)
+			return -1;
+		if (s.n > HR_U_CHUNKS)
+			s.n = HR_U_CHUNKS;
+		s.n *= HR_U_CHUNK;
+		s.at = pool->hint % s.n;
+		bpf_loop(s.n, u_step, &s, 0);
+	}
+	if (!s.found)
+		return -1;
+	*slot = s.found - 1;
+	*gen = s.gen;
+	return 0;
+}
+
+static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 addr_id)
+{
+	struct hr_event *e = event_begin(HR_EV_POOL_MISS, cookie);
+
+	if (!e)
+		return;
+	e->netns = c->pub.netns;
+	e->addr_id = addr_id;
+	e->pid = c->pub.pid;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* Redirects the whole message. Gives an SK_* verdict, or -1: no connection is free, bind. */
+static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
+			   const struct decision *d)
+{
+	__u32 slot = 0, gen = 0, size = msg->size;
+	struct hr_u *u;
+
+	if (u_take(c, d->addr_id, &slot, &gen)) {
+		pool_miss(c, cookie, d->addr_id);
+		return -1;
+	}
+	u = bpf_map_lookup_elem(&u_tab, &slot);
+	if (!u)
+		return -1;
+	u->conn = cookie;
+	u->left = 0;
+	u->ep = d->ep;
+	u->route = d->route;
+	u->cluster = d->cluster;
+	u->t0 = c->pub.t0;
+	u->tx = size;
+	c->up_left = size;
+	c->up_seq = u_write_seq(slot);
+	c->rx = 0;
+	c->cut = 0;
+	bpf_msg_apply_bytes(msg, 0);
+	if (bpf_msg_redirect_map(msg, &u_map, slot, 0) != SK_PASS) {
+		/* no socket behind the word: the agent is on its way to take it out */
+		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen));
+		event_slot(HR_EV_U_DIRTY, 0, slot, gen, 0);
+		return -1;
+	}
+	c->moved = 1;
+	c->moved_slot = c->pub.slot = slot;
+	c->moved_gen = c->pub.gen = gen;
+	c->pub.state = HR_CONN_MOVED;
+	c->pub.owed = 1;
+	inflight_add(d->ep, d->cluster, 1);
+	count_why(HR_WHY_MOVED);
+	return SK_PASS;
+}
+
+/*
+ * C sends while its request is on U: the rest of it, when U's buffer was full (a send that was
+ * cut short), else something that came too early. -1: bind.
+ */
+static __always_inline int moved_more(struct sk_msg_md *msg, struct conn *c)
+{
+	__u32 slot = c->moved_slot, size = msg->size;
+	__u64 left = carried_left(c, u_write_seq(slot));
+
+	if (!left)
+		return -1;
+	bpf_msg_apply_bytes(msg, left < size ? left : 0);
+	c->mark = left < size ? CONN_M_REDIRECTED : 0;
+	return bpf_msg_redirect_map(msg, &u_map, slot, 0);
+}

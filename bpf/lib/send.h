@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Native: bytes that go on their own connection. */
+#pragma once
+
+#include "lib/addr.h"
+#include "lib/slot.h"
+
+/* A message up to this size is taken whole by a socket that has room at all, which the kernel has
+ * checked; a larger one may be cut short, and then "pass" leaves a verdict behind that would let
+ * the next message through unseen. The redirect to C itself leaves none. */
+#define PASS_MAX (16 * 1024)
+
+static __always_inline __u32 own_write_seq(struct sk_msg_md *msg)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+
+	return tp ? tp->write_seq : 0;
+}
+
+/* Lets the first `bytes` of the message go, or all of it when 0. */
+static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 bytes)
+{
+	int redirected = c->mark & CONN_M_REDIRECTED;
+
+	bpf_msg_apply_bytes(msg, bytes);
+	c->mark = bytes ? CONN_M_REDIRECTED : 0;
+	if (!redirected && !bytes && msg->size <= PASS_MAX)
+		return SK_PASS;
+	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0);
+}

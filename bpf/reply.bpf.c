@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sk_skb verdicts: what comes back.
+ *
+ *	reply_c	on C: answers of its own endpoint are read for status and end, and pass
+ *	reply_u	on U: a short answer goes into C; any other is left to the agent (RELAY)
+ */
+#include "lib/chunks.h"
+#include "lib/slot.h"
+
+/* Heads that may follow each other in one packet: 100, 103, final. */
+#define HEADS_PER_PACKET 4
+
+/* ---- C: native answers ---------------------------------------------------------------------- */
+
+static __always_inline void answer_ended(struct conn *c, __u64 cookie)
+{
+	native_done(c, cookie, c->status);
+	if (c->resp.close)
+		c->pub.flags |= HR_CONN_F_DEAD;
+	c->rstate = RESP_HEAD;
+	c->rlen = 0;
+	c->native_owed = 0;
+	c->pub.owed = 0;
+}
+
+/* The request is accounted for now; its answer stays owed, so nothing overtakes it. */
+static __always_inline void answer_unknown(struct conn *c, __u64 cookie)
+{
+	native_done(c, cookie, c->status);
+	c->rstate = RESP_UNKNOWN;
+	c->pub.flags |= HR_CONN_F_END_UNKNOWN;
+}
+
+struct head_copy {
+	struct __sk_buff *skb;
+	struct conn *c;
+	__u32 off, have, n;
+};
+
+static long head_copy_step(__u32 i, struct head_copy *h)
+{
+	__u32 at = h->have + i;
+
+	asm volatile("" : "+r"(at));
+	return i >= h->n || bpf_skb_load_bytes(h->skb, h->off + i,
+					       h->c->resp.buf + (at & (HR_KRESP_MAX - 1)), 1);
+}
+
+/* Appends n bytes to the head in c->resp.buf. A head in several packets is rare: byte by byte. */
+static __always_inline int head_append(struct __sk_buff *skb, struct conn *c, __u32 off, __u32 have,
+				       __u32 n)
+{
+	struct head_copy h = {.skb = skb, .c = c, .off = off, .have = have, .n = n};
+
+	if (have)
+		return bpf_loop(n, head_copy_step, &h, 0) != n;
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (HR_KRESP_MAX - 1)) + 1;
+	return bpf_skb_load_bytes(skb, off, c->resp.buf, n);
+}
+
+/* Adds to the head what the packet has from `off` on. Gives the offset after the head when it is
+ * complete, 0 when it is not or the end of the answer cannot be known. */
+static __always_inline __u32 answer_head(struct __sk_buff *skb, struct conn *c, __u64 cookie,
+					 __u32 off)
+{
+	__u32 have = c->rlen & (HR_KRESP_MAX - 1), n = skb->len - off;
+	int verdict;
+
+	if (n > HR_KRESP_MAX - have)
+		n = HR_KRESP_MAX - have;
+	if (!n || head_append(skb, c, off, have, n)) {
+		answer_unknown(c, cookie);
+		return 0;
+	}
+	verdict = hr_scan_response(&c->resp, have + n, c->pub.head_req);
+	c->status = c->resp.status;
+	if (verdict == HR_RESP_INCOMPLETE) {
+		c->rlen = have + n;
+		return 0;
+	}
+	if (verdict != HR_RESP_OK || c->resp.head_len <= have) {
+		answer_unknown(c, cookie);
+		return 0;
+	}
+	c->rlen = 0;
+	return off + c->resp.head_len - have;
+}
+
+/* The head says how the body ends. */
+static __always_inline void answer_body_begin(struct conn *c, __u64 cookie)
+{
+	switch (c->resp.end) {
+	case HR_END_NONE:
+		answer_ended(c, cookie);
+		break;
+	case HR_END_LENGTH:
+		c->pub.resp_left = c->resp.content_length;
+		c->rstate = RESP_LENGTH;
+		break;
+	case HR_END_CHUNKED:
+		c->chunks.left = 0;
+		c->chunks.state = CHUNK_SIZE;
+		c->rstate = RESP_CHUNKED;
+		break;
+	default:
+		answer_unknown(c, cookie);
+	}
+}
+
+static __always_inline void answer_body(struct __sk_buff *skb, struct conn *c, __u64 cookie,
+					__u32 off)
+{
+	__u32 rest = skb->len - off;
+
+	if (c->rstate == RESP_LENGTH) {
+		c->pub.resp_left -= rest < c->pub.resp_left ? rest : c->pub.resp_left;
+		if (!c->pub.resp_left)
+			answer_ended(c, cookie);
+	} else if (c->rstate == RESP_CHUNKED) {
+		chunks_walk(skb, &c->chunks, off, skb->len);
+		if (c->chunks.state == CHUNK_END)
+			answer_ended(c, cookie);
+		else if (c->chunks.state == CHUNK_BAD)
+			answer_unknown(c, cookie);
+	}
+}
+
+static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c, __u64 cookie)
+{
+	__u32 off = 0;
+
+	c->rx += skb->len;
+	if (c->rstate == RESP_HEAD) {
+		for (int i = 0; i < HEADS_PER_PACKET; i++) {
+			off = answer_head(skb, c, cookie, off);
+			if (!off)
+				return;
+			if (!c->resp.interim)
+				break;
+			if (off >= skb->len)
+				return; /* the final head is still to come */
+		}
+		if (c->resp.interim) {
+			answer_unknown(c, cookie);
+			return;
+		}
+		answer_body_begin(c, cookie);
+		if (!c->native_owed)
+			return;
+	}
+	answer_body(skb, c, cookie, off);
+}
+
+/* True while somebody else than the endpoint answers C. */
+static __always_inline int answered_elsewhere(struct conn *c, __u64 cookie)
+{
+	return g_of(c) || moved_pending(c, cookie);
+}
+
+SEC("sk_skb/stream_verdict")
+int reply_c(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	/* a FIN comes as an empty packet */
+	if (!c || !skb->len || c->pub.state == HR_CONN_TUNNEL)
+		return SK_PASS;
+	if (c->native_owed) {
+		native_answer(skb, c, cookie);
+		return SK_PASS;
+	}
+	if (!answered_elsewhere(c, cookie))
+		return SK_PASS;
+	/* a server that speaks out of turn (408, a second answer): not into another's answer */
+	c->pub.flags |= HR_CONN_F_DEAD;
+	return SK_DROP;
+}
+
+/* ---- U: moved answers ----------------------------------------------------------------------- */
+
+/* The agent takes the answer over, and with it the in-flight numbers. Nothing is owed by the
+ * kernel any more; C stays MOVED until the agent frees the slot. */
+static __always_inline int relay(struct hr_u *u, __u32 slot, struct conn *c)
+{
+	__u64 word = u->word;
+	__u32 gen = HR_WORD_GEN(word);
+
+	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_RELAY, gen)))
+		return SK_DROP;
+	c->pub.owed = 0;
+	count_why(HR_WHY_RELAY);
+	event_slot(HR_EV_RELAY, u->conn, slot, gen, u->left);
+	return SK_PASS;
+}
+
+/* Reads the head of an answer that may go straight into C: whole head in this packet, end known
+ * and near, nothing behind it. 0, or -1 when the agent must carry it. */
+static __always_inline int short_answer(struct __sk_buff *skb, struct hr_u *u, struct conn *c)
+{
+	__u32 n = skb->len, total;
+
+	if (n > HR_KRESP_MAX)
+		n = HR_KRESP_MAX;
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (HR_KRESP_MAX - 1)) + 1;
+	if (bpf_skb_load_bytes(skb, 0, c->resp.buf, n))
+		return -1;
+	if (hr_scan_response(&c->resp, n, c->pub.head_req) != HR_RESP_OK || c->resp.interim)
+		return -1;
+	if (c->resp.end != HR_END_NONE && c->resp.end != HR_END_LENGTH)
+		return -1;
+	if (c->resp.end == HR_END_NONE)
+		c->resp.content_length = 0;
+	if (c->resp.content_length > HR_MOVE_RESP_MAX)
+		return -1;
+	total = c->resp.head_len + c->resp.content_length;
+	if (total < skb->len)
+		return -1;
+	c->status = c->resp.status;
+	c->rx = total;
+	u->left = total;
+	return 0;
+}
+
+/* The whole answer is here: the slot is free again, unless its connection is of no more use. */
+static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c)
+{
+	__u32 gen = HR_WORD_GEN(u->word), ep = u->ep, cluster = u->cluster;
+	struct done d = {
+		.cookie = u->conn,
+		.t0 = u->t0,
+		.tx = u->tx,
+		.rx = c->rx,
+		.route = u->route,
+		.ep = ep,
+		.addr_id = u->addr_id,
+		.status = c->status,
+		.why = HR_WHY_MOVED,
+	};
+	int cut = carried_left(c, u_write_seq(slot)) != 0, dead = c->resp.close || cut;
+
+	if (cut)
+		c->cut = 1;
+	c->pub.owed = 0;
+	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
+		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
+		return -1;
+	inflight_add(ep, cluster, -1);
+	request_done(&d);
+	if (dead)
+		event_slot(HR_EV_U_DIRTY, d.cookie, slot, gen, 0);
+	return 0;
+}
+
+static __always_inline int moved_answer(struct __sk_buff *skb, struct hr_u *u, __u32 slot)
+{
+	__u64 cookie = u->conn;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	if (!c)
+		return SK_DROP; /* C has closed: STATE_CB gives the slot up */
+	if (!u->left && short_answer(skb, u, c))
+		return relay(u, slot, c);
+	if (skb->len > u->left)
+		return relay(u, slot, c);
+	u->left -= skb->len;
+	if (!u->left && moved_done(u, slot, c))
+		return SK_DROP;
+	return bpf_sk_redirect_hash(skb, &cl_hash, &cookie, BPF_F_INGRESS);
+}
+
+SEC("sk_skb/stream_verdict")
+int reply_u(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb), word;
+	__u32 *slot = bpf_map_lookup_elem(&u_slots, &cookie);
+	struct hr_u *u = slot ? bpf_map_lookup_elem(&u_tab, slot) : NULL;
+
+	if (!u || !skb->len)
+		return SK_PASS;
+	word = u->word;
+	switch (HR_WORD_STATE(word)) {
+	case HR_U_BUSY:
+		return moved_answer(skb, u, *slot);
+	case HR_U_RELAY:
+		return SK_PASS;
+	case HR_U_FREE:
+		/* it speaks unasked */
+		if (word_swap(&u->word, word, HR_WORD(HR_U_DEAD, HR_WORD_GEN(word))))
+			event_slot(HR_EV_U_DIRTY, 0, *slot, HR_WORD_GEN(word), 0);
+		return SK_DROP;
+	default:
+		return SK_DROP;
+	}
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";

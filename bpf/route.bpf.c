@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sk_msg on C: what a client sends. Every request is decided here:
+ *
+ *	NATIVE	passes on C's own connection
+ *	MOVED	the whole request goes by a pooled connection U
+ *	LOCAL	answered in place
+ *	BOUND	the agent gets this and every further byte, until it lets go
+ *
+ * What is not certain is BOUND. Runs in process context under C's socket lock; the lock is free
+ * while a redirect is under way, so every account is taken from what sockets have really got.
+ */
+#include "lib/bind.h"
+#include "lib/local.h"
+#include "lib/move.h"
+
+/* The first bytes of the message into the scanner's buffer. Gives how many, negative: cannot. */
+static __always_inline int head_copy(struct sk_msg_md *msg, struct conn_scratch *s)
+{
+	__u32 want = msg->size < HR_KHEAD_MAX ? msg->size : HR_KHEAD_MAX;
+	__u64 have = (__u64)msg->data_end - (__u64)msg->data;
+
+	if (have < want) {
+		if (bpf_msg_pull_data(msg, 0, want, 0))
+			return -1;
+		have = (__u64)msg->data_end - (__u64)msg->data;
+	}
+	asm volatile("" : "+r"(have));
+	if (!have || have < want)
+		return -1;
+	have = ((want - 1) & (HR_KHEAD_MAX - 1)) + 1;
+	asm volatile("" : "+r"(have));
+	if (have > HR_KHEAD_MAX || bpf_probe_read_kernel(s->scan.buf, have, msg->data))
+		return -1;
+	return have;
+}
+
+/* What the scanner makes of the message: 0 for a request to be decided, or why not. */
+static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
+{
+	int n = head_copy(msg, s);
+	__u64 total;
+
+	if (n < 0)
+		return HR_WHY_ERROR;
+	switch (hr_scan_request(&s->scan, n)) {
+	case HR_SCAN_OK:
+		break;
+	case HR_SCAN_INCOMPLETE:
+		return HR_WHY_HEAD_SPLIT;
+	case HR_SCAN_H2:
+		return HR_WHY_PROTO;
+	case HR_SCAN_NOT_HTTP:
+		if (c->pub.proto == HR_PROTO_AUTO && !(c->pub.flags & HR_CONN_F_HTTP))
+			return HR_WHY_TUNNEL;
+		return HR_WHY_HEAD_ODD;
+	default:
+		return s->scan.why ? s->scan.why : HR_WHY_HEAD_ODD;
+	}
+	total = s->scan.head_len + s->scan.content_length;
+	return total < msg->size ? HR_WHY_PIPELINED : 0;
+}
+
+/* Reasons to bind that do not come from the request. */
+static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg, __u64 cookie)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+
+	if (!cfg || cfg->agent_only)
+		return HR_WHY_DATAPATH;
+	if (c->always)
+		return c->always;
+	if (c->native_owed || moved_pending(c, cookie))
+		return HR_WHY_PIPELINED;
+	if (c->pub.flags & HR_CONN_F_DEAD)
+		return HR_WHY_DEAD;
+	if (!sk || (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY))
+		return HR_WHY_ZEROCOPY;
+	return 0;
+}
+
+static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
+				       const struct decision *d, __u64 total)
+{
+	c->pub.route = d->route;
+	c->pub.ep = d->ep;
+	c->cluster = d->cluster;
+	c->up_left = c->tx = total;
+	c->up_seq = own_write_seq(msg);
+	c->rx = 0;
+	c->rstate = RESP_HEAD;
+	c->rlen = 0;
+	c->status = 0;
+	c->pub.state = HR_CONN_NATIVE;
+	c->pub.owed = 1;
+	c->native_owed = 1;
+	inflight_add(d->ep, d->cluster, 1);
+	c->counted = 1;
+	count_why(HR_WHY_NATIVE);
+	return pass(msg, c, cookie, 0);
+}
+
+/* The request is whole in this message and may leave its connection; 0 or why not. */
+static __always_inline __u32 movable(const struct sk_msg_md *msg, __u64 total)
+{
+	if (total > HR_MOVE_MAX)
+		return HR_WHY_BODY_BIG;
+	return total != msg->size ? HR_WHY_BODY_SPLIT : 0;
+}
+
+static __always_inline int answer_local(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
+					const struct decision *d, __u64 total)
+{
+	struct done done = {
+		.cookie = cookie,
+		.t0 = c->pub.t0,
+		.tx = total,
+		.route = d->route,
+		.status = d->status,
+		.why = HR_WHY_LOCAL,
+	};
+
+	if (local_reply(msg, cookie, d->reply, c->pub.head_req)) {
+		bpf_msg_apply_bytes(msg, 0);
+		count_why(HR_WHY_ERROR);
+		return SK_DROP;
+	}
+	count_why(HR_WHY_LOCAL);
+	request_done(&done);
+	return SK_PASS;
+}
+
+/* A message that begins with a request. */
+static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
+{
+	__u32 reason = scan(msg, c, s), by_force;
+	struct decision d = {};
+	__u64 cookie = s->cookie, total;
+	int verdict;
+
+	if (reason == HR_WHY_TUNNEL) {
+		count_why(HR_WHY_TUNNEL);
+		c->pub.state = HR_CONN_TUNNEL;
+		return pass(msg, c, cookie, 0);
+	}
+	by_force = forced(c, msg, cookie);
+	if (by_force || reason)
+		return bind(msg, c, cookie, by_force ? by_force : reason);
+	if (!(c->pub.flags & HR_CONN_F_HTTP))
+		c->pub.flags |= HR_CONN_F_HTTP;
+	total = s->scan.head_len + s->scan.content_length;
+	c->pub.t0 = bpf_ktime_get_ns();
+	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
+	decide(c, s, &d);
+	if (d.kind == DECIDE_BIND)
+		return bind(msg, c, cookie, d.why);
+	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id)
+		return send_native(msg, c, cookie, &d, total);
+	reason = movable(msg, total);
+	if (reason)
+		return bind(msg, c, cookie, reason);
+	if (d.kind == DECIDE_LOCAL)
+		return answer_local(msg, c, cookie, &d, total);
+	verdict = move(msg, c, cookie, &d);
+	return verdict >= 0 ? verdict : bind(msg, c, cookie, HR_WHY_NO_U);
+}
+
+/* The body of a native request: 1 and a verdict while some of it is missing. */
+static __always_inline int native_more(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
+				       int *verdict)
+{
+	__u32 seq, size = msg->size;
+	__u64 left;
+
+	if (!c->up_left)
+		return 0;
+	seq = own_write_seq(msg);
+	left = carried_left(c, seq);
+	c->up_left = left;
+	c->up_seq = seq;
+	if (!left)
+		return 0;
+	*verdict = pass(msg, c, cookie, left < size ? left : 0);
+	return 1;
+}
+
+SEC("sk_msg")
+int route(struct sk_msg_md *msg)
+{
+	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, msg->sk, NULL, 0);
+	__u64 cookie = s ? s->cookie : 0;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	int verdict = SK_DROP;
+
+	if (!s || !c) {
+		bpf_msg_apply_bytes(msg, 0);
+		return SK_DROP; /* closed meanwhile */
+	}
+	switch (c->pub.state) {
+	case HR_CONN_TUNNEL:
+		return pass(msg, c, cookie, 0);
+	case HR_CONN_BOUND:
+		if (bound_more(msg, c, &verdict))
+			return verdict;
+		c->pub.state = HR_CONN_NATIVE;
+		break;
+	case HR_CONN_MOVED:
+		if (moved_pending(c, cookie)) {
+			verdict = moved_more(msg, c);
+			return verdict >= 0 ? verdict : bind(msg, c, cookie, HR_WHY_PIPELINED);
+		}
+		c->pub.state = HR_CONN_NATIVE;
+		c->pub.owed = 0;
+		c->up_left = 0;
+		if (c->cut)
+			return bind(msg, c, cookie, HR_WHY_BODY_SPLIT);
+		break;
+	default:
+		if (native_more(msg, c, cookie, &verdict))
+			return verdict;
+	}
+	return on_request(msg, c, s);
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
