@@ -96,7 +96,9 @@ struct hr_message {
 	const struct hr_hint *hints; /* ends with msg NULL */
 };
 
-/* Row shorthands: T struct, M member. */
+/* A row: name, HR_T_ type, HR_ST_ status, then the other members by name. T struct, M member. */
+#define HR_ROW(name_, type_, status_, ...) \
+	{.name = name_, .type = HR_T_##type_, .status = HR_ST_##status_, __VA_ARGS__}
 #define HR_AT(T, M) .off = offsetof(T, M), .width = sizeof(((T *)0)->M)
 #define HR_NOWHERE .off = HR_NO_OFF
 #define HR_SET(T) .set_off = offsetof(T, set) + 1, .pos_off = offsetof(T, pos) + 1

@@ -8,20 +8,16 @@
 
 static const struct hr_hint pool_hints[] = {{&hr_msg_outlier, "outlierDetection"}, {NULL, NULL}};
 
-#define POOL(field, type_, st, member, ...)        \
-	{.name = field,                            \
-	 .type = type_,                            \
-	 .status = st,                             \
-	 HR_AT(struct hr_connection_pool, member), \
-	 __VA_ARGS__}
+#define POOL(field, type, status, member, ...) \
+	HR_ROW(field, type, status, HR_AT(struct hr_connection_pool, member), __VA_ARGS__)
 #define COUNT .min = 0, .max = INT32_MAX, .flags = HR_F_ZERO_UNSET
 #define KEEPALIVE_WHY .why = "TCP keep-alive of upstream connections"
 
 static const struct hr_field keepalive_fields[] = {
-	POOL("probes", HR_T_INT, HR_ST_AGENT, keepalive_probes, .min = 0, .max = UINT32_MAX,
+	POOL("probes", INT, AGENT, keepalive_probes, .min = 0, .max = UINT32_MAX,
 	     .flags = HR_F_ZERO_UNSET),
-	POOL("time", HR_T_DURATION, HR_ST_AGENT, keepalive_time, .min = 1),
-	POOL("interval", HR_T_DURATION, HR_ST_AGENT, keepalive_interval, .min = 1), HR_END};
+	POOL("time", DURATION, AGENT, keepalive_time, .min = 1),
+	POOL("interval", DURATION, AGENT, keepalive_interval, .min = 1), HR_END};
 static const struct hr_message keepalive = {
 	.name = "TcpKeepalive",
 	.fields = keepalive_fields,
@@ -32,17 +28,12 @@ static const struct hr_hint tcp_hints[] = {{&hr_msg_pool_http, "connectionPool.h
 					   {&hr_msg_outlier, "outlierDetection"},
 					   {NULL, NULL}};
 static const struct hr_field pool_tcp_fields[] = {
-	POOL("maxConnections", HR_T_INT, HR_ST_AGENT, max_connections, COUNT),
-	POOL("connectTimeout", HR_T_DURATION, HR_ST_AGENT, connect_timeout, .min = 1),
-	{.name = "tcpKeepalive",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 KEEPALIVE_WHY,
-	 .msg = &keepalive,
-	 .off = 0},
-	POOL("maxConnectionDuration", HR_T_DURATION, HR_ST_NOT_BUILT, max_connection_duration,
-	     .min = 1, .why = "closing connections by age"),
-	POOL("idleTimeout", HR_T_DURATION, HR_ST_AGENT, tcp_idle_timeout, .why = "0s: none"),
+	POOL("maxConnections", INT, AGENT, max_connections, COUNT),
+	POOL("connectTimeout", DURATION, AGENT, connect_timeout, .min = 1),
+	HR_ROW("tcpKeepalive", MESSAGE, NOT_BUILT, KEEPALIVE_WHY, .msg = &keepalive, .off = 0),
+	POOL("maxConnectionDuration", DURATION, NOT_BUILT, max_connection_duration, .min = 1,
+	     .why = "closing connections by age"),
+	POOL("idleTimeout", DURATION, AGENT, tcp_idle_timeout, .why = "0s: none"),
 	HR_END};
 static const struct hr_message pool_tcp = {.name = "ConnectionPoolSettings.TCPSettings",
 					   .fields = pool_tcp_fields,
@@ -53,29 +44,24 @@ static const struct hr_word h2_words[] = {{"DEFAULT", 0, HR_ST_CONTROL, NULL},
 					  {"UPGRADE", 2, HR_ST_NOT_BUILT, "HTTP/2 upstream"},
 					  {NULL, 0, 0, NULL}};
 static const struct hr_field h2_keepalive_fields[] = {
-	{.name = "interval", .type = HR_T_DURATION, .status = HR_ST_AGENT, .min = 1, HR_NOWHERE},
-	{.name = "timeout", .type = HR_T_DURATION, .status = HR_ST_AGENT, .min = 1, HR_NOWHERE},
-	HR_END};
+	HR_ROW("interval", DURATION, AGENT, .min = 1, HR_NOWHERE),
+	HR_ROW("timeout", DURATION, AGENT, .min = 1, HR_NOWHERE), HR_END};
 static const struct hr_message h2_keepalive = {.name = "ConnectionKeepalive",
 					       .fields = h2_keepalive_fields};
 static const struct hr_field pool_http_fields[] = {
-	POOL("http1MaxPendingRequests", HR_T_INT, HR_ST_AGENT, http1_max_pending, COUNT),
-	POOL("http2MaxRequests", HR_T_INT, HR_ST_WARN, http2_max_requests, COUNT,
+	POOL("http1MaxPendingRequests", INT, AGENT, http1_max_pending, COUNT),
+	POOL("http2MaxRequests", INT, WARN, http2_max_requests, COUNT,
 	     .why = "limit of requests in flight"),
-	POOL("maxRequestsPerConnection", HR_T_INT, HR_ST_AGENT, max_requests_per_connection, COUNT),
-	POOL("maxRetries", HR_T_INT, HR_ST_AGENT, max_retries, COUNT),
-	POOL("idleTimeout", HR_T_DURATION, HR_ST_AGENT, http_idle_timeout, .why = "0s: none"),
-	POOL("h2UpgradePolicy", HR_T_WORD, HR_ST_CONTROL, h2_upgrade, .words = h2_words),
-	POOL("useClientProtocol", HR_T_BOOL, HR_ST_NOT_BUILT, use_client_protocol,
+	POOL("maxRequestsPerConnection", INT, AGENT, max_requests_per_connection, COUNT),
+	POOL("maxRetries", INT, AGENT, max_retries, COUNT),
+	POOL("idleTimeout", DURATION, AGENT, http_idle_timeout, .why = "0s: none"),
+	POOL("h2UpgradePolicy", WORD, CONTROL, h2_upgrade, .words = h2_words),
+	POOL("useClientProtocol", BOOL, NOT_BUILT, use_client_protocol,
 	     .why = "the client's protocol towards the server"),
-	POOL("maxConcurrentStreams", HR_T_INT, HR_ST_NOT_BUILT, max_concurrent_streams, COUNT,
+	POOL("maxConcurrentStreams", INT, NOT_BUILT, max_concurrent_streams, COUNT,
 	     .why = "HTTP/2 upstream"),
-	{.name = "http2KeepAlive",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "HTTP/2 upstream",
-	 .msg = &h2_keepalive,
-	 HR_NOWHERE},
+	HR_ROW("http2KeepAlive", MESSAGE, NOT_BUILT, .why = "HTTP/2 upstream", .msg = &h2_keepalive,
+	       HR_NOWHERE),
 	HR_END};
 const struct hr_message hr_msg_pool_http = {.name = "ConnectionPoolSettings.HTTPSettings",
 					    .fields = pool_http_fields,
@@ -94,13 +80,8 @@ static void pool_init(void *obj)
 }
 
 static const struct hr_field pool_fields[] = {
-	{.name = "tcp", .type = HR_T_MESSAGE, .status = HR_ST_AGENT, .msg = &pool_tcp, .off = 0},
-	{.name = "http",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_AGENT,
-	 .msg = &hr_msg_pool_http,
-	 .off = 0},
-	HR_END};
+	HR_ROW("tcp", MESSAGE, AGENT, .msg = &pool_tcp, .off = 0),
+	HR_ROW("http", MESSAGE, AGENT, .msg = &hr_msg_pool_http, .off = 0), HR_END};
 static const struct hr_hint pool_top_hints[] = {{&pool_tcp, "connectionPool.tcp"},
 						{&hr_msg_pool_http, "connectionPool.http"},
 						{&hr_msg_outlier, "outlierDetection"},
@@ -121,33 +102,25 @@ static void outlier_init(void *obj)
 	o->max_ejection_percent = o->min_health_percent = o->split_external_local = -1;
 }
 
-#define OUTLIER(field, type_, member, ...) \
-	{.name = field,                    \
-	 .type = type_,                    \
-	 .status = HR_ST_KERNEL,           \
-	 HR_AT(struct hr_outlier, member), \
-	 __VA_ARGS__}
+#define OUTLIER(field, type, member, ...) \
+	HR_ROW(field, type, KERNEL, HR_AT(struct hr_outlier, member), __VA_ARGS__)
 #define WRAPPER .min = 0, .max = UINT32_MAX /* UInt32Value: 0 is a value */
 
 static const struct hr_field outlier_fields[] = {
-	OUTLIER("consecutive5xxErrors", HR_T_INT, consecutive_5xx, WRAPPER, .oneof = 1,
-		.why = "0: off"),
-	OUTLIER("consecutiveErrors", HR_T_INT, consecutive_5xx, .min = 0, .max = INT32_MAX,
-		.oneof = 1, .flags = HR_F_DEPRECATED | HR_F_ZERO_UNSET,
+	OUTLIER("consecutive5xxErrors", INT, consecutive_5xx, WRAPPER, .oneof = 1, .why = "0: off"),
+	OUTLIER("consecutiveErrors", INT, consecutive_5xx, .min = 0, .max = INT32_MAX, .oneof = 1,
+		.flags = HR_F_DEPRECATED | HR_F_ZERO_UNSET,
 		.why = "use consecutive5xxErrors; taken as that"),
-	OUTLIER("consecutiveGatewayErrors", HR_T_INT, consecutive_gateway, WRAPPER),
-	OUTLIER("consecutiveLocalOriginFailures", HR_T_INT, consecutive_local, WRAPPER),
-	OUTLIER("splitExternalLocalOriginErrors", HR_T_BOOL, split_external_local, .min = 0),
-	OUTLIER("interval", HR_T_DURATION, interval, .min = 1),
-	OUTLIER("baseEjectionTime", HR_T_DURATION, base_ejection, .min = 1),
-	OUTLIER("maxEjectionPercent", HR_T_INT, max_ejection_percent, .min = 0, .max = 100,
+	OUTLIER("consecutiveGatewayErrors", INT, consecutive_gateway, WRAPPER),
+	OUTLIER("consecutiveLocalOriginFailures", INT, consecutive_local, WRAPPER),
+	OUTLIER("splitExternalLocalOriginErrors", BOOL, split_external_local, .min = 0),
+	OUTLIER("interval", DURATION, interval, .min = 1),
+	OUTLIER("baseEjectionTime", DURATION, base_ejection, .min = 1),
+	OUTLIER("maxEjectionPercent", INT, max_ejection_percent, .min = 0, .max = 100,
 		.flags = HR_F_ZERO_UNSET),
-	OUTLIER("minHealthPercent", HR_T_INT, min_health_percent, .min = 0, .max = 100),
-	{.name = "outlierDetectionHttpErrorCodes",
-	 .type = HR_T_ANY,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "own list of error codes",
-	 HR_NOWHERE},
+	OUTLIER("minHealthPercent", INT, min_health_percent, .min = 0, .max = 100),
+	HR_ROW("outlierDetectionHttpErrorCodes", ANY, NOT_BUILT, .why = "own list of error codes",
+	       HR_NOWHERE),
 	HR_END};
 static const struct hr_hint outlier_hints[] = {{&hr_msg_pool_http, "connectionPool.http"},
 					       {&pool_tcp, "connectionPool.tcp"},
@@ -166,26 +139,18 @@ static const struct hr_word tls_words[] = {
 	{"ISTIO_MUTUAL", 3, HR_ST_NOT_BUILT, "mutual TLS in the mesh"},
 	{NULL, 0, 0, NULL}};
 
-#define TLS(field, type_)            \
-	{.name = field,              \
-	 .type = type_,              \
-	 .status = HR_ST_NOT_BUILT,  \
-	 .why = "TLS to the server", \
-	 HR_NOWHERE}
+#define TLS(field, type) HR_ROW(field, type, NOT_BUILT, .why = "TLS to the server", HR_NOWHERE)
 
-static const struct hr_field tls_fields[] = {{.name = "mode",
-					      .type = HR_T_WORD,
-					      .status = HR_ST_CONTROL,
-					      .words = tls_words,
-					      HR_AT(struct hr_traffic_policy, tls_mode)},
-					     TLS("clientCertificate", HR_T_STRING),
-					     TLS("privateKey", HR_T_STRING),
-					     TLS("caCertificates", HR_T_STRING),
-					     TLS("credentialName", HR_T_STRING),
-					     TLS("subjectAltNames", HR_T_STRINGS),
-					     TLS("sni", HR_T_STRING),
-					     TLS("insecureSkipVerify", HR_T_BOOL),
-					     TLS("caCrl", HR_T_STRING),
+static const struct hr_field tls_fields[] = {HR_ROW("mode", WORD, CONTROL, .words = tls_words,
+						    HR_AT(struct hr_traffic_policy, tls_mode)),
+					     TLS("clientCertificate", STRING),
+					     TLS("privateKey", STRING),
+					     TLS("caCertificates", STRING),
+					     TLS("credentialName", STRING),
+					     TLS("subjectAltNames", STRINGS),
+					     TLS("sni", STRING),
+					     TLS("insecureSkipVerify", BOOL),
+					     TLS("caCrl", STRING),
 					     HR_END};
 static const struct hr_message tls = {.name = "ClientTLSSettings", .fields = tls_fields};
 
@@ -200,37 +165,19 @@ static void policy_init(void *obj)
 	outlier_init(&p->outlier);
 }
 
-#define POLICY_ROWS                                         \
-	{.name = "loadBalancer",                            \
-	 .type = HR_T_MESSAGE,                              \
-	 .status = HR_ST_KERNEL,                            \
-	 .msg = &hr_msg_load_balancer,                      \
-	 HR_AT(struct hr_traffic_policy, lb)},              \
-		{.name = "connectionPool",                  \
-		 .type = HR_T_MESSAGE,                      \
-		 .status = HR_ST_AGENT,                     \
-		 .msg = &pool,                              \
-		 HR_AT(struct hr_traffic_policy, pool)},    \
-		{.name = "outlierDetection",                \
-		 .type = HR_T_MESSAGE,                      \
-		 .status = HR_ST_WARN,                      \
-		 .why = "ejection of failing endpoints",    \
-		 .msg = &hr_msg_outlier,                    \
-		 HR_AT(struct hr_traffic_policy, outlier)}, \
-		{.name = "tls",                             \
-		 .type = HR_T_MESSAGE,                      \
-		 .status = HR_ST_CONTROL,                   \
-		 .msg = &tls,                               \
-		 .off = 0}
+#define POLICY_ROWS                                                                               \
+	HR_ROW("loadBalancer", MESSAGE, KERNEL, .msg = &hr_msg_load_balancer,                     \
+	       HR_AT(struct hr_traffic_policy, lb)),                                              \
+		HR_ROW("connectionPool", MESSAGE, AGENT, .msg = &pool,                            \
+		       HR_AT(struct hr_traffic_policy, pool)),                                    \
+		HR_ROW("outlierDetection", MESSAGE, WARN, .why = "ejection of failing endpoints", \
+		       .msg = &hr_msg_outlier, HR_AT(struct hr_traffic_policy, outlier)),         \
+		HR_ROW("tls", MESSAGE, CONTROL, .msg = &tls, .off = 0)
 
-static const struct hr_field port_policy_fields[] = {{.name = "port",
-						      .type = HR_T_MESSAGE,
-						      .status = HR_ST_CONTROL,
-						      .flags = HR_F_REQUIRED,
-						      .msg = &hr_msg_port_selector,
-						      HR_NOWHERE},
-						     POLICY_ROWS,
-						     HR_END};
+static const struct hr_field port_policy_fields[] = {
+	HR_ROW("port", MESSAGE, CONTROL, .flags = HR_F_REQUIRED, .msg = &hr_msg_port_selector,
+	       HR_NOWHERE),
+	POLICY_ROWS, HR_END};
 static const struct hr_message port_policy = {.name = "TrafficPolicy.PortTrafficPolicy",
 					      .fields = port_policy_fields,
 					      HR_SET(struct hr_traffic_policy)};
@@ -268,75 +215,37 @@ static void set_port_level(struct hr_dec *x, const struct hr_field *f, const str
 }
 
 static const struct hr_field tunnel_fields[] = {
-	{.name = "protocol", .type = HR_T_STRING, .status = HR_ST_AGENT, HR_NOWHERE},
-	{.name = "targetHost",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_AGENT,
-	 .flags = HR_F_REQUIRED,
-	 HR_NOWHERE},
-	{.name = "targetPort",
-	 .type = HR_T_INT,
-	 .status = HR_ST_AGENT,
-	 .flags = HR_F_REQUIRED,
-	 .min = 1,
-	 .max = 65535,
-	 HR_NOWHERE},
+	HR_ROW("protocol", STRING, AGENT, HR_NOWHERE),
+	HR_ROW("targetHost", STRING, AGENT, .flags = HR_F_REQUIRED, HR_NOWHERE),
+	HR_ROW("targetPort", INT, AGENT, .flags = HR_F_REQUIRED, .min = 1, .max = 65535,
+	       HR_NOWHERE),
 	HR_END};
 static const struct hr_message tunnel = {.name = "TrafficPolicy.TunnelSettings",
 					 .fields = tunnel_fields};
 static const struct hr_word proxy_words[] = {
 	{"V1", 0, HR_ST_AGENT, NULL}, {"V2", 1, HR_ST_AGENT, NULL}, {NULL, 0, 0, NULL}};
-static const struct hr_field proxy_protocol_fields[] = {{.name = "version",
-							 .type = HR_T_WORD,
-							 .status = HR_ST_AGENT,
-							 .words = proxy_words,
-							 HR_NOWHERE},
-							HR_END};
+static const struct hr_field proxy_protocol_fields[] = {
+	HR_ROW("version", WORD, AGENT, .words = proxy_words, HR_NOWHERE), HR_END};
 static const struct hr_message proxy_protocol = {.name = "TrafficPolicy.ProxyProtocol",
 						 .fields = proxy_protocol_fields};
 static const struct hr_field retry_budget_fields[] = {
-	{.name = "percent",
-	 .type = HR_T_DOUBLE,
-	 .status = HR_ST_AGENT,
-	 .min = 0,
-	 .max = 100,
-	 HR_NOWHERE},
-	{.name = "minRetryConcurrency",
-	 .type = HR_T_INT,
-	 .status = HR_ST_AGENT,
-	 WRAPPER,
-	 HR_NOWHERE},
-	{.name = "budgetInterval", .type = HR_T_DURATION, .status = HR_ST_AGENT, HR_NOWHERE},
-	HR_END};
+	HR_ROW("percent", DOUBLE, AGENT, .min = 0, .max = 100, HR_NOWHERE),
+	HR_ROW("minRetryConcurrency", INT, AGENT, WRAPPER, HR_NOWHERE),
+	HR_ROW("budgetInterval", DURATION, AGENT, HR_NOWHERE), HR_END};
 static const struct hr_message retry_budget = {.name = "TrafficPolicy.RetryBudget",
 					       .fields = retry_budget_fields};
 
 static const struct hr_field policy_fields[] = {
 	POLICY_ROWS,
-	{.name = "portLevelSettings",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_CONTROL,
-	 .msg = &port_policy,
-	 .set = set_port_level,
-	 HR_NOWHERE},
-	{.name = "tunnel",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "tunnelling through CONNECT",
-	 .msg = &tunnel,
-	 HR_NOWHERE},
-	{.name = "proxyProtocol",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "PROXY protocol",
-	 .msg = &proxy_protocol,
-	 HR_NOWHERE},
-	{.name = "retryBudget",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "retry budgets; connectionPool.http.maxRetries bounds retries",
-	 .msg = &retry_budget,
-	 HR_NOWHERE},
+	HR_ROW("portLevelSettings", MESSAGES, CONTROL, .msg = &port_policy, .set = set_port_level,
+	       HR_NOWHERE),
+	HR_ROW("tunnel", MESSAGE, NOT_BUILT, .why = "tunnelling through CONNECT", .msg = &tunnel,
+	       HR_NOWHERE),
+	HR_ROW("proxyProtocol", MESSAGE, NOT_BUILT, .why = "PROXY protocol", .msg = &proxy_protocol,
+	       HR_NOWHERE),
+	HR_ROW("retryBudget", MESSAGE, NOT_BUILT,
+	       .why = "retry budgets; connectionPool.http.maxRetries bounds retries",
+	       .msg = &retry_budget, HR_NOWHERE),
 	HR_END};
 const struct hr_message hr_msg_traffic_policy = {.name = "TrafficPolicy",
 						 .fields = policy_fields,
@@ -350,22 +259,13 @@ static void subset_init(void *obj)
 	policy_init(&((struct hr_subset *)obj)->policy);
 }
 
-static const struct hr_field subset_fields[] = {{.name = "name",
-						 .type = HR_T_STRING,
-						 .status = HR_ST_CONTROL,
-						 .flags = HR_F_REQUIRED,
-						 .check = hr_check_dns_label,
-						 HR_AT(struct hr_subset, name)},
-						{.name = "labels",
-						 .type = HR_T_STRING_MAP,
-						 .status = HR_ST_CONTROL,
-						 HR_AT(struct hr_subset, labels)},
-						{.name = "trafficPolicy",
-						 .type = HR_T_MESSAGE,
-						 .status = HR_ST_CONTROL,
-						 .msg = &hr_msg_traffic_policy,
-						 HR_AT(struct hr_subset, policy)},
-						HR_END};
+static const struct hr_field subset_fields[] = {
+	HR_ROW("name", STRING, CONTROL, .flags = HR_F_REQUIRED, .check = hr_check_dns_label,
+	       HR_AT(struct hr_subset, name)),
+	HR_ROW("labels", STRING_MAP, CONTROL, HR_AT(struct hr_subset, labels)),
+	HR_ROW("trafficPolicy", MESSAGE, CONTROL, .msg = &hr_msg_traffic_policy,
+	       HR_AT(struct hr_subset, policy)),
+	HR_END};
 static const struct hr_message subset = {.name = "Subset",
 					 .fields = subset_fields,
 					 .size = sizeof(struct hr_subset),
@@ -397,42 +297,22 @@ static void destination_rule_check(struct hr_dec *x, const struct hr_ynode *n, v
 }
 
 static const struct hr_field selector_fields[] = {
-	{.name = "matchLabels",
-	 .type = HR_T_STRING_MAP,
-	 .status = HR_ST_CONTROL,
-	 HR_AT(struct hr_destination_rule, workload_selector)},
+	HR_ROW("matchLabels", STRING_MAP, CONTROL,
+	       HR_AT(struct hr_destination_rule, workload_selector)),
 	HR_END};
 static const struct hr_message selector = {.name = "WorkloadSelector", .fields = selector_fields};
 static const struct hr_field spec_fields[] = {
-	{.name = "host",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_CONTROL,
-	 .flags = HR_F_REQUIRED | HR_F_LOWER,
-	 .check = hr_check_host,
-	 .set = set_host,
-	 HR_NOWHERE},
-	{.name = "trafficPolicy",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_CONTROL,
-	 .msg = &hr_msg_traffic_policy,
-	 HR_AT(struct hr_destination_rule, policy)},
-	{.name = "subsets",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_CONTROL,
-	 .msg = &subset,
-	 HR_AT(struct hr_destination_rule, subsets)},
-	{.name = "exportTo",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_CONTROL,
-	 .why = "\"*\" and \".\"; namespaces are not built yet: an error",
-	 .check = hr_check_export_to,
-	 HR_AT(struct hr_destination_rule, export_to)},
-	{.name = "workloadSelector",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "rules for some clients only",
-	 .msg = &selector,
-	 .off = 0},
+	HR_ROW("host", STRING, CONTROL, .flags = HR_F_REQUIRED | HR_F_LOWER, .check = hr_check_host,
+	       .set = set_host, HR_NOWHERE),
+	HR_ROW("trafficPolicy", MESSAGE, CONTROL, .msg = &hr_msg_traffic_policy,
+	       HR_AT(struct hr_destination_rule, policy)),
+	HR_ROW("subsets", MESSAGES, CONTROL, .msg = &subset,
+	       HR_AT(struct hr_destination_rule, subsets)),
+	HR_ROW("exportTo", STRINGS, CONTROL,
+	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	       .check = hr_check_export_to, HR_AT(struct hr_destination_rule, export_to)),
+	HR_ROW("workloadSelector", MESSAGE, NOT_BUILT, .why = "rules for some clients only",
+	       .msg = &selector, .off = 0),
 	HR_END};
 static const struct hr_message spec = {
 	.name = "DestinationRule", .fields = spec_fields, .check = destination_rule_check};

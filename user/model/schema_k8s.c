@@ -37,27 +37,19 @@ static void set_target_port(struct hr_dec *x, const struct hr_field *f, const st
 		p->target_port = (uint32_t)v;
 }
 
-#define PORT(field, type_, member, ...) \
-	{.name = field,                 \
-	 .type = type_,                 \
-	 .status = HR_ST_CONTROL,       \
-	 HR_AT(struct hr_port, member), \
-	 __VA_ARGS__}
-#define PORT_ROWS(flags_)                                                                \
-	PORT("name", HR_T_STRING, name, .check = hr_check_dns_label),                    \
-		PORT("port", HR_T_INT, number, .min = 1, .max = 65535, .flags = flags_), \
-		PORT("protocol", HR_T_ENUM, udp, .words = transport_words),              \
-		PORT("appProtocol", HR_T_STRING, protocol, .min = 0)
+#define PORT(field, type, member, ...) \
+	HR_ROW(field, type, CONTROL, HR_AT(struct hr_port, member), __VA_ARGS__)
+#define PORT_ROWS(flags_)                                                           \
+	PORT("name", STRING, name, .check = hr_check_dns_label),                    \
+		PORT("port", INT, number, .min = 1, .max = 65535, .flags = flags_), \
+		PORT("protocol", ENUM, udp, .words = transport_words),              \
+		PORT("appProtocol", STRING, protocol, .min = 0)
 
 static const struct hr_field service_port_fields[] = {PORT_ROWS(HR_F_REQUIRED),
-						      {.name = "targetPort",
-						       .type = HR_T_STRING,
-						       .status = HR_ST_CONTROL,
-						       .why = "number or name",
-						       .set = set_target_port,
-						       HR_NOWHERE},
-						      HR_FOREIGN("nodePort"),
-						      HR_END};
+						      HR_ROW("targetPort", STRING, CONTROL,
+							     .why = "number or name",
+							     .set = set_target_port, HR_NOWHERE),
+						      HR_FOREIGN("nodePort"), HR_END};
 static const struct hr_message service_port = {.name = "ServicePort",
 					       .fields = service_port_fields,
 					       .size = sizeof(struct hr_port),
@@ -111,35 +103,16 @@ static const struct hr_word service_types[] = {
 	{NULL, 0, 0, NULL}};
 
 static const struct hr_field service_spec_fields[] = {
-	{.name = "ports",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_CONTROL,
-	 .msg = &service_port,
-	 HR_AT(struct hr_service, ports)},
-	{.name = "selector",
-	 .type = HR_T_STRING_MAP,
-	 .status = HR_ST_CONTROL,
-	 HR_AT(struct hr_service, selector)},
-	{.name = "clusterIP", .type = HR_T_STRING, .status = HR_ST_KERNEL, HR_NOWHERE},
-	{.name = "clusterIPs",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_KERNEL,
-	 HR_AT(struct hr_service, cluster_ips)},
-	{.name = "type",
-	 .type = HR_T_WORD,
-	 .status = HR_ST_CONTROL,
-	 .words = service_types,
-	 HR_AT(struct hr_service, type)},
-	{.name = "externalName",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_CONTROL,
-	 .check = hr_check_host,
-	 HR_AT(struct hr_service, external_name)},
-	{.name = "sessionAffinity",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_FOREIGN,
-	 .why = "no effect, as in Istio: use consistentHash",
-	 HR_AT(struct hr_service, session_affinity)},
+	HR_ROW("ports", MESSAGES, CONTROL, .msg = &service_port, HR_AT(struct hr_service, ports)),
+	HR_ROW("selector", STRING_MAP, CONTROL, HR_AT(struct hr_service, selector)),
+	HR_ROW("clusterIP", STRING, KERNEL, HR_NOWHERE),
+	HR_ROW("clusterIPs", STRINGS, KERNEL, HR_AT(struct hr_service, cluster_ips)),
+	HR_ROW("type", WORD, CONTROL, .words = service_types, HR_AT(struct hr_service, type)),
+	HR_ROW("externalName", STRING, CONTROL, .check = hr_check_host,
+	       HR_AT(struct hr_service, external_name)),
+	HR_ROW("sessionAffinity", STRING, FOREIGN,
+	       .why = "no effect, as in Istio: use consistentHash",
+	       HR_AT(struct hr_service, session_affinity)),
 	HR_FOREIGN("sessionAffinityConfig"),
 	HR_FOREIGN("externalIPs"),
 	HR_FOREIGN("externalTrafficPolicy"),
@@ -152,11 +125,8 @@ static const struct hr_field service_spec_fields[] = {
 	HR_FOREIGN("loadBalancerClass"),
 	HR_FOREIGN("loadBalancerSourceRanges"),
 	HR_FOREIGN("allocateLoadBalancerNodePorts"),
-	{.name = "publishNotReadyAddresses",
-	 .type = HR_T_ANY,
-	 .status = HR_ST_WARN,
-	 .why = "sending requests to endpoints that are not ready",
-	 HR_NOWHERE},
+	HR_ROW("publishNotReadyAddresses", ANY, WARN,
+	       .why = "sending requests to endpoints that are not ready", HR_NOWHERE),
 	HR_END};
 static const struct hr_message service_spec = {
 	.name = "ServiceSpec", .fields = service_spec_fields, .check = service_check};
@@ -174,44 +144,31 @@ struct item {
 	struct hr_endpoint common;
 };
 
-#define ITEM(field, type_, member, ...) \
-	{.name = field,                 \
-	 .type = type_,                 \
-	 .status = HR_ST_CONTROL,       \
-	 HR_AT(struct item, member),    \
-	 __VA_ARGS__}
+#define ITEM(field, type, member, ...) \
+	HR_ROW(field, type, CONTROL, HR_AT(struct item, member), __VA_ARGS__)
 
 static const struct hr_field conditions_fields[] = {
-	ITEM("ready", HR_T_BOOL, ready, .why = "not set: ready"),
-	ITEM("serving", HR_T_BOOL, serving, .why = "not set: as ready"),
-	ITEM("terminating", HR_T_BOOL, terminating, .min = 0), HR_END};
+	ITEM("ready", BOOL, ready, .why = "not set: ready"),
+	ITEM("serving", BOOL, serving, .why = "not set: as ready"),
+	ITEM("terminating", BOOL, terminating, .min = 0), HR_END};
 static const struct hr_message conditions = {.name = "EndpointConditions",
 					     .fields = conditions_fields};
-static const struct hr_field target_fields[] = {
-	{.name = "kind", .type = HR_T_STRING, .status = HR_ST_CONTROL, HR_NOWHERE},
-	ITEM("name", HR_T_STRING, common.pod_name, .min = 0),
-	ITEM("namespace", HR_T_STRING, common.pod_ns, .min = 0),
-	HR_FOREIGN("apiVersion"),
-	HR_FOREIGN("uid"),
-	HR_FOREIGN("resourceVersion"),
-	HR_FOREIGN("fieldPath"),
-	HR_END};
+static const struct hr_field target_fields[] = {HR_ROW("kind", STRING, CONTROL, HR_NOWHERE),
+						ITEM("name", STRING, common.pod_name, .min = 0),
+						ITEM("namespace", STRING, common.pod_ns, .min = 0),
+						HR_FOREIGN("apiVersion"),
+						HR_FOREIGN("uid"),
+						HR_FOREIGN("resourceVersion"),
+						HR_FOREIGN("fieldPath"),
+						HR_END};
 static const struct hr_message target_ref = {.name = "ObjectReference", .fields = target_fields};
 static const struct hr_field item_fields[] = {
-	ITEM("addresses", HR_T_STRINGS, addresses, .flags = HR_F_REQUIRED, .check = hr_check_ip),
-	{.name = "conditions",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_CONTROL,
-	 .msg = &conditions,
-	 .off = 0},
-	ITEM("hostname", HR_T_STRING, common.hostname, .min = 0),
-	ITEM("nodeName", HR_T_STRING, common.node, .min = 0),
-	ITEM("zone", HR_T_STRING, common.zone, .min = 0),
-	{.name = "targetRef",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_CONTROL,
-	 .msg = &target_ref,
-	 .off = 0},
+	ITEM("addresses", STRINGS, addresses, .flags = HR_F_REQUIRED, .check = hr_check_ip),
+	HR_ROW("conditions", MESSAGE, CONTROL, .msg = &conditions, .off = 0),
+	ITEM("hostname", STRING, common.hostname, .min = 0),
+	ITEM("nodeName", STRING, common.node, .min = 0),
+	ITEM("zone", STRING, common.zone, .min = 0),
+	HR_ROW("targetRef", MESSAGE, CONTROL, .msg = &target_ref, .off = 0),
 	HR_FOREIGN("deprecatedTopology"),
 	HR_FOREIGN("hints"),
 	HR_END};
@@ -296,25 +253,14 @@ static void slice_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 			      "service");
 }
 
-static const struct hr_field slice_top[] = {HR_TOP_ROWS(hr_msg_meta),
-					    {.name = "addressType",
-					     .type = HR_T_WORD,
-					     .status = HR_ST_CONTROL,
-					     .flags = HR_F_REQUIRED,
-					     .words = address_types,
-					     HR_NOWHERE},
-					    {.name = "endpoints",
-					     .type = HR_T_MESSAGES,
-					     .status = HR_ST_KERNEL,
-					     .msg = &endpoint,
-					     .set = set_endpoints,
-					     HR_NOWHERE},
-					    {.name = "ports",
-					     .type = HR_T_MESSAGES,
-					     .status = HR_ST_CONTROL,
-					     .msg = &slice_port,
-					     HR_AT(struct hr_endpoint_slice, ports)},
-					    HR_END};
+static const struct hr_field slice_top[] = {
+	HR_TOP_ROWS(hr_msg_meta),
+	HR_ROW("addressType", WORD, CONTROL, .flags = HR_F_REQUIRED, .words = address_types,
+	       HR_NOWHERE),
+	HR_ROW("endpoints", MESSAGES, KERNEL, .msg = &endpoint, .set = set_endpoints, HR_NOWHERE),
+	HR_ROW("ports", MESSAGES, CONTROL, .msg = &slice_port,
+	       HR_AT(struct hr_endpoint_slice, ports)),
+	HR_END};
 const struct hr_message hr_msg_endpoint_slice = {.name = "EndpointSlice object",
 						 .fields = slice_top,
 						 .size = sizeof(struct hr_endpoint_slice),
@@ -336,37 +282,22 @@ static void set_ip(struct hr_dec *x, const struct hr_field *f, const struct hr_y
 		(void)hr_addr_parse(s, &e->addr);
 }
 
-#define ADDRESS(field, member)    \
-	{.name = field,           \
-	 .type = HR_T_STRING,     \
-	 .status = HR_ST_CONTROL, \
-	 HR_AT(struct hr_endpoint, member)}
-static const struct hr_field old_target_fields[] = {
-	{.name = "kind", .type = HR_T_STRING, .status = HR_ST_CONTROL, HR_NOWHERE},
-	ADDRESS("name", pod_name),
-	ADDRESS("namespace", pod_ns),
-	HR_FOREIGN("apiVersion"),
-	HR_FOREIGN("uid"),
-	HR_FOREIGN("resourceVersion"),
-	HR_FOREIGN("fieldPath"),
-	HR_END};
+#define ADDRESS(field, member) HR_ROW(field, STRING, CONTROL, HR_AT(struct hr_endpoint, member))
+static const struct hr_field old_target_fields[] = {HR_ROW("kind", STRING, CONTROL, HR_NOWHERE),
+						    ADDRESS("name", pod_name),
+						    ADDRESS("namespace", pod_ns),
+						    HR_FOREIGN("apiVersion"),
+						    HR_FOREIGN("uid"),
+						    HR_FOREIGN("resourceVersion"),
+						    HR_FOREIGN("fieldPath"),
+						    HR_END};
 static const struct hr_message old_target = {.name = "ObjectReference",
 					     .fields = old_target_fields};
-static const struct hr_field address_fields[] = {{.name = "ip",
-						  .type = HR_T_STRING,
-						  .status = HR_ST_KERNEL,
-						  .flags = HR_F_REQUIRED,
-						  .set = set_ip,
-						  .check = check_ip,
-						  HR_NOWHERE},
-						 ADDRESS("hostname", hostname),
-						 ADDRESS("nodeName", node),
-						 {.name = "targetRef",
-						  .type = HR_T_MESSAGE,
-						  .status = HR_ST_CONTROL,
-						  .msg = &old_target,
-						  .off = 0},
-						 HR_END};
+static const struct hr_field address_fields[] = {
+	HR_ROW("ip", STRING, KERNEL, .flags = HR_F_REQUIRED, .set = set_ip, .check = check_ip,
+	       HR_NOWHERE),
+	ADDRESS("hostname", hostname), ADDRESS("nodeName", node),
+	HR_ROW("targetRef", MESSAGE, CONTROL, .msg = &old_target, .off = 0), HR_END};
 static const struct hr_message address = {.name = "EndpointAddress",
 					  .fields = address_fields,
 					  .size = sizeof(struct hr_endpoint),
@@ -397,33 +328,19 @@ static void set_addresses(struct hr_dec *x, const struct hr_field *f, const stru
 	}
 }
 
-static const struct hr_field subset_fields[] = {{.name = "addresses",
-						 .type = HR_T_MESSAGES,
-						 .status = HR_ST_KERNEL,
-						 .msg = &address,
-						 .set = set_addresses,
-						 HR_NOWHERE},
-						{.name = "notReadyAddresses",
-						 .type = HR_T_MESSAGES,
-						 .status = HR_ST_CONTROL,
-						 .msg = &address,
-						 .set = set_addresses,
-						 HR_NOWHERE},
-						{.name = "ports",
-						 .type = HR_T_MESSAGES,
-						 .status = HR_ST_CONTROL,
-						 .msg = &slice_port,
-						 HR_AT(struct hr_endpoint_slice, ports)},
-						HR_END};
+static const struct hr_field subset_fields[] = {
+	HR_ROW("addresses", MESSAGES, KERNEL, .msg = &address, .set = set_addresses, HR_NOWHERE),
+	HR_ROW("notReadyAddresses", MESSAGES, CONTROL, .msg = &address, .set = set_addresses,
+	       HR_NOWHERE),
+	HR_ROW("ports", MESSAGES, CONTROL, .msg = &slice_port,
+	       HR_AT(struct hr_endpoint_slice, ports)),
+	HR_END};
 static const struct hr_message subset = {.name = "EndpointSubset",
 					 .fields = subset_fields,
 					 .size = sizeof(struct hr_endpoint_slice)};
 static const struct hr_field endpoints_top[] = {HR_TOP_ROWS(hr_msg_meta),
-						{.name = "subsets",
-						 .type = HR_T_MESSAGES,
-						 .status = HR_ST_CONTROL,
-						 .msg = &subset,
-						 HR_AT(struct hr_endpoints_object, subsets)},
+						HR_ROW("subsets", MESSAGES, CONTROL, .msg = &subset,
+						       HR_AT(struct hr_endpoints_object, subsets)),
 						HR_END};
 const struct hr_message hr_msg_endpoints = {.name = "Endpoints object",
 					    .fields = endpoints_top,

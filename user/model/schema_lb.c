@@ -12,12 +12,8 @@ static const struct hr_word simple_words[] = {
 	{"PASSTHROUGH", HR_LB_PASSTHROUGH, HR_ST_NOT_BUILT, "connecting where the client asked"},
 	{NULL, 0, 0, NULL}};
 
-#define LB(field, type_, st, member, ...)        \
-	{.name = field,                          \
-	 .type = type_,                          \
-	 .status = st,                           \
-	 HR_AT(struct hr_load_balancer, member), \
-	 __VA_ARGS__}
+#define LB(field, type, status, member, ...) \
+	HR_ROW(field, type, status, HR_AT(struct hr_load_balancer, member), __VA_ARGS__)
 
 /* ---- consistentHash ---- */
 
@@ -56,28 +52,20 @@ static void set_maglev(struct hr_dec *x, const struct hr_field *f, const struct 
 	hr_decode_message(x, f->msg, n, obj);
 }
 
-static const struct hr_field attribute_fields[] = {{.name = "name",
-						    .type = HR_T_STRING,
-						    .status = HR_ST_AGENT,
-						    .flags = HR_F_REQUIRED,
-						    .check = hr_check_header_name,
-						    HR_AT(struct hr_kv, key)},
-						   {.name = "value",
-						    .type = HR_T_STRING,
-						    .status = HR_ST_AGENT,
-						    .check = hr_check_header_value,
-						    HR_AT(struct hr_kv, value)},
-						   HR_END};
+static const struct hr_field attribute_fields[] = {
+	HR_ROW("name", STRING, AGENT, .flags = HR_F_REQUIRED, .check = hr_check_header_name,
+	       HR_AT(struct hr_kv, key)),
+	HR_ROW("value", STRING, AGENT, .check = hr_check_header_value, HR_AT(struct hr_kv, value)),
+	HR_END};
 static const struct hr_message attribute = {.name = "HTTPCookie.Attribute",
 					    .fields = attribute_fields,
 					    .size = sizeof(struct hr_kv),
 					    HR_POS(struct hr_kv)};
 static const struct hr_field cookie_fields[] = {
-	LB("name", HR_T_STRING, HR_ST_AGENT, hash_name, .flags = HR_F_REQUIRED,
-	   .check = hr_check_header_name),
-	LB("path", HR_T_STRING, HR_ST_AGENT, cookie_path, .check = hr_check_header_value),
-	LB("ttl", HR_T_DURATION, HR_ST_AGENT, cookie_ttl, .why = "0s: a session cookie"),
-	LB("attributes", HR_T_MESSAGES, HR_ST_AGENT, cookie_attributes, .msg = &attribute), HR_END};
+	LB("name", STRING, AGENT, hash_name, .flags = HR_F_REQUIRED, .check = hr_check_header_name),
+	LB("path", STRING, AGENT, cookie_path, .check = hr_check_header_value),
+	LB("ttl", DURATION, AGENT, cookie_ttl, .why = "0s: a session cookie"),
+	LB("attributes", MESSAGES, AGENT, cookie_attributes, .msg = &attribute), HR_END};
 static const struct hr_message cookie = {.name = "ConsistentHashLB.HTTPCookie",
 					 .fields = cookie_fields};
 
@@ -86,11 +74,10 @@ static const struct hr_message cookie = {.name = "ConsistentHashLB.HTTPCookie",
 #define MAGLEV_MAX 5000011
 
 static const struct hr_field ring_fields[] = {
-	LB("minimumRingSize", HR_T_INT, HR_ST_KERNEL, ring_size, .min = 0, .max = RING_MAX),
-	HR_END};
+	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX), HR_END};
 static const struct hr_message ring = {.name = "ConsistentHashLB.RingHash", .fields = ring_fields};
 static const struct hr_field maglev_fields[] = {
-	LB("tableSize", HR_T_INT, HR_ST_KERNEL, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
+	LB("tableSize", INT, KERNEL, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
 static const struct hr_message maglev = {.name = "ConsistentHashLB.MagLev",
 					 .fields = maglev_fields};
 
@@ -105,50 +92,18 @@ static void hash_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 }
 
 static const struct hr_field hash_fields[] = {
-	{.name = "httpHeaderName",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_KERNEL,
-	 .oneof = 1,
-	 .flags = HR_F_LOWER,
-	 .check = hr_check_header_name,
-	 .set = set_hash_name,
-	 .min = HR_HASH_HEADER,
-	 HR_NOWHERE},
-	{.name = "httpCookie",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_AGENT,
-	 .oneof = 1,
-	 .msg = &cookie,
-	 .set = set_cookie,
-	 HR_NOWHERE},
-	{.name = "useSourceIp",
-	 .type = HR_T_BOOL,
-	 .status = HR_ST_KERNEL,
-	 .oneof = 1,
-	 .set = set_source_ip,
-	 HR_NOWHERE},
-	{.name = "httpQueryParameterName",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_AGENT,
-	 .oneof = 1,
-	 .check = hr_check_nonempty,
-	 .set = set_hash_name,
-	 .min = HR_HASH_QUERY,
-	 HR_NOWHERE},
-	{.name = "ringHash",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_KERNEL,
-	 .oneof = 2,
-	 .msg = &ring,
-	 .off = 0},
-	{.name = "maglev",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_KERNEL,
-	 .oneof = 2,
-	 .msg = &maglev,
-	 .set = set_maglev,
-	 HR_NOWHERE},
-	LB("minimumRingSize", HR_T_INT, HR_ST_KERNEL, ring_size, .min = 0, .max = RING_MAX,
+	HR_ROW("httpHeaderName", STRING, KERNEL, .oneof = 1, .flags = HR_F_LOWER,
+	       .check = hr_check_header_name, .set = set_hash_name, .min = HR_HASH_HEADER,
+	       HR_NOWHERE),
+	HR_ROW("httpCookie", MESSAGE, AGENT, .oneof = 1, .msg = &cookie, .set = set_cookie,
+	       HR_NOWHERE),
+	HR_ROW("useSourceIp", BOOL, KERNEL, .oneof = 1, .set = set_source_ip, HR_NOWHERE),
+	HR_ROW("httpQueryParameterName", STRING, AGENT, .oneof = 1, .check = hr_check_nonempty,
+	       .set = set_hash_name, .min = HR_HASH_QUERY, HR_NOWHERE),
+	HR_ROW("ringHash", MESSAGE, KERNEL, .oneof = 2, .msg = &ring, .off = 0),
+	HR_ROW("maglev", MESSAGE, KERNEL, .oneof = 2, .msg = &maglev, .set = set_maglev,
+	       HR_NOWHERE),
+	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX,
 	   .flags = HR_F_DEPRECATED, .why = "use ringHash.minimumRingSize"),
 	HR_END};
 static const struct hr_message consistent_hash = {.name = "LoadBalancerSettings.ConsistentHashLB",
@@ -186,66 +141,44 @@ static void set_weight_map(struct hr_dec *x, const struct hr_field *f, const str
 			   "the weights of a locality must sum to 100, not %lld", (long long)sum);
 }
 
-static const struct hr_field distribute_fields[] = {{.name = "from",
-						     .type = HR_T_STRING,
-						     .status = HR_ST_CONTROL,
-						     .check = hr_check_locality,
-						     HR_AT(struct hr_locality_distribute, from)},
-						    {.name = "to",
-						     .type = HR_T_STRING_MAP,
-						     .status = HR_ST_CONTROL,
-						     .set = set_weight_map,
-						     HR_NOWHERE},
-						    HR_END};
+static const struct hr_field distribute_fields[] = {
+	HR_ROW("from", STRING, CONTROL, .check = hr_check_locality,
+	       HR_AT(struct hr_locality_distribute, from)),
+	HR_ROW("to", STRING_MAP, CONTROL, .set = set_weight_map, HR_NOWHERE), HR_END};
 static const struct hr_message distribute = {.name = "LocalityLoadBalancerSetting.Distribute",
 					     .fields = distribute_fields,
 					     .size = sizeof(struct hr_locality_distribute)};
-static const struct hr_field failover_fields[] = {{.name = "from",
-						   .type = HR_T_STRING,
-						   .status = HR_ST_CONTROL,
-						   .check = hr_check_nonempty,
-						   HR_AT(struct hr_locality_failover, from)},
-						  {.name = "to",
-						   .type = HR_T_STRING,
-						   .status = HR_ST_CONTROL,
-						   .check = hr_check_nonempty,
-						   HR_AT(struct hr_locality_failover, to)},
-						  HR_END};
+static const struct hr_field failover_fields[] = {
+	HR_ROW("from", STRING, CONTROL, .check = hr_check_nonempty,
+	       HR_AT(struct hr_locality_failover, from)),
+	HR_ROW("to", STRING, CONTROL, .check = hr_check_nonempty,
+	       HR_AT(struct hr_locality_failover, to)),
+	HR_END};
 static const struct hr_message failover = {.name = "LocalityLoadBalancerSetting.Failover",
 					   .fields = failover_fields,
 					   .size = sizeof(struct hr_locality_failover)};
 static const struct hr_field locality_fields[] = {
-	LB("distribute", HR_T_MESSAGES, HR_ST_CONTROL, distribute, .oneof = 1, .msg = &distribute),
-	LB("failover", HR_T_MESSAGES, HR_ST_CONTROL, failover, .oneof = 1, .msg = &failover),
-	LB("failoverPriority", HR_T_STRINGS, HR_ST_CONTROL, failover_priority, .min = 0),
-	LB("enabled", HR_T_BOOL, HR_ST_CONTROL, locality_enabled, .min = 0), HR_END};
+	LB("distribute", MESSAGES, CONTROL, distribute, .oneof = 1, .msg = &distribute),
+	LB("failover", MESSAGES, CONTROL, failover, .oneof = 1, .msg = &failover),
+	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .min = 0),
+	LB("enabled", BOOL, CONTROL, locality_enabled, .min = 0), HR_END};
 static const struct hr_message locality = {.name = "LocalityLoadBalancerSetting",
 					   .fields = locality_fields};
 
 static const struct hr_field zone_fields[] = {
-	{.name = "enabled", .type = HR_T_BOOL, .status = HR_ST_CONTROL, .width = 1, HR_NOWHERE},
-	{.name = "failover",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_CONTROL,
-	 .msg = &failover,
-	 HR_NOWHERE},
-	{.name = "failoverPriority", .type = HR_T_STRINGS, .status = HR_ST_CONTROL, HR_NOWHERE},
-	{.name = "minClusterSize",
-	 .type = HR_T_INT,
-	 .status = HR_ST_CONTROL,
-	 .min = 1,
-	 .max = INT64_MAX,
-	 HR_NOWHERE},
-	HR_END};
+	HR_ROW("enabled", BOOL, CONTROL, .width = 1, HR_NOWHERE),
+	HR_ROW("failover", MESSAGES, CONTROL, .msg = &failover, HR_NOWHERE),
+	HR_ROW("failoverPriority", STRINGS, CONTROL, HR_NOWHERE),
+	HR_ROW("minClusterSize", INT, CONTROL, .min = 1, .max = INT64_MAX, HR_NOWHERE), HR_END};
 static const struct hr_message zone_aware = {.name = "ZoneAwareLoadBalancerSetting",
 					     .fields = zone_fields};
 
 /* ---- warmup, LoadBalancerSettings ---- */
 
 static const struct hr_field warmup_fields[] = {
-	LB("duration", HR_T_DURATION, HR_ST_AGENT, warmup_ms, .flags = HR_F_REQUIRED, .min = 1),
-	LB("minimumPercent", HR_T_DOUBLE, HR_ST_AGENT, warmup_min_percent, .min = 0, .max = 100),
-	LB("aggression", HR_T_DOUBLE, HR_ST_AGENT, warmup_aggression, .min = 0), HR_END};
+	LB("duration", DURATION, AGENT, warmup_ms, .flags = HR_F_REQUIRED, .min = 1),
+	LB("minimumPercent", DOUBLE, AGENT, warmup_min_percent, .min = 0, .max = 100),
+	LB("aggression", DOUBLE, AGENT, warmup_aggression, .min = 0), HR_END};
 static const struct hr_message warmup = {.name = "WarmupConfiguration", .fields = warmup_fields};
 
 static void lb_init(void *obj)
@@ -258,35 +191,16 @@ static void lb_init(void *obj)
 }
 
 static const struct hr_field lb_fields[] = {
-	LB("simple", HR_T_ENUM, HR_ST_KERNEL, simple, .oneof = 1, .words = simple_words),
-	{.name = "consistentHash",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .oneof = 1,
-	 .flags = HR_F_LENIENT_WINS,
-	 .why = "hash load balancing",
-	 .msg = &consistent_hash,
-	 .off = 0},
-	{.name = "localityLbSetting",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "locality load balancing",
-	 .msg = &locality,
-	 .off = 0},
-	{.name = "zoneAwareLbSetting",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "zone-aware load balancing",
-	 .msg = &zone_aware,
-	 HR_NOWHERE},
-	{.name = "warmup",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .oneof = 2,
-	 .why = "slow start of new endpoints",
-	 .msg = &warmup,
-	 .off = 0},
-	LB("warmupDurationSecs", HR_T_DURATION, HR_ST_NOT_BUILT, warmup_ms, .oneof = 2, .min = 1,
+	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
+	HR_ROW("consistentHash", MESSAGE, NOT_BUILT, .oneof = 1, .flags = HR_F_LENIENT_WINS,
+	       .why = "hash load balancing", .msg = &consistent_hash, .off = 0),
+	HR_ROW("localityLbSetting", MESSAGE, NOT_BUILT, .why = "locality load balancing",
+	       .msg = &locality, .off = 0),
+	HR_ROW("zoneAwareLbSetting", MESSAGE, NOT_BUILT, .why = "zone-aware load balancing",
+	       .msg = &zone_aware, HR_NOWHERE),
+	HR_ROW("warmup", MESSAGE, NOT_BUILT, .oneof = 2, .why = "slow start of new endpoints",
+	       .msg = &warmup, .off = 0),
+	LB("warmupDurationSecs", DURATION, NOT_BUILT, warmup_ms, .oneof = 2, .min = 1,
 	   .why = "slow start of new endpoints; deprecated: use warmup"),
 	HR_END};
 const struct hr_message hr_msg_load_balancer = {.name = "LoadBalancerSettings",

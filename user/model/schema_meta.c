@@ -26,38 +26,22 @@ static void set_labels(struct hr_dec *x, const struct hr_field *f, const struct 
 
 /* What the API server keeps there; `kubectl get -o yaml` prints it all. */
 #define META_ROWS                                                                           \
-	{.name = "name",                                                                    \
-	 .type = HR_T_STRING,                                                               \
-	 .status = HR_ST_CONTROL,                                                           \
-	 .flags = HR_F_REQUIRED,                                                            \
-	 .check = hr_check_dns_name,                                                        \
-	 HR_AT(struct hr_meta, name)},                                                      \
-		{.name = "labels",                                                          \
-		 .type = HR_T_STRING_MAP,                                                   \
-		 .status = HR_ST_CONTROL,                                                   \
-		 .set = set_labels,                                                         \
-		 HR_AT(struct hr_meta, labels)},                                            \
-		{.name = "annotations",                                                     \
-		 .type = HR_T_STRING_MAP,                                                   \
-		 .status = HR_ST_CONTROL,                                                   \
-		 .flags = HR_F_LONG,                                                        \
-		 HR_AT(struct hr_meta, annotations)},                                       \
-		{.name = "creationTimestamp",                                               \
-		 .type = HR_T_TIME,                                                         \
-		 .status = HR_ST_CONTROL,                                                   \
-		 .why = "the oldest of two that claim a host wins",                         \
-		 HR_AT(struct hr_meta, created_ms)},                                        \
+	HR_ROW("name", STRING, CONTROL, .flags = HR_F_REQUIRED, .check = hr_check_dns_name, \
+	       HR_AT(struct hr_meta, name)),                                                \
+		HR_ROW("labels", STRING_MAP, CONTROL, .set = set_labels,                    \
+		       HR_AT(struct hr_meta, labels)),                                      \
+		HR_ROW("annotations", STRING_MAP, CONTROL, .flags = HR_F_LONG,              \
+		       HR_AT(struct hr_meta, annotations)),                                 \
+		HR_ROW("creationTimestamp", TIME, CONTROL,                                  \
+		       .why = "the oldest of two that claim a host wins",                   \
+		       HR_AT(struct hr_meta, created_ms)),                                  \
 		HR_FOREIGN("uid"), HR_FOREIGN("resourceVersion"), HR_FOREIGN("generation"), \
 		HR_FOREIGN("managedFields"), HR_FOREIGN("selfLink"),                        \
 		HR_FOREIGN("ownerReferences"), HR_FOREIGN("finalizers"),                    \
 		HR_FOREIGN("generateName"), HR_FOREIGN("deletionTimestamp"),                \
 		HR_FOREIGN("deletionGracePeriodSeconds"), HR_FOREIGN("clusterName")
-#define NAMESPACE_ROW                 \
-	{.name = "namespace",         \
-	 .type = HR_T_STRING,         \
-	 .status = HR_ST_CONTROL,     \
-	 .check = hr_check_dns_label, \
-	 HR_AT(struct hr_meta, ns)}
+#define NAMESPACE_ROW \
+	HR_ROW("namespace", STRING, CONTROL, .check = hr_check_dns_label, HR_AT(struct hr_meta, ns))
 
 static const struct hr_field namespaced[] = {META_ROWS, NAMESPACE_ROW, HR_END};
 static const struct hr_field cluster_scoped[] = {META_ROWS, HR_END};

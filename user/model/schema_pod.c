@@ -45,25 +45,13 @@ static void set_containers(struct hr_dec *x, const struct hr_field *f, const str
 	}
 }
 
-static const struct hr_field spec_fields[] = {{.name = "nodeName",
-					       .type = HR_T_STRING,
-					       .status = HR_ST_CONTROL,
-					       HR_AT(struct hr_pod, node)},
-					      {.name = "serviceAccountName",
-					       .type = HR_T_STRING,
-					       .status = HR_ST_CONTROL,
-					       HR_AT(struct hr_pod, service_account)},
-					      {.name = "hostNetwork",
-					       .type = HR_T_BOOL,
-					       .status = HR_ST_CONTROL,
-					       HR_AT(struct hr_pod, host_network)},
-					      {.name = "containers",
-					       .type = HR_T_ANY,
-					       .status = HR_ST_CONTROL,
-					       .why = "ports[].name and ports[].containerPort",
-					       .set = set_containers,
-					       HR_NOWHERE},
-					      HR_END};
+static const struct hr_field spec_fields[] = {
+	HR_ROW("nodeName", STRING, CONTROL, HR_AT(struct hr_pod, node)),
+	HR_ROW("serviceAccountName", STRING, CONTROL, HR_AT(struct hr_pod, service_account)),
+	HR_ROW("hostNetwork", BOOL, CONTROL, HR_AT(struct hr_pod, host_network)),
+	HR_ROW("containers", ANY, CONTROL, .why = "ports[].name and ports[].containerPort",
+	       .set = set_containers, HR_NOWHERE),
+	HR_END};
 static const struct hr_message spec = {.name = "PodSpec", .fields = spec_fields, .open = true};
 
 static void add_ip(struct hr_dec *x, struct hr_pod *p, const struct hr_ynode *n)
@@ -119,8 +107,7 @@ static void status_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 }
 
 /* Read together by status_check: the answer needs several of them at once. */
-#define STATUS(field, remark) \
-	{.name = field, .type = HR_T_ANY, .status = HR_ST_CONTROL, .why = remark, HR_NOWHERE}
+#define STATUS(field, remark) HR_ROW(field, ANY, CONTROL, .why = remark, HR_NOWHERE)
 static const struct hr_field status_fields[] = {
 	STATUS("podIP", "address of the endpoint"), STATUS("podIPs", "addresses of the endpoint"),
 	STATUS("phase", "Running: ready, when there are no conditions"),
@@ -144,10 +131,8 @@ static void pod_init(void *obj)
 }
 
 static const struct hr_field pod_top[] = {
-	HR_TOP_ROWS(hr_msg_open_meta),
-	{.name = "spec", .type = HR_T_MESSAGE, .status = HR_ST_CONTROL, .msg = &spec, .off = 0},
-	{.name = "status", .type = HR_T_MESSAGE, .status = HR_ST_CONTROL, .msg = &status, .off = 0},
-	HR_END};
+	HR_TOP_ROWS(hr_msg_open_meta), HR_ROW("spec", MESSAGE, CONTROL, .msg = &spec, .off = 0),
+	HR_ROW("status", MESSAGE, CONTROL, .msg = &status, .off = 0), HR_END};
 const struct hr_message hr_msg_pod = {.name = "Pod object",
 				      .fields = pod_top,
 				      .size = sizeof(struct hr_pod),

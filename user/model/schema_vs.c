@@ -33,16 +33,9 @@ static void set_match(struct hr_dec *x, const struct hr_field *f, const struct h
 			   "an empty prefix matches everything; for \"is present\" write {}");
 }
 
-#define MATCH(word, TYPE, st, chk, ...) \
-	{.name = word,                  \
-	 .type = HR_T_STRING,           \
-	 .status = HR_ST_##st,          \
-	 .oneof = 1,                    \
-	 .min = HR_MATCH_##TYPE,        \
-	 .set = set_match,              \
-	 .check = chk,                  \
-	 HR_NOWHERE,                    \
-	 __VA_ARGS__}
+#define MATCH(word, TYPE, status, chk, ...)                                                \
+	HR_ROW(word, STRING, status, .oneof = 1, .min = HR_MATCH_##TYPE, .set = set_match, \
+	       .check = chk, HR_NOWHERE, __VA_ARGS__)
 #define MATCH_MESSAGE(id, ...)                                                \
 	static const struct hr_field id##_fields[] = {__VA_ARGS__, HR_END};   \
 	const struct hr_message id = {.name = "StringMatch",                  \
@@ -70,86 +63,34 @@ MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
 /* ---- HTTPMatchRequest ---- */
 
 static const struct hr_field http_match_fields[] = {
-	{.name = "name",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_CONTROL,
-	 HR_AT(struct hr_http_match, name)},
-	{.name = "uri",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_KERNEL,
-	 .msg = &hr_msg_match_uri,
-	 HR_AT(struct hr_http_match, uri)},
-	{.name = "scheme",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "matching by scheme",
-	 .msg = &hr_msg_match_scheme,
-	 HR_AT(struct hr_http_match, scheme)},
-	{.name = "method",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_KERNEL,
-	 .msg = &hr_msg_match_method,
-	 HR_AT(struct hr_http_match, method)},
-	{.name = "authority",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_AGENT,
-	 .msg = &hr_msg_match_authority,
-	 HR_AT(struct hr_http_match, authority)},
-	{.name = "headers",
-	 .type = HR_T_MATCH_MAP,
-	 .status = HR_ST_KERNEL,
-	 .flags = HR_F_LOWER,
-	 .why = "{} asks for presence",
-	 .msg = &hr_msg_match_header,
-	 .check = hr_check_header_name,
-	 HR_AT(struct hr_http_match, headers)},
-	{.name = "withoutHeaders",
-	 .type = HR_T_MATCH_MAP,
-	 .status = HR_ST_KERNEL,
-	 .flags = HR_F_LOWER,
-	 .why = "{} asks for absence",
-	 .msg = &hr_msg_match_header,
-	 .check = hr_check_header_name,
-	 HR_AT(struct hr_http_match, without_headers)},
-	{.name = "queryParams",
-	 .type = HR_T_MATCH_MAP,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "matching by query parameter",
-	 .msg = &hr_msg_match_query,
-	 .check = hr_check_nonempty,
-	 HR_AT(struct hr_http_match, query_params)},
-	{.name = "ignoreUriCase",
-	 .type = HR_T_BOOL,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "case-insensitive paths",
-	 HR_AT(struct hr_http_match, ignore_uri_case)},
-	{.name = "port",
-	 .type = HR_T_INT,
-	 .status = HR_ST_CONTROL,
-	 .min = 1,
-	 .max = 65535,
-	 HR_AT(struct hr_http_match, port)},
-	{.name = "sourceLabels",
-	 .type = HR_T_STRING_MAP,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "matching by the client's labels",
-	 HR_AT(struct hr_http_match, source_labels)},
-	{.name = "sourceNamespace",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "matching by the client's namespace",
-	 .check = hr_check_dns_label,
-	 HR_AT(struct hr_http_match, source_namespace)},
-	{.name = "gateways",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_CONTROL,
-	 .why = "an entry whose gateways lack \"mesh\" applies to no mesh traffic",
-	 .check = hr_check_gateway,
-	 HR_AT(struct hr_http_match, gateways)},
-	{.name = "statPrefix",
-	 .type = HR_T_STRING,
-	 .status = HR_ST_CONTROL,
-	 HR_AT(struct hr_http_match, stat_prefix)},
+	HR_ROW("name", STRING, CONTROL, HR_AT(struct hr_http_match, name)),
+	HR_ROW("uri", MESSAGE, KERNEL, .msg = &hr_msg_match_uri, HR_AT(struct hr_http_match, uri)),
+	HR_ROW("scheme", MESSAGE, NOT_BUILT, .why = "matching by scheme",
+	       .msg = &hr_msg_match_scheme, HR_AT(struct hr_http_match, scheme)),
+	HR_ROW("method", MESSAGE, KERNEL, .msg = &hr_msg_match_method,
+	       HR_AT(struct hr_http_match, method)),
+	HR_ROW("authority", MESSAGE, AGENT, .msg = &hr_msg_match_authority,
+	       HR_AT(struct hr_http_match, authority)),
+	HR_ROW("headers", MATCH_MAP, KERNEL, .flags = HR_F_LOWER, .why = "{} asks for presence",
+	       .msg = &hr_msg_match_header, .check = hr_check_header_name,
+	       HR_AT(struct hr_http_match, headers)),
+	HR_ROW("withoutHeaders", MATCH_MAP, KERNEL, .flags = HR_F_LOWER,
+	       .why = "{} asks for absence", .msg = &hr_msg_match_header,
+	       .check = hr_check_header_name, HR_AT(struct hr_http_match, without_headers)),
+	HR_ROW("queryParams", MATCH_MAP, NOT_BUILT, .why = "matching by query parameter",
+	       .msg = &hr_msg_match_query, .check = hr_check_nonempty,
+	       HR_AT(struct hr_http_match, query_params)),
+	HR_ROW("ignoreUriCase", BOOL, NOT_BUILT, .why = "case-insensitive paths",
+	       HR_AT(struct hr_http_match, ignore_uri_case)),
+	HR_ROW("port", INT, CONTROL, .min = 1, .max = 65535, HR_AT(struct hr_http_match, port)),
+	HR_ROW("sourceLabels", STRING_MAP, NOT_BUILT, .why = "matching by the client's labels",
+	       HR_AT(struct hr_http_match, source_labels)),
+	HR_ROW("sourceNamespace", STRING, NOT_BUILT, .why = "matching by the client's namespace",
+	       .check = hr_check_dns_label, HR_AT(struct hr_http_match, source_namespace)),
+	HR_ROW("gateways", STRINGS, CONTROL,
+	       .why = "an entry whose gateways lack \"mesh\" applies to no mesh traffic",
+	       .check = hr_check_gateway, HR_AT(struct hr_http_match, gateways)),
+	HR_ROW("statPrefix", STRING, CONTROL, HR_AT(struct hr_http_match, stat_prefix)),
 	HR_END};
 const struct hr_message hr_msg_http_match = {.name = "HTTPMatchRequest",
 					     .fields = http_match_fields,
@@ -158,15 +99,10 @@ const struct hr_message hr_msg_http_match = {.name = "HTTPMatchRequest",
 
 /* ---- Destination, Headers, HTTPRouteDestination ---- */
 
-static const struct hr_field port_selector_fields[] = {{.name = "number",
-							.type = HR_T_INT,
-							.status = HR_ST_CONTROL,
-							.flags = HR_F_REQUIRED,
-							.min = 1,
-							.max = 65535,
-							.off = 0,
-							.width = sizeof(uint32_t)},
-						       HR_END};
+static const struct hr_field port_selector_fields[] = {
+	HR_ROW("number", INT, CONTROL, .flags = HR_F_REQUIRED, .min = 1, .max = 65535, .off = 0,
+	       .width = sizeof(uint32_t)),
+	HR_END};
 const struct hr_message hr_msg_port_selector = {
 	.name = "PortSelector", .fields = port_selector_fields, .size = sizeof(uint32_t)};
 
@@ -185,24 +121,14 @@ static void set_dest_word(struct hr_dec *x, const struct hr_field *f, const stru
 	}
 }
 
-static const struct hr_field destination_fields[] = {{.name = "host",
-						      .type = HR_T_STRING,
-						      .status = HR_ST_KERNEL,
-						      .flags = HR_F_REQUIRED,
-						      .set = set_dest_word,
-						      .check = hr_check_dest_host,
-						      HR_AT(struct hr_destination, host)},
-						     {.name = "subset",
-						      .type = HR_T_STRING,
-						      .status = HR_ST_KERNEL,
-						      .set = set_dest_word,
-						      HR_AT(struct hr_destination, subset)},
-						     {.name = "port",
-						      .type = HR_T_MESSAGE,
-						      .status = HR_ST_KERNEL,
-						      .msg = &hr_msg_port_selector,
-						      HR_AT(struct hr_destination, port)},
-						     HR_END};
+static const struct hr_field destination_fields[] = {
+	HR_ROW("host", STRING, KERNEL, .flags = HR_F_REQUIRED, .set = set_dest_word,
+	       .check = hr_check_dest_host, HR_AT(struct hr_destination, host)),
+	HR_ROW("subset", STRING, KERNEL, .set = set_dest_word,
+	       HR_AT(struct hr_destination, subset)),
+	HR_ROW("port", MESSAGE, KERNEL, .msg = &hr_msg_port_selector,
+	       HR_AT(struct hr_destination, port)),
+	HR_END};
 const struct hr_message hr_msg_destination = {.name = "Destination",
 					      .fields = destination_fields,
 					      .size = sizeof(struct hr_destination),
@@ -222,37 +148,22 @@ static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 	}
 }
 
-static const struct hr_field header_ops_fields[] = {{.name = "set",
-						     .type = HR_T_STRING_MAP,
-						     .status = HR_ST_AGENT,
-						     .check = hr_check_header_value,
-						     HR_AT(struct hr_header_ops, set)},
-						    {.name = "add",
-						     .type = HR_T_STRING_MAP,
-						     .status = HR_ST_AGENT,
-						     .check = hr_check_header_value,
-						     HR_AT(struct hr_header_ops, add)},
-						    {.name = "remove",
-						     .type = HR_T_STRINGS,
-						     .status = HR_ST_AGENT,
-						     .check = hr_check_header_name,
-						     HR_AT(struct hr_header_ops, remove)},
-						    HR_END};
+static const struct hr_field header_ops_fields[] = {
+	HR_ROW("set", STRING_MAP, AGENT, .check = hr_check_header_value,
+	       HR_AT(struct hr_header_ops, set)),
+	HR_ROW("add", STRING_MAP, AGENT, .check = hr_check_header_value,
+	       HR_AT(struct hr_header_ops, add)),
+	HR_ROW("remove", STRINGS, AGENT, .check = hr_check_header_name,
+	       HR_AT(struct hr_header_ops, remove)),
+	HR_END};
 static const struct hr_message header_ops = {.name = "Headers.HeaderOperations",
 					     .fields = header_ops_fields,
 					     .size = sizeof(struct hr_header_ops),
 					     .check = header_ops_check};
-static const struct hr_field headers_fields[] = {{.name = "request",
-						  .type = HR_T_MESSAGE,
-						  .status = HR_ST_AGENT,
-						  .msg = &header_ops,
-						  HR_AT(struct hr_headers, request)},
-						 {.name = "response",
-						  .type = HR_T_MESSAGE,
-						  .status = HR_ST_AGENT,
-						  .msg = &header_ops,
-						  HR_AT(struct hr_headers, response)},
-						 HR_END};
+static const struct hr_field headers_fields[] = {
+	HR_ROW("request", MESSAGE, AGENT, .msg = &header_ops, HR_AT(struct hr_headers, request)),
+	HR_ROW("response", MESSAGE, AGENT, .msg = &header_ops, HR_AT(struct hr_headers, response)),
+	HR_END};
 const struct hr_message hr_msg_headers = {
 	.name = "Headers", .fields = headers_fields, .size = sizeof(struct hr_headers)};
 
@@ -262,25 +173,16 @@ static void route_destination_init(void *obj)
 }
 
 /* networking: weight is a share of the sum; 2^31-1 is the type's own bound */
-#define DESTINATION_ROWS                                                              \
-	{.name = "destination",                                                       \
-	 .type = HR_T_MESSAGE,                                                        \
-	 .status = HR_ST_KERNEL,                                                      \
-	 .flags = HR_F_REQUIRED,                                                      \
-	 .msg = &hr_msg_destination,                                                  \
-	 HR_AT(struct hr_route_destination, destination)},                            \
-	{                                                                             \
-		.name = "weight", .type = HR_T_INT, .status = HR_ST_KERNEL, .min = 0, \
-		.max = INT32_MAX, HR_AT(struct hr_route_destination, weight)          \
-	}
+#define DESTINATION_ROWS                                                                           \
+	HR_ROW("destination", MESSAGE, KERNEL, .flags = HR_F_REQUIRED, .msg = &hr_msg_destination, \
+	       HR_AT(struct hr_route_destination, destination)),                                   \
+		HR_ROW("weight", INT, KERNEL, .min = 0, .max = INT32_MAX,                          \
+		       HR_AT(struct hr_route_destination, weight))
 
 static const struct hr_field http_destination_fields[] = {
 	DESTINATION_ROWS,
-	{.name = "headers",
-	 .type = HR_T_MESSAGE,
-	 .status = HR_ST_AGENT,
-	 .msg = &hr_msg_headers,
-	 HR_AT(struct hr_route_destination, headers)},
+	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
+	       HR_AT(struct hr_route_destination, headers)),
 	HR_END};
 const struct hr_message hr_msg_http_destination = {.name = "HTTPRouteDestination",
 						   .fields = http_destination_fields,
@@ -326,54 +228,32 @@ static const struct hr_message l4_destination = {.name = "RouteDestination",
 						 .init = route_destination_init,
 						 HR_POS(struct hr_route_destination)};
 
-#define L4_MATCH_ROWS                                                                      \
-	{.name = "destinationSubnets",                                                     \
-	 .type = HR_T_STRINGS,                                                             \
-	 .status = HR_ST_NOT_BUILT,                                                        \
-	 .why = "matching by destination subnet",                                          \
-	 .check = hr_check_ip_or_cidr,                                                     \
-	 HR_AT(struct hr_l4_match, destination_subnets)},                                  \
-		{.name = "port",                                                           \
-		 .type = HR_T_INT,                                                         \
-		 .status = HR_ST_CONTROL,                                                  \
-		 .min = 1,                                                                 \
-		 .max = 65535,                                                             \
-		 HR_AT(struct hr_l4_match, port)},                                         \
-		{.name = "sourceLabels",                                                   \
-		 .type = HR_T_STRING_MAP,                                                  \
-		 .status = HR_ST_NOT_BUILT,                                                \
-		 .why = "matching by the client's labels",                                 \
-		 HR_AT(struct hr_l4_match, source_labels)},                                \
-		{.name = "gateways",                                                       \
-		 .type = HR_T_STRINGS,                                                     \
-		 .status = HR_ST_CONTROL,                                                  \
-		 .check = hr_check_gateway,                                                \
-		 HR_AT(struct hr_l4_match, gateways)},                                     \
-	{                                                                                  \
-		.name = "sourceNamespace", .type = HR_T_STRING, .status = HR_ST_NOT_BUILT, \
-		.why = "matching by the client's namespace", .check = hr_check_dns_label,  \
-		HR_AT(struct hr_l4_match, source_namespace)                                \
-	}
+#define L4_MATCH_ROWS                                                                             \
+	HR_ROW("destinationSubnets", STRINGS, NOT_BUILT, .why = "matching by destination subnet", \
+	       .check = hr_check_ip_or_cidr, HR_AT(struct hr_l4_match, destination_subnets)),     \
+		HR_ROW("port", INT, CONTROL, .min = 1, .max = 65535,                              \
+		       HR_AT(struct hr_l4_match, port)),                                          \
+		HR_ROW("sourceLabels", STRING_MAP, NOT_BUILT,                                     \
+		       .why = "matching by the client's labels",                                  \
+		       HR_AT(struct hr_l4_match, source_labels)),                                 \
+		HR_ROW("gateways", STRINGS, CONTROL, .check = hr_check_gateway,                   \
+		       HR_AT(struct hr_l4_match, gateways)),                                      \
+		HR_ROW("sourceNamespace", STRING, NOT_BUILT,                                      \
+		       .why = "matching by the client's namespace", .check = hr_check_dns_label,  \
+		       HR_AT(struct hr_l4_match, source_namespace))
 
-static const struct hr_field tls_match_fields[] = {{.name = "sniHosts",
-						    .type = HR_T_STRINGS,
-						    .status = HR_ST_AGENT,
-						    .flags = HR_F_REQUIRED | HR_F_LOWER,
-						    .check = hr_check_host,
-						    HR_AT(struct hr_l4_match, sni_hosts)},
-						   L4_MATCH_ROWS,
-						   HR_END};
+static const struct hr_field tls_match_fields[] = {
+	HR_ROW("sniHosts", STRINGS, AGENT, .flags = HR_F_REQUIRED | HR_F_LOWER,
+	       .check = hr_check_host, HR_AT(struct hr_l4_match, sni_hosts)),
+	L4_MATCH_ROWS, HR_END};
 static const struct hr_message tls_match = {.name = "TLSMatchAttributes",
 					    .fields = tls_match_fields,
 					    .size = sizeof(struct hr_l4_match),
 					    HR_POS(struct hr_l4_match)};
 static const struct hr_field l4_match_fields[] = {L4_MATCH_ROWS,
-						  {.name = "sourceSubnet",
-						   .type = HR_T_STRING,
-						   .status = HR_ST_NOT_BUILT,
-						   .why = "matching by source subnet",
-						   .check = hr_check_ip_or_cidr,
-						   HR_NOWHERE},
+						  HR_ROW("sourceSubnet", STRING, NOT_BUILT,
+							 .why = "matching by source subnet",
+							 .check = hr_check_ip_or_cidr, HR_NOWHERE),
 						  HR_END};
 static const struct hr_message l4_match = {.name = "L4MatchAttributes",
 					   .fields = l4_match_fields,
@@ -391,34 +271,21 @@ static void l4_route_check(struct hr_dec *x, const struct hr_ynode *n, void *obj
 		hr_check_weights(x, n, r->route.data, r->route.len);
 }
 
-static const struct hr_field tls_route_fields[] = {{.name = "match",
-						    .type = HR_T_MESSAGES,
-						    .status = HR_ST_AGENT,
-						    .flags = HR_F_REQUIRED,
-						    .msg = &tls_match,
-						    HR_AT(struct hr_l4_route, match)},
-						   {.name = "route",
-						    .type = HR_T_MESSAGES,
-						    .status = HR_ST_AGENT,
-						    .msg = &l4_destination,
-						    HR_AT(struct hr_l4_route, route)},
-						   HR_END};
+static const struct hr_field tls_route_fields[] = {
+	HR_ROW("match", MESSAGES, AGENT, .flags = HR_F_REQUIRED, .msg = &tls_match,
+	       HR_AT(struct hr_l4_route, match)),
+	HR_ROW("route", MESSAGES, AGENT, .msg = &l4_destination, HR_AT(struct hr_l4_route, route)),
+	HR_END};
 static const struct hr_message tls_route = {.name = "TLSRoute",
 					    .fields = tls_route_fields,
 					    .size = sizeof(struct hr_l4_route),
 					    .check = l4_route_check,
 					    HR_POS(struct hr_l4_route)};
-static const struct hr_field tcp_route_fields[] = {{.name = "match",
-						    .type = HR_T_MESSAGES,
-						    .status = HR_ST_CONTROL,
-						    .msg = &l4_match,
-						    HR_AT(struct hr_l4_route, match)},
-						   {.name = "route",
-						    .type = HR_T_MESSAGES,
-						    .status = HR_ST_CONTROL,
-						    .msg = &l4_destination,
-						    HR_AT(struct hr_l4_route, route)},
-						   HR_END};
+static const struct hr_field tcp_route_fields[] = {
+	HR_ROW("match", MESSAGES, CONTROL, .msg = &l4_match, HR_AT(struct hr_l4_route, match)),
+	HR_ROW("route", MESSAGES, CONTROL, .msg = &l4_destination,
+	       HR_AT(struct hr_l4_route, route)),
+	HR_END};
 static const struct hr_message tcp_route = {.name = "TCPRoute",
 					    .fields = tcp_route_fields,
 					    .size = sizeof(struct hr_l4_route),
@@ -475,42 +342,19 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 }
 
 static const struct hr_field spec_fields[] = {
-	{.name = "hosts",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_KERNEL,
-	 .flags = HR_F_REQUIRED | HR_F_LOWER,
-	 .set = set_hosts,
-	 .check = hr_check_host,
-	 HR_AT(struct hr_virtual_service, hosts)},
-	{.name = "gateways",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_CONTROL,
-	 .why = "\"mesh\"; others are not built yet: a warning",
-	 .check = hr_check_gateway,
-	 HR_AT(struct hr_virtual_service, gateways)},
-	{.name = "http",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_KERNEL,
-	 .msg = &hr_msg_http_route,
-	 HR_AT(struct hr_virtual_service, http)},
-	{.name = "tls",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "TLS routes",
-	 .msg = &tls_route,
-	 HR_AT(struct hr_virtual_service, tls)},
-	{.name = "tcp",
-	 .type = HR_T_MESSAGES,
-	 .status = HR_ST_NOT_BUILT,
-	 .why = "TCP routes",
-	 .msg = &tcp_route,
-	 HR_AT(struct hr_virtual_service, tcp)},
-	{.name = "exportTo",
-	 .type = HR_T_STRINGS,
-	 .status = HR_ST_CONTROL,
-	 .why = "\"*\" and \".\"; namespaces are not built yet: an error",
-	 .check = hr_check_export_to,
-	 HR_AT(struct hr_virtual_service, export_to)},
+	HR_ROW("hosts", STRINGS, KERNEL, .flags = HR_F_REQUIRED | HR_F_LOWER, .set = set_hosts,
+	       .check = hr_check_host, HR_AT(struct hr_virtual_service, hosts)),
+	HR_ROW("gateways", STRINGS, CONTROL, .why = "\"mesh\"; others are not built yet: a warning",
+	       .check = hr_check_gateway, HR_AT(struct hr_virtual_service, gateways)),
+	HR_ROW("http", MESSAGES, KERNEL, .msg = &hr_msg_http_route,
+	       HR_AT(struct hr_virtual_service, http)),
+	HR_ROW("tls", MESSAGES, NOT_BUILT, .why = "TLS routes", .msg = &tls_route,
+	       HR_AT(struct hr_virtual_service, tls)),
+	HR_ROW("tcp", MESSAGES, NOT_BUILT, .why = "TCP routes", .msg = &tcp_route,
+	       HR_AT(struct hr_virtual_service, tcp)),
+	HR_ROW("exportTo", STRINGS, CONTROL,
+	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	       .check = hr_check_export_to, HR_AT(struct hr_virtual_service, export_to)),
 	HR_END};
 static const struct hr_message spec = {.name = "VirtualService",
 				       .fields = spec_fields,
