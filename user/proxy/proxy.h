@@ -18,7 +18,8 @@ struct hr_access;
 struct hr_proxy_opts {
 	unsigned workers;     /* 1 .. HR_WORKERS_MAX */
 	struct hr_kern *kern; /* NULL: door A only, no shared words (tests) */
-	/* When kern is NULL, and for connections that are not in the doors map: what C asked for. */
+	/* When kern is NULL, and for connections that are not in the doors map: what C asked for.
+	 */
 	int (*original_dst)(void *ctx, int fd, struct hr_door *out);
 	void *ctx;
 	/* One finished request, called in the worker's thread; NULL: no access log. */

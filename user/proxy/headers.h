@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The header fields of one message on their way through: a list of slices that the operations of
+ * a route change before it is written.
+ */
+#pragma once
+
+#include "core/str.h"
+#include "headrace/limits.h"
+#include "model/model.h"
+#include "proxy/io.h"
+
+/* Fields that operations may add to those of a message. */
+#define PX_HEADERS_ADDED 156
+
+struct px_headers {
+	unsigned n;
+	struct hr_slice host; /* set by an operation on Host or :authority; requests only */
+	struct {
+		struct hr_slice name, value;
+	} f[HR_HEADERS_MAX + PX_HEADERS_ADDED];
+};
+
+void px_headers_add(struct px_headers *h, struct hr_slice name, struct hr_slice value);
+/* remove, then set, then add (the order of Envoy's header parser). Strings of `ops` must outlive
+ * the list. */
+void px_headers_apply(struct px_headers *h, const struct hr_header_ops *ops);
+void px_headers_write(const struct px_headers *h, struct px_out *out);

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The proxy as its callers see it: creation, drain, end, and the sums over its workers.
+ */
+#include "proxy/proxy.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "proxy/internal.h"
+#include "proxy/worker.h"
+
+/* Connections that may be open at once: each has an upstream one, and some must be left for
+ * everything else (THREATS.md "connections"). */
+static uint64_t client_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return rl.rlim_cur > 256 ? rl.rlim_cur / 2 - 64 : rl.rlim_cur / 2;
+}
+
+uint64_t px_own_netns(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t n = sizeof(cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &n) < 0)
+		return 0;
+	return cookie;
+}
+
+static int runtime_words(struct hr_proxy *px)
+{
+	px->retries = calloc(HR_CLUSTERS_MAX, sizeof(*px->retries));
+	if (!px->retries)
+		return -ENOMEM;
+	if (px->opts.kern) {
+		px->ep_rt = hr_kern_ep_rt(px->opts.kern);
+		px->cluster_rt = hr_kern_cluster_rt(px->opts.kern);
+		return 0;
+	}
+	px->own_rt = true;
+	px->ep_rt = calloc(HR_EPS_MAX, sizeof(*px->ep_rt));
+	px->cluster_rt = calloc(HR_CLUSTERS_MAX, sizeof(*px->cluster_rt));
+	return px->ep_rt && px->cluster_rt ? 0 : -ENOMEM;
+}
+
+int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
+{
+	struct hr_proxy *px;
+	int r;
+
+	if (opts->workers < 1 || opts->workers > HR_WORKERS_MAX)
+		return -EINVAL;
+	px = calloc(1, sizeof(*px));
+	if (!px)
+		return -ENOMEM;
+	px->opts = *opts;
+	if (!px->opts.header_timeout_ms)
+		px->opts.header_timeout_ms = HR_HEADER_TIMEOUT_MS;
+	if (!px->opts.idle_timeout_ms)
+		px->opts.idle_timeout_ms = HR_IDLE_TIMEOUT_MS;
+	hr_list_init(&px->plans);
+	hr_list_init(&px->netns);
+	px->own_netns = px_own_netns();
+	px->max_clients = client_limit();
+	px->workers = calloc(opts->workers, sizeof(*px->workers));
+	r = px->workers ? runtime_words(px) : -ENOMEM;
+	if (!r)
+		r = px_netns_start(px);
+	while (!r && px->n_workers < opts->workers) {
+		r = px_worker_start(px, &px->workers[px->n_workers], px->n_workers);
+		if (!r)
+			px->n_workers++;
+	}
+	if (!r && opts->kern)
+		r = px_gpool_new(px);
+	if (!r && opts->kern)
+		r = px_upool_new(px);
+	if (r) {
+		hr_proxy_free(px);
+		return r;
+	}
+	*out = px;
+	return 0;
+}
+
+void hr_proxy_free(struct hr_proxy *px)
+{
+	if (!px)
+		return;
+	px_netns_stop(px);
+	for (unsigned i = 0; i < px->n_workers; i++)
+		px_worker_stop(&px->workers[i]);
+	px_upool_free(px);
+	px_gpool_free(px);
+	px_plans_free(px);
+	px_netns_free(px);
+	free(px->workers);
+	free(px->retries);
+	if (px->own_rt) {
+		free(px->ep_rt);
+		free(px->cluster_rt);
+	}
+	free(px);
+}
+
+void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
+{
+	if (!px->opts.kern)
+		return;
+	switch (ev->kind) {
+	case HR_EV_POOL_MISS:
+	case HR_EV_RELAY:
+	case HR_EV_U_DIRTY:
+		px_upool_event(px, ev);
+		break;
+	case HR_EV_G_LOW:
+	case HR_EV_CLIENT_EOF:
+	case HR_EV_CLIENT_GONE:
+		px_gpool_event(px, ev);
+		break;
+	default:
+		break;
+	}
+}
+
+void hr_proxy_tick(struct hr_proxy *px)
+{
+	px_plans_collect(px);
+	if (!px->opts.kern)
+		return;
+	px_upool_tick(px);
+	px_gpool_tick(px);
+}
+
+void hr_proxy_drain(struct hr_proxy *px)
+{
+	px->draining = true;
+	for (unsigned i = 0; i < px->n_workers; i++)
+		hr_loop_post(px->workers[i].loop, px_worker_drain, &px->workers[i]);
+}
+
+bool hr_proxy_idle(struct hr_proxy *px)
+{
+	struct hr_proxy_stats s;
+
+	hr_proxy_stats(px, &s);
+	return !s.connections && !s.active_requests;
+}
+
+void hr_proxy_stats(struct hr_proxy *px, struct hr_proxy_stats *out)
+{
+	*out = (struct hr_proxy_stats){};
+	for (unsigned i = 0; i < px->n_workers; i++) {
+		struct px_worker *w = &px->workers[i];
+
+		out->requests += __atomic_load_n(&w->requests, __ATOMIC_RELAXED);
+		out->active_requests += __atomic_load_n(&w->active, __ATOMIC_RELAXED);
+		out->connections += __atomic_load_n(&w->connections, __ATOMIC_RELAXED);
+		out->upstream_connections += __atomic_load_n(&w->ups, __ATOMIC_RELAXED);
+		out->bound += __atomic_load_n(&w->bound, __ATOMIC_RELAXED);
+		for (size_t j = 0; j < HR_WHY_MAX; j++)
+			out->why[j] += __atomic_load_n(&w->why[j], __ATOMIC_RELAXED);
+	}
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Retries: which failures and answers the route wants tried again, how often, how soon, and
+ * whether the request can be sent again at all.
+ */
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "proxy/internal.h"
+
+#define BACKOFF_MS 25
+#define DEFAULT_ATTEMPTS 2 /* Istio: two more tries of the default policy */
+
+static const struct {
+	const char *word;
+	uint32_t bit;
+} conditions[] = {
+	{"5xx", PX_RETRY_5XX},
+	{"gateway-error", PX_RETRY_GATEWAY},
+	{"reset", PX_RETRY_RESET},
+	{"reset-before-request", PX_RETRY_RESET_BEFORE},
+	{"connect-failure", PX_RETRY_CONNECT},
+	{"retriable-4xx", PX_RETRY_4XX},
+};
+
+static void want(struct px_req *r, const char *word)
+{
+	uint64_t status;
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(conditions); i++)
+		if (hr_streq(conditions[i].word, word))
+			r->retry_on |= conditions[i].bit;
+	if (!hr_parse_u64(word, 599, &status) && r->n_retry_status < HR_ARRAY_SIZE(r->retry_status))
+		r->retry_status[r->n_retry_status++] = (uint16_t)status;
+}
+
+static bool has_body(const struct px_req *r)
+{
+	return r->body.framing != HR_BODY_NONE &&
+	       !(r->body.framing == HR_BODY_LENGTH && !r->msg.content_length);
+}
+
+void px_retry_setup(struct px_req *r)
+{
+	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
+	const struct hr_retries *rt = http && http->retries.set ? &http->retries : NULL;
+
+	r->attempts_left = DEFAULT_ATTEMPTS;
+	r->avoid_previous = true;
+	r->backoff_ms = BACKOFF_MS;
+	if (rt) {
+		r->attempts_left = HR_MAX(rt->attempts, 0);
+		r->avoid_previous = rt->retry_ignore_previous_hosts != 0;
+		if (rt->backoff > 0)
+			r->backoff_ms = rt->backoff;
+	}
+	if (rt && rt->retry_on.len)
+		for (size_t i = 0; i < rt->retry_on.len; i++)
+			want(r, rt->retry_on.data[i]);
+	else
+		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_TIMEOUT;
+	r->wire.keep = r->attempts_left > 0 &&
+		       (!has_body(r) || r->n_retry_status || (r->retry_on & ~PX_RETRY_CONNECT));
+}
+
+bool px_retry_safe(const struct px_req *r)
+{
+	static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE"};
+	struct hr_slice method = hr_http_str(&r->msg, r->msg.method);
+
+	if (has_body(r) || !r->wire.keep)
+		return false;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(safe); i++)
+		if (hr_slice_eq(method, hr_slice_of(safe[i])))
+			return true;
+	return false;
+}
+
+/* ---- one more try ---- */
+
+static uint32_t *retries_of(struct px_req *r)
+{
+	return &r->c->w->px->retries[r->cluster->id];
+}
+
+void px_retry_release(struct px_req *r)
+{
+	if (r->in_retry)
+		__atomic_fetch_sub(retries_of(r), 1, __ATOMIC_RELAXED);
+	r->in_retry = false;
+}
+
+/* DestinationRule maxRetries: retries of the cluster at the same time. */
+static bool budget(struct px_req *r)
+{
+	const struct hr_connection_pool *p = r->cluster ? r->cluster->pool : NULL;
+
+	if (!p || p->max_retries <= 0)
+		return true;
+	if (__atomic_add_fetch(retries_of(r), 1, __ATOMIC_RELAXED) <= p->max_retries) {
+		r->in_retry = true;
+		return true;
+	}
+	__atomic_fetch_sub(retries_of(r), 1, __ATOMIC_RELAXED);
+	return false;
+}
+
+static bool allowed(struct px_req *r)
+{
+	if (!r->wire.keep && r->any_sent)
+		return false; /* it is not all here any more */
+	if (!r->attempts_left) {
+		r->retried_out = r->tries > 1;
+		return false;
+	}
+	px_retry_release(r);
+	return budget(r);
+}
+
+static void try_now(void *ctx)
+{
+	struct px_req *r = ctx;
+
+	px_req_try(r);
+	px_client_run(r->c);
+}
+
+/* Envoy's fully jittered backoff: up to base * (2^n - 1), at most ten times the base. */
+static void schedule(struct px_req *r)
+{
+	struct px_worker *w = r->c->w;
+	uint64_t base = (uint64_t)r->backoff_ms, high = base;
+
+	for (unsigned i = 1; i < r->tries && high < 10 * base; i++)
+		high = 2 * high + base;
+	high = HR_MIN(high, 10 * base);
+	r->attempts_left--;
+	r->state = PX_REQ_BACKOFF;
+	hr_timer_start(w->loop, &r->wait_timer, px_random(w) % (high + 1), try_now, r);
+}
+
+/* A kept connection that the server closed just then is no failure of the server. */
+static bool stale(struct px_req *r, enum px_failure f)
+{
+	if (f != PX_FAIL_RESET || !r->last_reused || r->stale_retried)
+		return false;
+	if (r->any_sent && !px_retry_safe(r))
+		return false;
+	r->stale_retried = r->fresh = true;
+	r->tries--;
+	if (r->n_avoid)
+		r->n_avoid--;
+	px_req_try(r);
+	return true;
+}
+
+bool px_retry_failure(struct px_req *r, enum px_failure f)
+{
+	const uint32_t reset = PX_RETRY_5XX | PX_RETRY_GATEWAY | PX_RETRY_RESET;
+	uint32_t wanted = reset;
+
+	if (stale(r, f))
+		return true;
+	if (f == PX_FAIL_CONNECT)
+		wanted |= PX_RETRY_CONNECT | PX_RETRY_RESET_BEFORE;
+	else if (f == PX_FAIL_RESET && !r->any_sent)
+		wanted |= PX_RETRY_RESET_BEFORE;
+	else if (f == PX_FAIL_TRY_TIMEOUT)
+		wanted |= PX_RETRY_TIMEOUT;
+	if (!(r->retry_on & wanted) || !allowed(r))
+		return false;
+	schedule(r);
+	return true;
+}
+
+/* ---- answers that are tried again ---- */
+
+static bool status_wanted(const struct px_req *r, unsigned status)
+{
+	if ((r->retry_on & PX_RETRY_5XX) && status >= 500)
+		return true;
+	if ((r->retry_on & PX_RETRY_GATEWAY) && status >= 502 && status <= 504)
+		return true;
+	if ((r->retry_on & PX_RETRY_4XX) && status == 409)
+		return true;
+	for (size_t i = 0; i < r->n_retry_status; i++)
+		if (r->retry_status[i] == status)
+			return true;
+	return false;
+}
+
+/* The unwanted answer is here in full: its connection can go on. */
+static bool swallow(struct px_req *r)
+{
+	struct px_buf *in = &r->up->s.in;
+	size_t n = r->resp.framing == HR_BODY_LENGTH ? r->resp.content_length : 0;
+
+	if (r->resp.framing > HR_BODY_LENGTH || n != px_buf_len(in) || !r->req_sent ||
+	    !r->resp.keep_alive)
+		return false;
+	px_buf_use(r->c->w, in, n);
+	return true;
+}
+
+bool px_retry_status(struct px_req *r, unsigned status)
+{
+	if (!status_wanted(r, status) || !allowed(r)) {
+		if (r->retried_out)
+			r->flags = "URX";
+		return false;
+	}
+	px_req_leave(r, swallow(r));
+	schedule(r);
+	return true;
+}

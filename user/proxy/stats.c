@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What one finished request leaves behind: counters of its route and endpoint, the reason it was
+ * here, one access record. Each worker counts for itself; readers add up.
+ */
+#include <time.h>
+
+#include "core/cleanup.h"
+#include "proxy/internal.h"
+
+static const uint64_t bounds[HR_LAT_BUCKETS] = HR_LAT_BOUNDS_US;
+
+uint64_t px_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void count(struct hr_stats *s, const struct px_req *r, uint64_t us)
+{
+	unsigned class = r->status / 100 <= 5 ? r->status / 100 : 0, i = 0;
+
+	while (i < HR_LAT_BUCKETS && us > bounds[i])
+		i++;
+	PX_COUNT(s->requests);
+	PX_COUNT(s->status[class]);
+	PX_ADD(s->lat_sum_us, us);
+	PX_COUNT(s->lat[i]);
+	PX_ADD(s->tx_bytes, r->req_bytes);
+	PX_ADD(s->rx_bytes, r->resp_bytes);
+}
+
+static void text(char *to, size_t cap, struct hr_slice s)
+{
+	size_t n = HR_MIN(s.n, cap - 1);
+
+	if (n)
+		memcpy(to, s.p, n);
+	to[n] = 0;
+}
+
+static void record(struct px_req *r, uint64_t us)
+{
+	const struct hr_proxy_opts *o = &r->c->w->px->opts;
+	char method[32], host[HR_HTTP_HOST_MAX + 1], upstream[HR_ADDR_TEXT];
+	struct hr_access a = {
+		.conn = r->c->cookie,
+		.method = method,
+		.host = host,
+		.upstream = "",
+		.path = r->path.p ? r->path.p : "",
+		.flags = r->flags,
+		.status = r->status,
+		.route = r->match.route ? r->match.route->key : "",
+		.cluster = r->cluster ? r->cluster->name : "",
+		.tries = r->tries,
+		.route_id = r->match.route ? r->match.route->id : 0,
+		.ep_id = r->ep ? r->ep->id : 0,
+		.why = r->why,
+		.req_bytes = r->req_bytes,
+		.resp_bytes = r->resp_bytes,
+		.dur_us = us,
+		.door_a = !r->c->g,
+	};
+
+	text(method, sizeof(method), r->bad ? HR_SLICE("") : hr_http_str(&r->msg, r->msg.method));
+	text(host, sizeof(host), r->bad ? HR_SLICE("") : hr_http_host(&r->msg));
+	if (r->tries)
+		a.upstream = hr_addr_port_text(&r->addr, r->port, upstream);
+	o->access(o->ctx, &a);
+}
+
+void px_stat_request(struct px_req *r)
+{
+	struct px_worker *w = r->c->w;
+	uint64_t us = px_now_us() - r->t0_us;
+
+	if (r->match.route && r->match.route->id < HR_ROUTES_MAX)
+		count(&w->route_stats[r->match.route->id], r, us);
+	if (r->ep && r->ep->id < HR_EPS_MAX)
+		count(&w->ep_stats[r->ep->id], r, us);
+	PX_COUNT(w->why[r->why < HR_WHY_MAX ? r->why : HR_WHY_ERROR]);
+	if (w->px->opts.access)
+		record(r, us);
+}
+
+/* ---- readers ---- */
+
+static void add(struct hr_stats *to, const struct hr_stats *from)
+{
+	const uint64_t *f = (const uint64_t *)from;
+	uint64_t *t = (uint64_t *)to;
+
+	for (size_t i = 0; i < sizeof(*to) / sizeof(*t); i++)
+		t[i] += __atomic_load_n(&f[i], __ATOMIC_RELAXED);
+}
+
+void hr_proxy_route_stats(struct hr_proxy *px, uint32_t route_id, struct hr_stats *out)
+{
+	*out = (struct hr_stats){};
+	for (unsigned i = 0; i < px->n_workers && route_id < HR_ROUTES_MAX; i++)
+		add(out, &px->workers[i].route_stats[route_id]);
+}
+
+void hr_proxy_ep_stats(struct hr_proxy *px, uint32_t ep_id, struct hr_stats *out)
+{
+	*out = (struct hr_stats){};
+	for (unsigned i = 0; i < px->n_workers && ep_id < HR_EPS_MAX; i++)
+		add(out, &px->workers[i].ep_stats[ep_id]);
+}

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Bytes both ways that nobody looks into: opaque TCP, connections whose protocol the first bytes
+ * decide, upgraded connections, HTTP/2 where no rule is lost by not reading it.
+ */
+#include <errno.h>
+
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "proxy/internal.h"
+
+#define CONNECT_TRIES 3
+/* Nothing could be connected to: how long the client may show that it speaks HTTP, and get an
+ * answer instead of a reset, milliseconds. */
+#define DETECT_GRACE_MS 500
+
+/* ---- detection ---- */
+
+/* Method: 1 to 20 upper-case letters (or '-', '_'), then a blank, then a target: "/", "*" or
+ * "http". Redis, SMTP, memcached, TLS and server-first protocols have nothing of that. */
+int px_looks_http(const char *p, size_t n)
+{
+	static const char scheme[] = "http";
+	size_t i = 0;
+
+	while (i < n && i < 20 && ((p[i] >= 'A' && p[i] <= 'Z') || p[i] == '-' || p[i] == '_'))
+		i++;
+	if (i == n)
+		return i < 20 ? 0 : -1;
+	if (!i || p[i] != ' ')
+		return -1;
+	if (++i == n)
+		return 0;
+	if (p[i] == '/' || p[i] == '*')
+		return 1;
+	for (size_t j = 0; j < sizeof(scheme) - 1; j++) {
+		if (i + j == n)
+			return 0;
+		if ((p[i + j] | 0x20) != scheme[j])
+			return -1;
+	}
+	return 1;
+}
+
+static bool become_http(struct px_client *c)
+{
+	if (c->tunnel)
+		px_up_orphan(TAKE_PTR(c->tunnel));
+	c->state = PX_CLIENT_HEAD;
+	return true;
+}
+
+static bool become_tunnel(struct px_client *c)
+{
+	c->state = PX_CLIENT_TUNNEL;
+	if (!c->tunnel) {
+		c->tunnel_tries = 0;
+		px_tunnel_open(c);
+	}
+	return !c->closed;
+}
+
+static void grace_over(void *ctx)
+{
+	struct px_client *c = ctx;
+
+	if (c->state == PX_CLIENT_DETECT && !c->tunnel)
+		px_client_close(c, true);
+}
+
+bool px_tunnel_detect(struct px_client *c)
+{
+	struct px_up *u = c->tunnel;
+	int http;
+
+	while (px_client_read(c))
+		;
+	http = px_looks_http(px_buf_at(&c->s.in), px_buf_len(&c->s.in));
+	if (c->s.error || c->s.werror) {
+		px_client_close(c, true);
+		return false;
+	}
+	if (px_buf_len(&c->s.in) && http > 0)
+		return become_http(c);
+	if ((px_buf_len(&c->s.in) && http < 0) || c->s.eof)
+		return become_tunnel(c);
+	if (u && u->state == PX_UP_FAILED) {
+		px_up_close(TAKE_PTR(c->tunnel));
+		if (++c->tunnel_tries < CONNECT_TRIES)
+			px_tunnel_open(c);
+		else
+			hr_timer_start(c->w->loop, &c->again, DETECT_GRACE_MS, grace_over, c);
+		return false;
+	}
+	if (u && u->state == PX_UP_READY && (px_side_read(c->w, &u->s) || u->s.eof))
+		return become_tunnel(c); /* the server speaks first */
+	return false;
+}
+
+/* ---- opening ---- */
+
+/* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. */
+static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
+		   const struct hr_connection_pool **settings)
+{
+	const struct hr_plan *plan = c->hold ? c->hold->plan : NULL;
+	const struct hr_plan_vip *vip = plan ? px_vip_of(c, plan) : NULL;
+	const struct hr_plan_cluster *cluster;
+	const struct hr_plan_ep *ep;
+
+	if (!plan)
+		return false;
+	if (!vip) {
+		*addr = c->dst;
+		*port = c->dst_port;
+		return !plan->registry_only && c->dst_port &&
+		       !px_is_own_door(c->w->px, &c->dst, c->dst_port);
+	}
+	if (vip->cluster == HR_NONE)
+		return false;
+	cluster = &plan->clusters.data[vip->cluster];
+	ep = hr_plan_pick_ep(plan, cluster, c->w->px->ep_rt, c->w->px->cluster_rt, px_random(c->w),
+			     c->tunnel_avoid,
+			     HR_MIN(c->tunnel_tries, HR_ARRAY_SIZE(c->tunnel_avoid)));
+	if (!ep)
+		return false;
+	c->tunnel_avoid[c->tunnel_tries % HR_ARRAY_SIZE(c->tunnel_avoid)] = ep->id;
+	*addr = ep->addr;
+	*port = ep->port;
+	*settings = cluster->pool;
+	return true;
+}
+
+void px_tunnel_open(struct px_client *c)
+{
+	const struct hr_connection_pool *settings = NULL;
+	struct hr_addr addr;
+	uint16_t port;
+
+	if (c->state == PX_CLIENT_HEAD) /* a new connection */
+		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
+	if (!c->hold)
+		c->hold = px_hold_get(c->w);
+	if (target(c, &addr, &port, &settings))
+		c->tunnel = px_up_get(c, &addr, port, settings, true);
+	if (!c->tunnel && c->state == PX_CLIENT_TUNNEL)
+		px_client_close(c, true);
+	else if (!c->tunnel)
+		hr_timer_start(c->w->loop, &c->again, DETECT_GRACE_MS, grace_over, c);
+}
+
+void px_tunnel_join(struct px_req *r)
+{
+	struct px_client *c = r->c;
+
+	hr_timer_stop(&r->timeout);
+	hr_timer_stop(&r->per_try);
+	c->tunnel = TAKE_PTR(r->up);
+	c->state = PX_CLIENT_TUNNEL;
+}
+
+/* What a client of HTTP/2 understands: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED. */
+static const char goaway[] = "\0\0\0\4\0\0\0\0\0"
+			     "\0\0\10\7\0\0\0\0\0"
+			     "\0\0\0\0\0\0\0\15";
+
+bool px_tunnel_h2(struct px_client *c)
+{
+	const struct hr_plan *plan;
+	const struct hr_plan_vip *vip;
+
+	px_req_free(TAKE_PTR(c->req));
+	if (!c->hold)
+		c->hold = px_hold_get(c->w);
+	plan = c->hold ? c->hold->plan : NULL;
+	vip = plan ? px_vip_of(c, plan) : NULL;
+	if (plan && (!vip || vip->vhost == HR_NONE || !plan->vhosts.data[vip->vhost].vs)) {
+		c->tunnel_tries = 0;
+		return become_tunnel(c);
+	}
+	hr_warn("an HTTP/2 connection to a port with rules is refused: only HTTP/1.1 is read");
+	px_out_add(&c->out, goaway, sizeof(goaway) - 1);
+	c->close = true;
+	px_client_next(c);
+	return true;
+}
+
+/* ---- running ---- */
+
+static bool pump_up(struct px_client *c, struct px_up *u)
+{
+	struct px_out none = {};
+	size_t took;
+
+	if (!px_buf_len(&c->s.in) && !px_client_read(c))
+		return false;
+	took = px_side_write(&u->s, &none, px_buf_at(&c->s.in), px_buf_len(&c->s.in), SIZE_MAX);
+	px_buf_use(c->w, &c->s.in, took);
+	c->tx += took;
+	if (took)
+		px_client_progress(c);
+	return took;
+}
+
+static bool pump_down(struct px_client *c, struct px_up *u)
+{
+	size_t took;
+
+	if (!px_buf_len(&u->s.in) && !px_side_read(c->w, &u->s)) {
+		if (px_out_len(&c->out))
+			px_client_write(c, NULL, 0);
+		return false;
+	}
+	took = px_client_write(c, px_buf_at(&u->s.in), px_buf_len(&u->s.in));
+	px_buf_use(c->w, &u->s.in, took);
+	c->rx += took;
+	return took;
+}
+
+/* Passes ends on; closes when both directions are done or one is broken. */
+static void ends(struct px_client *c, struct px_up *u)
+{
+	bool up_over = u->s.error || u->s.werror;
+
+	if (c->s.error || c->s.werror || (up_over && !px_buf_len(&u->s.in))) {
+		px_client_close(c, true);
+		return;
+	}
+	if (c->s.eof && !px_buf_len(&c->s.in))
+		px_side_shutdown(&u->s);
+	if (u->s.eof && !px_buf_len(&u->s.in) && !px_out_len(&c->out) && !c->s.shut)
+		px_client_shutdown(c);
+	if (c->s.shut && u->s.shut)
+		px_client_close(c, false);
+}
+
+static bool open_failed(struct px_client *c)
+{
+	px_up_close(TAKE_PTR(c->tunnel));
+	if (++c->tunnel_tries < CONNECT_TRIES) {
+		px_tunnel_open(c);
+		return !c->closed;
+	}
+	hr_debug("no upstream for a TCP connection: reset");
+	px_client_close(c, true);
+	return false;
+}
+
+bool px_tunnel_run(struct px_client *c)
+{
+	struct px_up *u = c->tunnel;
+
+	if (c->g && c->peer_gone) {
+		px_client_close(c, true);
+		return false;
+	}
+	if (u->state == PX_UP_FAILED)
+		return open_failed(c);
+	if (u->state != PX_UP_READY) {
+		if (c->s.error || (c->peer_gone && c->s.werror))
+			px_client_close(c, true);
+		return false;
+	}
+	for (int i = 0; i < PX_TURNS; i++) {
+		bool moved = pump_up(c, u);
+
+		moved |= pump_down(c, u);
+		if (!moved) {
+			ends(c, u);
+			return false;
+		}
+	}
+	return true;
+}
+
+void px_tunnel_end(struct px_client *c)
+{
+	if (c->tunnel)
+		px_up_close(TAKE_PTR(c->tunnel));
+	px_hold_put(TAKE_PTR(c->hold));
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Upstream connections of one worker: pools of kept-alive connections per (namespace, address),
+ * new ones with a connect timeout.
+ *
+ *	SOCKET -> CONNECTING -> READY <-> IDLE
+ *	     \________\_________\-> FAILED (s.error), then closed by its owner
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "proxy/internal.h"
+
+/* ---- pools ---- */
+
+static struct px_pool *pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
+			       uint16_t port)
+{
+	struct px_pool_key key = {.netns = netns, .addr.port = port};
+	struct px_pool *p;
+
+	memcpy(key.addr.ip, addr->ip, sizeof(key.addr.ip));
+	p = hr_map_get(w->pool_map, &key, sizeof(key));
+	if (p)
+		return p;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->key = key;
+	hr_list_init(&p->idle);
+	hr_list_add_tail(&w->pools, &p->link);
+	hr_map_put(w->pool_map, &key, sizeof(key), p);
+	return p;
+}
+
+static void pool_free(struct px_worker *w, struct px_pool *p)
+{
+	hr_map_del(w->pool_map, &p->key, sizeof(p->key));
+	hr_list_del(&p->link);
+	free(p);
+}
+
+/* ---- one connection ---- */
+
+void px_up_close(struct px_up *u)
+{
+	if (u->job) /* its thread has it: the socket is closed when it comes */
+		u->job->up = NULL;
+	if (u->state == PX_UP_IDLE)
+		u->pool->n_idle--;
+	hr_list_del(&u->link); /* idle or orphaned */
+	u->pool->n_all--;
+	hr_timer_stop(&u->timer);
+	px_side_close(u->w, &u->s, false);
+	PX_ADD(u->w->ups, -1);
+	free(u);
+}
+
+static void tell_owner(struct px_up *u)
+{
+	if (u->owner)
+		px_client_run(u->owner);
+	else if (u->state == PX_UP_READY)
+		px_up_idle(u);
+	else if (u->state == PX_UP_FAILED)
+		px_up_close(u);
+}
+
+static void fail(struct px_up *u, int error)
+{
+	u->state = PX_UP_FAILED;
+	if (!u->s.error)
+		u->s.error = error;
+	hr_timer_stop(&u->timer);
+}
+
+static void connected(struct px_up *u)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	getsockopt(u->s.fd, SOL_SOCKET, SO_ERROR, &error, &n);
+	if (error) {
+		fail(u, error);
+		return;
+	}
+	hr_timer_stop(&u->timer);
+	u->state = PX_UP_READY;
+}
+
+static void on_up(void *ctx, uint32_t events)
+{
+	struct px_up *u = ctx;
+
+	px_side_event(&u->s, events);
+	if (u->state == PX_UP_CONNECTING) {
+		if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+			return;
+		connected(u);
+	} else if (u->state == PX_UP_IDLE) {
+		/* nothing is asked of it: bytes, or an end, make it useless */
+		if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+			px_up_close(u);
+		return;
+	}
+	tell_owner(u);
+}
+
+static void on_connect_timeout(void *ctx)
+{
+	struct px_up *u = ctx;
+
+	fail(u, ETIMEDOUT);
+	tell_owner(u);
+}
+
+static void set_options(struct px_up *u)
+{
+	const struct hr_connection_pool *p = u->settings;
+	int fd = u->s.fd, one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (!p || !p->keepalive)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	if (p->keepalive_probes > 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){(int)p->keepalive_probes},
+			   sizeof(int));
+	if (p->keepalive_time > 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE,
+			   &(int){(int)((p->keepalive_time + 999) / 1000)}, sizeof(int));
+	if (p->keepalive_interval > 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+			   &(int){(int)((p->keepalive_interval + 999) / 1000)}, sizeof(int));
+}
+
+/* The socket is there: starts the connection. */
+static void start(struct px_up *u, int fd)
+{
+	struct sockaddr_storage ss;
+	struct hr_addr addr;
+	socklen_t n;
+	int r;
+
+	if (fd < 0) {
+		fail(u, -fd);
+		return;
+	}
+	u->s.fd = fd;
+	u->state = PX_UP_CONNECTING;
+	set_options(u);
+	memcpy(addr.ip, u->pool->key.addr.ip, sizeof(addr.ip));
+	n = hr_addr_to_sockaddr(&addr, u->pool->key.addr.port, &ss);
+	r = connect(fd, (struct sockaddr *)&ss, n);
+	if (r < 0 && errno != EINPROGRESS) {
+		fail(u, errno);
+		return;
+	}
+	r = px_side_watch(u->w->loop, &u->s, on_up, u);
+	if (r)
+		fail(u, -r);
+}
+
+void px_up_socket(struct px_sock_job *job)
+{
+	struct px_up *u = job->up;
+	int fd = job->fd;
+
+	free(job);
+	if (!u) {
+		hr_closep(&fd);
+		return;
+	}
+	u->job = NULL;
+	if (u->state != PX_UP_SOCKET) { /* timed out meanwhile */
+		hr_closep(&fd);
+		return;
+	}
+	start(u, fd);
+	if (u->state == PX_UP_FAILED)
+		tell_owner(u);
+}
+
+/* A door of the agent itself, or a namespace that is gone: the connection cannot be asked for. */
+static int order_socket(struct px_up *u, int family)
+{
+	struct px_sock_job *job = calloc(1, sizeof(*job));
+
+	if (!job)
+		return -ENOMEM;
+	*job = (struct px_sock_job){
+		.w = u->w, .up = u, .netns = u->pool->key.netns, .family = family, .fd = -1};
+	u->job = job;
+	px_netns_job(u->w->px, job);
+	return 0;
+}
+
+static struct px_up *up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner,
+			    const struct hr_connection_pool *settings)
+{
+	struct px_up *u = calloc(1, sizeof(*u));
+	struct hr_addr addr;
+	uint64_t timeout = HR_CONNECT_TIMEOUT_MS;
+	int family, r = 0;
+
+	if (!u)
+		return NULL;
+	*u = (struct px_up){.w = w,
+			    .pool = p,
+			    .owner = owner,
+			    .settings = settings,
+			    .s.fd = -1,
+			    .state = PX_UP_SOCKET};
+	hr_list_init(&u->link);
+	p->n_all++;
+	PX_COUNT(w->ups);
+	if (settings && settings->connect_timeout > 0)
+		timeout = (uint64_t)settings->connect_timeout;
+	hr_timer_start(w->loop, &u->timer, timeout, on_connect_timeout, u);
+	memcpy(addr.ip, p->key.addr.ip, sizeof(addr.ip));
+	family = hr_addr_is4(&addr) ? AF_INET : AF_INET6;
+	if (p->key.netns) {
+		r = order_socket(u, family);
+		if (r)
+			fail(u, -r);
+		return u;
+	}
+	r = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	start(u, r < 0 ? -errno : r);
+	return u;
+}
+
+/* ---- taking and giving back ---- */
+
+static bool worn_out(const struct px_up *u, const struct hr_connection_pool *settings)
+{
+	return settings && settings->max_requests_per_connection > 0 &&
+	       u->nreq >= (uint64_t)settings->max_requests_per_connection;
+}
+
+struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
+			const struct hr_connection_pool *settings, bool fresh)
+{
+	struct px_worker *w = owner->w;
+	struct px_pool *p = pool_of(w, owner->netns, addr, port);
+
+	if (!p)
+		return NULL;
+	while (!fresh && !hr_list_empty(&p->idle)) {
+		struct px_up *u = hr_list_entry(p->idle.next, struct px_up, link);
+
+		if (worn_out(u, settings) || u->s.hup || u->s.error) {
+			px_up_close(u);
+			continue;
+		}
+		hr_list_del(&u->link);
+		p->n_idle--;
+		u->state = PX_UP_READY;
+		u->owner = owner;
+		u->settings = settings;
+		u->reused = true;
+		return u;
+	}
+	return up_new(w, p, owner, settings);
+}
+
+void px_up_idle(struct px_up *u)
+{
+	struct px_pool *p = u->pool;
+
+	if (u->state != PX_UP_READY || u->s.hup || u->s.error || u->s.eof || u->s.shut ||
+	    px_buf_len(&u->s.in) || worn_out(u, u->settings) || p->n_idle >= PX_POOL_IDLE_MAX ||
+	    u->w->draining) {
+		px_up_close(u);
+		return;
+	}
+	hr_list_del(&u->link); /* an orphan */
+	u->owner = NULL;
+	u->settings = NULL;
+	u->state = PX_UP_IDLE;
+	u->idle_since = hr_loop_now(u->w->loop);
+	hr_list_add_head(&p->idle, &u->link);
+	p->n_idle++;
+}
+
+void px_up_orphan(struct px_up *u)
+{
+	u->owner = NULL;
+	u->settings = NULL;
+	if (u->state == PX_UP_READY)
+		px_up_idle(u);
+	else if (u->state == PX_UP_FAILED)
+		px_up_close(u);
+	else
+		hr_list_add_tail(&u->w->orphans, &u->link);
+}
+
+bool px_up_alive(struct px_up *u)
+{
+	char byte;
+	ssize_t n = recv(u->s.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static void pool_sweep(struct px_worker *w, struct px_pool *p, uint64_t now)
+{
+	const struct px_hold *h = w->hold;
+	bool gone = h && !hr_map_get(h->published->addrs, &p->key.addr, sizeof(p->key.addr));
+
+	/* oldest last: addresses outside of the plan (pass-through) keep theirs a second */
+	while (!hr_list_empty(&p->idle)) {
+		struct px_up *u = hr_list_entry(p->idle.prev, struct px_up, link);
+
+		if (now - u->idle_since < (gone ? 1000 : HR_UPSTREAM_IDLE_MS))
+			break;
+		px_up_close(u);
+	}
+	if (!p->n_all)
+		pool_free(w, p);
+}
+
+void px_up_sweep(struct px_worker *w)
+{
+	uint64_t now = hr_loop_now(w->loop);
+
+	hr_list_for_each (l, &w->pools)
+		pool_sweep(w, hr_list_entry(l, struct px_pool, link), now);
+}
+
+void px_up_close_all(struct px_worker *w)
+{
+	while (!hr_list_empty(&w->orphans))
+		px_up_close(hr_list_entry(w->orphans.next, struct px_up, link));
+	hr_list_for_each (l, &w->pools) {
+		struct px_pool *p = hr_list_entry(l, struct px_pool, link);
+
+		while (!hr_list_empty(&p->idle))
+			px_up_close(hr_list_entry(p->idle.next, struct px_up, link));
+		pool_free(w, p);
+	}
+}
