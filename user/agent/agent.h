@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The running agent: sources -> plan -> kernel and proxy, capture, control, and their end. */
+#pragma once
+
+#include "core/str.h"
+#include "kern/kern.h"
+
+struct hr_agent_opts {
+	const char *const *paths; /* -f, in order */
+	size_t n_paths;
+	const char *socket, *store_dir, *pin_dir /* NULL: default */, *cluster_domain;
+	const char *metrics;	/* "ADDR:PORT", NULL: none */
+	bool metrics_required;	/* it was asked for by name: a taken port is an error */
+	const char *access_log; /* path, "-", NULL: none */
+	enum hr_datapath datapath;
+	bool registry_only, verbose;
+	unsigned workers, drain_s;
+};
+
+/* Runs until SIGTERM or SIGINT, then drains and removes everything. 0, or -errno with one sentence
+ * (or the findings of the first read, a line each) in *err. */
+int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err);

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Network namespaces of captured processes. Serving one means sockets of ours inside it, and these
+ * keep a namespace alive: one in which no captured process was seen for a while is let go.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/cgroup.h"
+#include "agent/state.h"
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "core/vec.h"
+
+#define UNSEEN_MAX 4 /* sweeps without a process before a namespace is forgotten */
+
+struct served {
+	ino_t ino; /* of the namespace: its name while it lives */
+	uint64_t cookie;
+	unsigned unseen;
+	bool home; /* the agent's own, never forgotten */
+};
+
+struct hr_netns_table {
+	HR_VEC(struct served) list;
+};
+
+struct hr_netns_table *agent_netns_new(void)
+{
+	struct hr_netns_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		abort();
+	return t;
+}
+
+void agent_netns_free(struct hr_netns_table *t)
+{
+	if (t)
+		hr_vec_free(&t->list);
+	free(t);
+}
+
+static int open_ns(int pid, ino_t *ino)
+{
+	char path[64];
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		int r = -errno;
+
+		hr_closep(&fd);
+		return r;
+	}
+	*ino = st.st_ino;
+	return fd;
+}
+
+static struct served *find(struct hr_netns_table *t, ino_t ino)
+{
+	struct served *s;
+
+	hr_vec_for_each (s, &t->list)
+		if (s->ino == ino)
+			return s;
+	return NULL;
+}
+
+struct ask {
+	int fd, result;
+	uint64_t cookie;
+};
+
+static void *ask_cookie(void *ctx)
+{
+	struct ask *q = ctx;
+
+	q->result = setns(q->fd, CLONE_NEWNET) < 0 ? -errno : hr_netns_cookie(&q->cookie);
+	return NULL;
+}
+
+/* The cookie shows only to a thread inside; ours must not leave, so another one goes. */
+static int cookie_of(int nsfd, uint64_t *cookie)
+{
+	struct ask q = {.fd = nsfd};
+	pthread_t t;
+	int r = pthread_create(&t, NULL, ask_cookie, &q);
+
+	if (r)
+		return -r;
+	pthread_join(t, NULL);
+	if (q.result == 0)
+		*cookie = q.cookie;
+	return q.result;
+}
+
+static int serve(struct hr_agent *a, int pid, int fd, ino_t ino)
+{
+	struct hr_netns ports = {};
+	uint64_t cookie = 0;
+	int r = cookie_of(fd, &cookie);
+
+	if (r == 0)
+		r = hr_proxy_serve_netns(a->proxy, fd, cookie, &ports);
+	if (r < 0)
+		return r;
+	hr_vec_push(&a->netns->list,
+		    (struct served){.ino = ino, .cookie = cookie, .home = pid == getpid()});
+	hr_debug("namespace %llu of pid %d: doors %u and %u", (unsigned long long)cookie, pid,
+		 ports.door_port, ports.door6_port);
+	return 0;
+}
+
+int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why)
+{
+	struct served *known;
+	ino_t ino = 0;
+	_cleanup_close_ int fd = open_ns(pid, &ino);
+	int r = fd;
+
+	if (fd >= 0) {
+		known = find(a->netns, ino);
+		if (known)
+			known->unseen = 0;
+		r = known ? 0 : serve(a, pid, fd, ino);
+	}
+	if (r < 0)
+		hr_sb_printf(why, "cannot serve the network namespace of pid %d: %s", pid,
+			     strerror(-r));
+	return r;
+}
+
+void agent_serve_event(struct hr_agent *a, const struct hr_event *ev)
+{
+	_cleanup_sb_ struct hr_strbuf why = {};
+	struct served *s;
+
+	if (agent_serve_pid(a, (int)ev->pid, &why) < 0)
+		hr_debug("%s", hr_sb_str(&why));
+	hr_vec_for_each (s, &a->netns->list)
+		if (s->cookie == ev->netns)
+			return;
+	/* the process left before we looked: the next one there reports itself again */
+	hr_kern_netns_del(a->kern, ev->netns);
+}
+
+static void mark_seen(void *ctx, pid_t pid)
+{
+	struct hr_netns_table *t = ctx;
+	struct served *s;
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)pid);
+	if (stat(path, &st) < 0)
+		return;
+	s = find(t, st.st_ino);
+	if (s)
+		s->unseen = 0;
+}
+
+void agent_netns_sweep(struct hr_agent *a)
+{
+	struct hr_netns_table *t = a->netns;
+	struct served *s;
+	size_t kept = 0;
+
+	hr_vec_for_each (s, &t->list)
+		s->unseen++;
+	hr_list_for_each (n, &a->workloads->rows)
+		agent_cgroup_pids(hr_list_entry(n, struct hr_workload_row, node)->cgroup, mark_seen,
+				  t);
+	hr_vec_for_each (s, &t->list) {
+		if (s->home || s->unseen <= UNSEEN_MAX) {
+			t->list.data[kept++] = *s;
+			continue;
+		}
+		hr_debug("namespace %llu: no captured process left", (unsigned long long)s->cookie);
+		hr_proxy_forget_netns(a->proxy, s->cookie);
+	}
+	t->list.len = kept;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the room: the state of the running agent, and who does what with it. Main thread. */
+#pragma once
+
+#include <signal.h>
+
+#include "agent/agent.h"
+#include "agent/workloads.h"
+#include "control/control.h"
+#include "core/loop.h"
+#include "observe/access.h"
+#include "observe/meters.h"
+#include "observe/scrape.h"
+#include "plan/ids.h"
+#include "proxy/proxy.h"
+#include "source/source.h"
+
+struct hr_agent {
+	struct hr_agent_opts o;
+	struct hr_loop *loop;
+	struct hr_kern *kern;
+	struct hr_proxy *proxy;
+	struct hr_live live; /* the same two, for meters */
+	struct hr_ids *ids;
+	struct hr_store *store;
+	struct hr_dirwatch *watch;
+	struct hr_control *control;
+	struct hr_scrape *scrape;
+	struct hr_access_log *access;
+	struct hr_workloads *workloads;
+	struct hr_netns_table *netns;
+
+	/* configuration */
+	struct hr_texts files;	    /* those of the plan in effect */
+	struct hr_texts stdin_text; /* of "-f -": read once */
+	bool reads_stdin;
+	const char **watched; /* the paths that are not "-" */
+	size_t n_watched;
+	const struct hr_plan *plan; /* in effect; owned by the proxy once published */
+	uint64_t generation;
+	uint64_t digest;  /* of the texts that were read last, good or bad */
+	char *last_error; /* NULL: none */
+	uint64_t config_errors;
+
+	/* life */
+	int signal_fd;
+	sigset_t old_mask;
+	struct hr_watch *signal_watch, *kern_watch;
+	struct hr_timer tick;
+	uint64_t ticks, drain_until;
+	time_t started;
+	bool ready, killed /* kill switch */, draining;
+};
+
+/* ---- reload.c ---- */
+
+/*
+ * Makes what `files` and the store (with n `changes` tried on top) say the plan in effect, and
+ * the changes part of the store; or leaves everything as it is: then `diags` or `why` say why
+ * not. `dry`: stops before anything changes. 0 or -errno.
+ */
+int agent_load(struct hr_agent *a, const struct hr_texts *files,
+	       const struct hr_store_entry *changes, size_t n, bool dry, unsigned flags,
+	       struct hr_diags *diags, struct hr_strbuf *why);
+/* Reads the files for the first time and tries them, without effect. -errno: findings in *err. */
+int agent_first_read(struct hr_agent *a, struct hr_strbuf *err);
+/* Then makes them the plan in effect. */
+int agent_first_load(struct hr_agent *a, struct hr_strbuf *err);
+/* After a change of files, SIGHUP (force: also when no byte changed): says in the log, in
+ * last_error and in the metric what came of it. */
+void agent_reload(struct hr_agent *a, bool force);
+/* The first error of a list as one line, and how many more there are. */
+void agent_first_error(const struct hr_diags *diags, struct hr_strbuf *out);
+
+/* ---- meters of this moment; strings live until the next reload ---- */
+void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *m);
+
+/* ---- ops.c and its parts ---- */
+json_t *agent_op(void *ctx, const char *op, const json_t *req, const struct hr_control_peer *peer,
+		 const char **code, struct hr_strbuf *why);
+typedef json_t *agent_op_fn(struct hr_agent *a, const json_t *req,
+			    const struct hr_control_peer *peer, const char **code,
+			    struct hr_strbuf *why);
+agent_op_fn agent_op_apply, agent_op_get, agent_op_delete;	 /* ops_objects.c */
+agent_op_fn agent_op_explain;					 /* ops_explain.c */
+agent_op_fn agent_op_attach, agent_op_detach, agent_op_datapath; /* ops_capture.c */
+/* Refuses: *code = c, the sentence in `why`, NULL. */
+json_t *agent_refuse(const char **code, const char *c, struct hr_strbuf *why, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- capture.c: workloads to the kernel ---- */
+int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why);
+/* Puts the processes of an own cgroup back and removes it. */
+void agent_release(struct hr_agent *a, struct hr_workload_row *row);
+/* Enrols again what an agent before us had (it was killed); removes what is empty. */
+void agent_adopt_workloads(struct hr_agent *a);
+void agent_save_workloads(struct hr_agent *a);
+/* Own cgroups whose last process went. */
+void agent_reap_workloads(struct hr_agent *a);
+void agent_release_all(struct hr_agent *a);
+
+/* ---- netns.c: namespaces whose connections the proxy serves ---- */
+struct hr_netns_table;
+struct hr_netns_table *agent_netns_new(void);
+void agent_netns_free(struct hr_netns_table *t);
+/* Opens doors in the namespace of a process. Idempotent. */
+int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why);
+/* The same for a namespace that the kernel saw for the first time, of which it waits to hear. */
+void agent_serve_event(struct hr_agent *a, const struct hr_event *ev);
+/* Forgets the namespaces in which no enrolled process was seen for a while. */
+void agent_netns_sweep(struct hr_agent *a);

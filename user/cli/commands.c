@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command table: what headrace can be told. Parsing, -h, completion and man page follow it.
+#include "cli/command.h"
+#include "cli/verbs.h"
+
+#define KINDS                                                                              \
+	"virtualservice|destinationrule|serviceentry|workloadentry|service|endpointslice|" \
+	"endpoints|pod|namespace|node|vs|dr|se|we"
+
+#define OPT_FILES(help) {"file", 'f', HR_OPT_LIST, "PATH", (help), NULL}
+#define OPT_NAMESPACE {"namespace", 'n', HR_OPT_STRING, "NS", "namespace (default: default)", NULL}
+#define OPT_DOMAIN {"cluster-domain", 0, HR_OPT_STRING, "DOMAIN", "default: cluster.local", NULL}
+#define OPT_OUTBOUND                       \
+	{"outbound",                       \
+	 0,                                \
+	 HR_OPT_STRING,                    \
+	 "POLICY",                         \
+	 "for hosts that nothing defines", \
+	 "allow-any|registry-only"}
+/* who a captured process is */
+#define OPT_IDENTITY                                                                              \
+	{"workload", 0, HR_OPT_STRING, "NS/NAME", "identity of its processes", NULL},             \
+		{"labels", 0, HR_OPT_STRING, "K=V,...", "labels of the workload", NULL},          \
+		{"datapath",  0, HR_OPT_STRING, "MODE", "agent: never through the kernel path",   \
+		 "auto|agent"},                                                                   \
+	{                                                                                         \
+		"blocking-ok", 0, HR_OPT_FLAG, NULL, "the kernel path also for blocking sockets", \
+			NULL                                                                      \
+	}
+/* which processes */
+#define OPT_TARGET                                                                                   \
+	{"cgroup", 0, HR_OPT_STRING, "PATH", "a cgroup, absolute or below the cgroup2 mount", NULL}, \
+		{"pid", 0, HR_OPT_UINT, "PID", "a process", NULL},                                   \
+	{                                                                                            \
+		"unit", 0, HR_OPT_STRING, "NAME", "a systemd unit, nginx.service", NULL              \
+	}
+
+static const struct hr_option run_options[] = {
+	OPT_FILES("file or directory of objects, watched; - is stdin, read once"),
+	{"datapath", 0, HR_OPT_STRING, "MODE", "who carries requests; auto: self-test decides",
+	 "auto|kernel|agent"},
+	{"metrics", 0, HR_OPT_STRING, "ADDR:PORT",
+	 "Prometheus endpoint, off: none (default: 127.0.0.1:15020)", NULL},
+	{"socket", 0, HR_OPT_STRING, "PATH", "control socket to serve", NULL},
+	OPT_DOMAIN,
+	OPT_OUTBOUND,
+	{"workers", 0, HR_OPT_UINT, "N", "worker threads (default: one a CPU)", NULL},
+	{"drain", 0, HR_OPT_UINT, "SECONDS", "how long SIGTERM waits for requests (default: 10)",
+	 NULL},
+	{"access-log", 0, HR_OPT_STRING, "PATH",
+	 "JSON line for each request of the agent; - is stdout", NULL},
+	{"log", 0, HR_OPT_STRING, "FORMAT", "form of log lines", "text|json"},
+	{"store", 0, HR_OPT_STRING, "DIR",
+	 "where applied objects live (default: /var/lib/headrace)", NULL},
+	{"pins", 0, HR_OPT_STRING, "DIR", "where maps are pinned (default: /sys/fs/bpf/headrace)",
+	 NULL},
+	{"verbose", 'v', HR_OPT_FLAG, NULL, "debug lines, and those of libbpf", NULL},
+	{},
+};
+
+static const struct hr_option check_options[] = {
+	{"strict", 0, HR_OPT_FLAG, NULL, "objects of unknown API groups are errors", NULL},
+	{"lenient", 0, HR_OPT_FLAG, NULL, "known slips of real users are only warnings", NULL},
+	{"output", 'o', HR_OPT_STRING, "FORMAT", "how to show it", "text|json|sarif"},
+	OPT_DOMAIN,
+	{},
+};
+
+static const struct hr_option explain_options[] = {
+	OPT_FILES("objects to explain with; without it the agent's own"),
+	{"method", 'X', HR_OPT_STRING, "METHOD", "default: GET", NULL},
+	{"header", 'H', HR_OPT_LIST, "'NAME: VALUE'", "request header", NULL},
+	{"from", 0, HR_OPT_STRING, "NS/NAME", "workload that asks", NULL},
+	{"source-labels", 0, HR_OPT_STRING, "K=V,...", "its labels", NULL},
+	{"source-ip", 0, HR_OPT_STRING, "IP", "its address", NULL},
+	{"gateway", 0, HR_OPT_STRING, "NS/NAME", "gateway the request comes through", NULL},
+	OPT_DOMAIN,
+	OPT_OUTBOUND,
+	{},
+};
+
+static const struct hr_option status_options[] = {
+	{"wait", 0, HR_OPT_UINT, "SECONDS", "return as soon as the agent is ready", NULL},
+	{},
+};
+
+static const struct hr_option top_options[] = {
+	{"interval", 0, HR_OPT_UINT, "SECONDS", "time between two pictures (default: 1)", NULL},
+	{},
+};
+
+static const struct hr_option apply_options[] = {
+	OPT_FILES("file or directory to apply, - is stdin"),
+	{"dry-run", 0, HR_OPT_FLAG, NULL, "check only, change nothing", NULL},
+	{},
+};
+
+static const struct hr_option get_options[] = {
+	OPT_NAMESPACE,
+	{"all-namespaces", 'A', HR_OPT_FLAG, NULL, "of every namespace", NULL},
+	{"output", 'o', HR_OPT_STRING, "FORMAT", "how to show it", "text|yaml|json"},
+	{},
+};
+
+static const struct hr_option delete_options[] = {
+	OPT_FILES("delete the objects of this file"),
+	OPT_NAMESPACE,
+	{},
+};
+
+static const struct hr_option exec_options[] = {OPT_IDENTITY, {}};
+static const struct hr_option attach_options[] = {OPT_TARGET, OPT_IDENTITY, {}};
+static const struct hr_option detach_options[] = {OPT_TARGET, {}};
+
+static const struct hr_option cleanup_options[] = {
+	{"pins", 0, HR_OPT_STRING, "DIR", "default: /sys/fs/bpf/headrace", NULL},
+	{},
+};
+
+static const struct hr_option help_options[] = {
+	{"man", 0, HR_OPT_FLAG, NULL, "the man page, in roff", NULL},
+	{},
+};
+
+const struct hr_command hr_commands[] = {
+	{"run",
+	 "[-f PATH]... [OPTION]...",
+	 "Run the agent",
+	 "Loads the BPF programs, serves the control socket and carries what the kernel does not. "
+	 "SIGHUP reads the files again, SIGTERM finishes open requests and leaves nothing behind.",
+	 0,
+	 {},
+	 run_options,
+	 hr_verb_run},
+	{"check",
+	 "[OPTION]... PATH...",
+	 "Check files of Istio and Kubernetes objects",
+	 "Every finding has its file, line and column. Exit 1 when there is an error.",
+	 0,
+	 {1, HR_OPERANDS_ANY, NULL},
+	 check_options,
+	 hr_verb_check},
+	{"explain",
+	 "[OPTION]... URL",
+	 "Say what happens to a request, and why",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL},
+	 explain_options,
+	 hr_verb_explain},
+	{"status",
+	 "[--wait SECONDS]",
+	 "Show the agent's state",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 status_options,
+	 hr_verb_status},
+	{"top",
+	 "[--interval SECONDS]",
+	 "Show rates and latencies per route and endpoint",
+	 "A table that refreshes on a terminal, one picture otherwise.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 top_options,
+	 hr_verb_top},
+	{"routes",
+	 "",
+	 "List the rules in effect",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 NULL,
+	 hr_verb_routes},
+	{"endpoints",
+	 "",
+	 "List clusters and their endpoints",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 NULL,
+	 hr_verb_endpoints},
+	{"apply",
+	 "-f PATH... [--dry-run]",
+	 "Give objects to the agent",
+	 "They are kept over restarts. An object of the same name in a file of `run -f` wins, and "
+	 "that is said.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 apply_options,
+	 hr_verb_apply},
+	{"get",
+	 "KIND [NAME]",
+	 "Show objects",
+	 NULL,
+	 HR_CMD_AGENT,
+	 {1, 2, KINDS},
+	 get_options,
+	 hr_verb_get},
+	{"delete",
+	 "KIND NAME | -f PATH",
+	 "Delete objects that were applied",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {0, 2, NULL},
+	 delete_options,
+	 hr_verb_delete},
+	{"exec",
+	 "[OPTION]... [--] CMD...",
+	 "Run a command whose traffic is steered",
+	 "The command replaces headrace, in a fresh cgroup. Its status is that of the command; "
+	 "125: "
+	 "headrace failed, 126: it cannot be executed, 127: it was not found.",
+	 HR_CMD_AGENT | HR_CMD_TAIL,
+	 {1, HR_OPERANDS_ANY, NULL},
+	 exec_options,
+	 hr_verb_exec},
+	{"attach",
+	 "--cgroup PATH | --pid PID | --unit NAME",
+	 "Steer the traffic of running processes",
+	 "Connections that are open already stay as they are.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 attach_options,
+	 hr_verb_attach},
+	{"detach",
+	 "--cgroup PATH | --pid PID | --unit NAME",
+	 "Undo attach",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 detach_options,
+	 hr_verb_detach},
+	{"datapath",
+	 "[auto|kernel|agent]",
+	 "Show or set who carries requests",
+	 "agent is the kill switch: new requests go through the agent, no connection breaks.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {0, 1, "auto|kernel|agent"},
+	 NULL,
+	 hr_verb_datapath},
+	{"cleanup",
+	 "[--pins DIR]",
+	 "Remove what a crashed agent left",
+	 NULL,
+	 HR_CMD_AGENT,
+	 {},
+	 cleanup_options,
+	 hr_verb_cleanup},
+	{"demo", "", "Run the demonstration", NULL, 0, {}, NULL, hr_verb_demo},
+	{"completion",
+	 "bash",
+	 "Print the completion script of a shell",
+	 NULL,
+	 0,
+	 {1, 1, "bash"},
+	 NULL,
+	 hr_verb_completion},
+	{"version", "", "Print the version", NULL, HR_CMD_OUTPUT, {}, NULL, hr_verb_version},
+	{"help", "[VERB]", "Print help", NULL, 0, {0, 1, NULL}, help_options, hr_verb_help},
+	{},
+};

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of what the kernel and the agent's proxy counted.
+#include "observe/meters.h"
+
+#include <string.h>
+
+#include "core/cleanup.h"
+
+static void add(struct hr_stats *to, const struct hr_stats *from)
+{
+	to->requests += from->requests;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(to->status); i++)
+		to->status[i] += from->status[i];
+	to->lat_sum_us += from->lat_sum_us;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(to->lat); i++)
+		to->lat[i] += from->lat[i];
+	to->tx_bytes += from->tx_bytes;
+	to->rx_bytes += from->rx_bytes;
+}
+
+static void live_route(void *ctx, uint32_t id, struct hr_stats *out)
+{
+	struct hr_live *l = ctx;
+	struct hr_stats part = {};
+
+	*out = (struct hr_stats){};
+	if (l->kern && hr_kern_route_stats(l->kern, id, &part) == 0)
+		add(out, &part);
+	if (l->proxy) {
+		part = (struct hr_stats){};
+		hr_proxy_route_stats(l->proxy, id, &part);
+		add(out, &part);
+	}
+}
+
+static void live_endpoint(void *ctx, uint32_t id, struct hr_stats *out)
+{
+	struct hr_live *l = ctx;
+	struct hr_stats part = {};
+
+	*out = (struct hr_stats){};
+	if (l->kern && hr_kern_ep_stats(l->kern, id, &part) == 0)
+		add(out, &part);
+	if (l->proxy) {
+		part = (struct hr_stats){};
+		hr_proxy_ep_stats(l->proxy, id, &part);
+		add(out, &part);
+	}
+}
+
+void hr_meters_live(struct hr_meters *m, struct hr_live *live)
+{
+	m->ctx = live;
+	m->route = live_route;
+	m->endpoint = live_endpoint;
+	if (live->kern) {
+		hr_kern_why(live->kern, m->kern_why);
+		m->events_lost = hr_kern_events_lost(live->kern);
+		m->ep_rt = hr_kern_ep_rt(live->kern);
+	}
+	if (live->proxy)
+		hr_proxy_stats(live->proxy, &m->proxy);
+}
+
+uint64_t hr_meters_kernel(const struct hr_meters *m)
+{
+	uint64_t carried =
+		m->kern_why[HR_WHY_NATIVE] + m->kern_why[HR_WHY_MOVED] + m->kern_why[HR_WHY_LOCAL];
+	uint64_t relayed = m->kern_why[HR_WHY_RELAY];
+
+	/* moved at its head, but the answer needed the agent after all */
+	return carried > relayed ? carried - relayed : 0;
+}
+
+uint64_t hr_meters_agent(const struct hr_meters *m)
+{
+	return m->proxy.requests + m->kern_why[HR_WHY_RELAY];
+}
+
+static bool is_carried(enum hr_why w)
+{
+	return w == HR_WHY_NATIVE || w == HR_WHY_MOVED || w == HR_WHY_LOCAL || w == HR_WHY_TUNNEL;
+}
+
+/* The kernel counts a reason when it gives a request away, the proxy when it is done with it: the
+ * same requests, seen twice. The larger number is the later truth. */
+uint64_t hr_meters_fallback(const struct hr_meters *m, enum hr_why w)
+{
+	return is_carried(w) ? 0 : HR_MAX(m->kern_why[w], m->proxy.why[w]);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the agent knows about itself at one moment, for metrics, `status`, `top`, `routes` and
+ * `endpoints`. Filled from the kernel's and the proxy's counters, or by a test.
+ */
+#pragma once
+
+#include <jansson.h>
+#include <time.h>
+
+#include "kern/kern.h"
+#include "plan/plan.h"
+#include "proxy/proxy.h"
+
+struct hr_meters_workload {
+	uint32_t id;
+	const char *ns, *name, *cgroup;
+	const hr_kvs *labels;
+	size_t processes;
+	bool agent_only;
+};
+
+struct hr_meters {
+	const struct hr_plan *plan;
+	bool ready;
+	time_t started;
+	const char *last_error; /* NULL: none */
+	uint64_t config_errors; /* reloads that were refused */
+	const struct hr_kern_status *kern;
+	enum hr_datapath mode; /* in use: the kill switch may have changed it */
+	bool killed;	       /* by the kill switch */
+	HR_LIST(struct hr_meters_workload) workloads;
+
+	/* counters: sums of kernel and agent; NULL functions give zeroes */
+	void *ctx;
+	void (*route)(void *ctx, uint32_t id, struct hr_stats *out);
+	void (*endpoint)(void *ctx, uint32_t id, struct hr_stats *out);
+	const struct hr_ep_rt *ep_rt; /* by id, NULL: unknown */
+	uint64_t kern_why[HR_WHY_MAX];
+	struct hr_proxy_stats proxy;
+	uint64_t events_lost;
+};
+
+/* Fills the counters from a running agent; k or p may be NULL. The struct hr_live must outlive
+ * the use of `m`. */
+struct hr_live {
+	struct hr_kern *kern;
+	struct hr_proxy *proxy;
+};
+void hr_meters_live(struct hr_meters *m, struct hr_live *live);
+
+/* Requests that no agent code touched, those that it carried. */
+uint64_t hr_meters_kernel(const struct hr_meters *m);
+uint64_t hr_meters_agent(const struct hr_meters *m);
+/* Requests that the kernel did not carry, by reason. */
+uint64_t hr_meters_fallback(const struct hr_meters *m, enum hr_why w);
+
+/* CLI.md "status". */
+json_t *hr_status_json(const struct hr_meters *m);
+json_t *hr_routes_json(const struct hr_meters *m);
+json_t *hr_endpoints_json(const struct hr_meters *m);
+/* Raw counters by name with a monotonic time, for `top` to subtract. */
+json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms);
+
+/* Prometheus text exposition. */
+void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out);
+/* s as a label value: \ " and newline escaped, bytes that are no UTF-8 replaced, bounded. */
+void hr_metrics_label(struct hr_strbuf *out, const char *s);
