@@ -379,8 +379,8 @@ HR_SCAN_GLOBAL int hr_scan_request(struct hr_scan *s, __u32 n)
 	if (!n)
 		return HR_SCAN_INCOMPLETE;
 	tail = s->buf + hr_bound(n - 1, HR_KHEAD_MASK) + 1;
-	for (int i = 0; i < 16; i++)
-		tail[i] = 0;
+	hr_w8_zero(tail);
+	hr_w8_zero(tail + 8);
 	if (hr_w8(s->buf) == HR_W("PRI * HT"))
 		return HR_SCAN_H2;
 	target = hr_scan_method(s);

@@ -177,8 +177,8 @@ HR_SCAN_GLOBAL int hr_scan_response(struct hr_resp *s, __u32 n, __u32 head_reque
 	if (n < 13)
 		return HR_RESP_INCOMPLETE;
 	tail = s->buf + hr_bound(n - 1, HR_KRESP_MASK) + 1;
-	for (int i = 0; i < 16; i++)
-		tail[i] = 0;
+	hr_w8_zero(tail);
+	hr_w8_zero(tail + 8);
 	if (!hr_resp_status(s, n))
 		return HR_RESP_ODD;
 	hr_each((n + 7) / 8, hr_resp_word, &c);

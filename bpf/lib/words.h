@@ -39,6 +39,7 @@
 #define hr_w8(p) (*(const volatile __u64 *)(p))
 #define hr_w4(p) (*(const volatile __u32 *)(p))
 #define hr_w2(p) (*(const volatile __u16 *)(p))
+#define hr_w8_zero(p) (*(volatile __u64 *)(p) = 0)
 /* The compiler must not replace the index that was masked by a copy that was not (DESIGN trap 20).
  */
 #define hr_bound(x, mask)                    \
@@ -71,6 +72,7 @@
 		__builtin_memcpy(&_v, (p), 2); \
 		_v;                            \
 	})
+#define hr_w8_zero(p) __builtin_memset((p), 0, 8)
 #define hr_bound(x, mask) ((__u32)(x) & (mask))
 HR_INLINE void hr_each(__u32 n, long (*fn)(__u32, void *), void *ctx)
 {
