@@ -110,3 +110,16 @@ int peek_kill(struct hr_peek *p)
 	c->pub.flags |= HR_CONN_F_DEAD;
 	return PEEK_OK;
 }
+
+/* The data path ends while C holds bytes that only its psock has: it stays where it is, and is
+ * ordinary TCP for everybody from here on. */
+SEC("syscall")
+int peek_retire(struct hr_peek *p)
+{
+	struct conn *c = living(p->cookie);
+
+	if (!c)
+		return PEEK_GONE;
+	c->pub.state = HR_CONN_TUNNEL;
+	return PEEK_OK;
+}

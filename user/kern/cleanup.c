@@ -50,7 +50,7 @@ int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out)
 	if (e && e != -ENOENT)
 		return e;
 	if (!e) {
-		n = kern_evict(dir, -1, out);
+		n = kern_evict(dir, out);
 		if (!rmdir(dir)) {
 			hr_sb_printf(out, "removed %s\n", dir);
 			n++;

@@ -100,6 +100,27 @@ static int set_pin_paths(struct hr_kern *k)
 	return 0;
 }
 
+/* Whoever takes the data path down has to look at connections: also when we are dead by then. */
+static int pin_programs(struct hr_kern *k, struct hr_strbuf *err)
+{
+	const struct bpf_program *pin[] = {k->skel->progs.peek_conn, k->skel->progs.peek_retire};
+	char path[PATH_MAX + 64];
+	int e = 0;
+
+	snprintf(path, sizeof(path), "%s/progs", k->pin_dir);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		e = -errno;
+	for (size_t i = 0; !e && i < HR_ARRAY_SIZE(pin); i++) {
+		snprintf(path, sizeof(path), "%s/progs/%s", k->pin_dir, bpf_program__name(pin[i]));
+		unlink(path);
+		if (bpf_obj_pin(bpf_program__fd(pin[i]), path))
+			e = -errno;
+	}
+	if (e)
+		hr_sb_printf(err, "cannot pin to %s: %s", path, strerror(-e));
+	return e;
+}
+
 static void size_counters(struct hr_kern *k)
 {
 	uint64_t row = sizeof(struct hr_stats) * (uint64_t)libbpf_num_possible_cpus();
@@ -138,15 +159,15 @@ static int load(struct hr_kern *k, struct hr_strbuf *err)
 
 	k->adopted = kern_pins_fit(k->pin_dir) && k->status.mode == HR_DATAPATH_KERNEL;
 	if (!k->adopted)
-		kern_evict(k->pin_dir, -1, NULL);
+		kern_evict(k->pin_dir, NULL);
 	e = load_once(k);
 	if (e && k->adopted) {
 		k->adopted = false;
-		kern_evict(k->pin_dir, -1, NULL);
+		kern_evict(k->pin_dir, NULL);
 		e = load_once(k);
 	}
 	if (e) {
-		kern_evict(k->pin_dir, -1, NULL);
+		kern_evict(k->pin_dir, NULL);
 		hr_sb_printf(err, "the kernel refuses the programs: %s (-v shows why)",
 			     last_warning[0] ? last_warning : strerror(-e));
 	}
@@ -254,7 +275,9 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 		hr_sb_printf(err, "the event ring cannot be read: %s", strerror(-e));
 		return e;
 	}
-	e = attach_to_sockmaps(k, err);
+	e = pin_programs(k, err);
+	if (!e)
+		e = attach_to_sockmaps(k, err);
 	if (e)
 		return e;
 	e = kern_apply_init(k);
@@ -314,7 +337,7 @@ void hr_kern_close(struct hr_kern *k)
 		return;
 	if (k->skel) {
 		kern_detach_all(k);
-		kern_evict(k->pin_dir, bpf_program__fd(k->skel->progs.peek_conn), NULL);
+		kern_evict(k->pin_dir, NULL);
 	}
 	ring_buffer__free(k->ring);
 	if (k->skel)

@@ -19,16 +19,21 @@
 #include "kern/internal.h"
 
 /* How long connections get to be found without unread bytes, ms. */
-#define LEAVE_MS 1000
+#define LEAVE_MS 300
 
-int kern_pinned_map(const char *dir, const char *name)
+static int pinned(const char *dir, const char *sub, const char *name)
 {
 	char path[PATH_MAX];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/maps/%s", dir, name);
+	snprintf(path, sizeof(path), "%s/%s/%s", dir, sub, name);
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : fd;
+}
+
+int kern_pinned_map(const char *dir, const char *name)
+{
+	return pinned(dir, "maps", name);
 }
 
 bool kern_pins_fit(const char *dir)
@@ -47,7 +52,8 @@ bool kern_pins_fit(const char *dir)
 /* ---- connections leave the sockhash --------------------------------------------------------- */
 
 struct leaving {
-	int cl_hash, conns, g_tab, peek;
+	int cl_hash, conns, g_tab; /* tables */
+	int peek, retire;	   /* programs */
 };
 
 static int read_conn(const struct leaving *l, uint64_t cookie, struct hr_conn *out)
@@ -80,46 +86,59 @@ static bool depends_on_agent(const struct leaving *l, const struct hr_conn *c)
 	       HR_G_GEN(g.word) == c->gen;
 }
 
+/* C holds no byte that would be lost with its psock, and none is due before it asks again. */
 static bool idle(const struct leaving *l, uint64_t cookie)
 {
 	struct hr_peek p = {.cookie = cookie};
+	int e = l->peek < 0 ? -ENOENT : kern_peek(l->peek, &p);
 
-	if (l->peek < 0 || kern_peek(l->peek, &p) == -ENOENT)
-		return true;
-	return p.quiet && !p.queued;
+	return e == -ENOENT || (!e && p.quiet && !p.queued);
 }
 
-/* One round over the sockhash; gives how many are still in it. */
-static int leave_round(const struct leaving *l, bool force)
+static bool retire(const struct leaving *l, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+
+	return l->retire >= 0 && !kern_peek(l->retire, &p);
+}
+
+/* It cannot go on alone: an end for the client instead of a hang. */
+static void give_up(const struct leaving *l, uint64_t cookie)
+{
+	struct hr_conn c;
+
+	if (!read_conn(l, cookie, &c) && depends_on_agent(l, &c))
+		kern_client_shutdown(c.pid, cookie);
+}
+
+/* One round over the sockhash; gives how many are still in use. */
+static int leave_round(const struct leaving *l, bool last)
 {
 	uint64_t key, next;
 	int left = 0;
 
 	/* the next key is read before the current one goes: a walk survives its deletions */
-	if (bpf_map_get_next_key(l->cl_hash, NULL, &next))
-		return 0;
-	for (bool more = true; more;) {
-		struct hr_conn c;
-
+	for (bool more = !bpf_map_get_next_key(l->cl_hash, NULL, &next); more;) {
 		key = next;
 		more = !bpf_map_get_next_key(l->cl_hash, &key, &next);
-		if (!force && !idle(l, key)) {
+		if (!idle(l, key) && !last) {
 			left++;
 			continue;
 		}
-		if (!read_conn(l, key, &c) && depends_on_agent(l, &c))
-			kern_client_shutdown(c.pid, key);
-		bpf_map_delete_elem(l->cl_hash, &key);
+		give_up(l, key);
+		if (!last || idle(l, key) || !retire(l, key))
+			bpf_map_delete_elem(l->cl_hash, &key);
 	}
 	return left;
 }
 
-static void connections_leave(const char *dir, int peek)
+static void connections_leave(const char *dir)
 {
-	struct leaving l = {.peek = peek,
-			    .cl_hash = kern_pinned_map(dir, "cl_hash"),
+	struct leaving l = {.cl_hash = kern_pinned_map(dir, "cl_hash"),
 			    .conns = kern_pinned_map(dir, "conns"),
-			    .g_tab = kern_pinned_map(dir, "g_tab")};
+			    .g_tab = kern_pinned_map(dir, "g_tab"),
+			    .peek = pinned(dir, "progs", "peek_conn"),
+			    .retire = pinned(dir, "progs", "peek_retire")};
 	uint64_t end = kern_now_ms() + LEAVE_MS;
 
 	if (l.cl_hash >= 0) {
@@ -130,6 +149,8 @@ static void connections_leave(const char *dir, int peek)
 	hr_closep(&l.cl_hash);
 	hr_closep(&l.conns);
 	hr_closep(&l.g_tab);
+	hr_closep(&l.peek);
+	hr_closep(&l.retire);
 }
 
 /* ---- pins go -------------------------------------------------------------------------------- */
@@ -161,11 +182,12 @@ static int remove_all(const char *dir, const char *sub, const char *what, struct
 	return n;
 }
 
-int kern_evict(const char *dir, int peek, struct hr_strbuf *out)
+int kern_evict(const char *dir, struct hr_strbuf *out)
 {
 	/* links first: no new connection enters what is being taken down */
 	int n = remove_all(dir, "links", "link", out);
 
-	connections_leave(dir, peek);
+	connections_leave(dir);
+	n += remove_all(dir, "progs", "program", out);
 	return n + remove_all(dir, "maps", "map", out);
 }

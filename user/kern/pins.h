@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pin directory of an agent, living or dead: DIR/maps/NAME, DIR/links/PROGRAM@CGROUP-ID. */
+/* The pin directory of an agent, living or dead: DIR/maps/NAME,
+ * DIR/links/PROGRAM@CGROUP-ID, DIR/progs/NAME. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,10 +13,9 @@ bool kern_pins_fit(const char *dir);
 /*
  * Ends a data path: programs off the cgroups, connections back to ordinary TCP, pins gone; the
  * directory itself stays. A connection of which an agent holds bytes can not go on by itself and
- * is shut down. `peek` is the program peek_conn of the living agent: connections then leave at a
- * moment when they hold no byte; -1: at once.
+ * is shut down.
  * Gives how many pins there were; one line each goes to `out` (may be NULL).
  */
-int kern_evict(const char *dir, int peek, struct hr_strbuf *out);
+int kern_evict(const char *dir, struct hr_strbuf *out);
 /* Opens DIR/maps/NAME; -errno. */
 int kern_pinned_map(const char *dir, const char *name);

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A captured client, two servers and the agent's sockets, all in this process and in 127/8:
+ *
+ *	C --connect(10.96.0.0:80)--> S1 127.0.0.1	weight 100, or 0
+ *	U -------------------------> S2 127.0.0.2	pooled connection, put by the test
+ *	G = g ==== p					put by the test, which is the agent
+ *
+ * This judges what user/kern does with sockets and connections; what the programs decide has its
+ * own tests.
+ */
+#include "kernbox.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "planbox.h"
+
+#define ASK "GET /a/0 HTTP/1.1\r\nHost: s0\r\n\r\n"
+#define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"
+
+struct world {
+	struct hr_kern *k;
+	int listen1, listen2;
+	struct sockaddr_in at1, at2;
+	int c, s1;	 /* client, and its accepted socket at S1 */
+	uint64_t cookie; /* of c */
+};
+
+static void join(const char *cgroup)
+{
+	char path[PATH_MAX], pid[16];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(write(fd, pid, strlen(pid)), strlen(pid));
+}
+
+static int listen_on(const char *ip, struct sockaddr_in *at)
+{
+	socklen_t len = sizeof(*at);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	*at = (struct sockaddr_in){.sin_family = AF_INET};
+	inet_pton(AF_INET, ip, &at->sin_addr);
+	assert_int_equal(bind(fd, (struct sockaddr *)at, len), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
+	return fd;
+}
+
+static int connect_to(const struct sockaddr_in *at)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (const struct sockaddr *)at, sizeof(*at)), 0);
+	return fd;
+}
+
+static void plan_weight(struct world *w, uint32_t weight)
+{
+	struct hr_plan *p = planbox_make((struct planbox){
+		.vhosts = 1, .conds = 1, .eps = 1, .weight = weight, .variant = 'a'});
+	const struct sockaddr_in *at[] = {&w->at1, &w->at2};
+	const char *what;
+
+	for (int i = 0; i < 2; i++) {
+		memcpy(p->eps.data[i].addr.ip + 12, &at[i]->sin_addr, 4);
+		p->eps.data[i].port = ntohs(at[i]->sin_port);
+	}
+	assert_int_equal(hr_kern_apply(w->k, p, &what), 0);
+	planbox_free(p);
+}
+
+static bool readable(int fd, int ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void hear(int fd, const char *text)
+{
+	char buf[512] = "";
+	size_t got = 0;
+
+	while (got < strlen(text)) {
+		if (!readable(fd, 1000))
+			fail_msg("wanted \"%s\", heard \"%s\"", text, buf);
+		ssize_t n = recv(fd, buf + got, sizeof(buf) - 1 - got, 0);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	assert_string_equal(buf, text);
+}
+
+static void client_connects(struct world *w)
+{
+	struct sockaddr_in vip = {.sin_family = AF_INET, .sin_port = htons(80)};
+	struct pollfd p = {.events = POLLOUT};
+	socklen_t len = sizeof(w->cookie);
+
+	inet_pton(AF_INET, "10.96.0.0", &vip.sin_addr);
+	join(box_cgroup_path(BOX_CGROUP));
+	w->c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (connect(w->c, (struct sockaddr *)&vip, sizeof(vip)))
+		assert_int_equal(errno, EINPROGRESS);
+	join(hr_kern_cgroup_root());
+	p.fd = w->c;
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_int_equal(getsockopt(w->c, SOL_SOCKET, SO_COOKIE, &w->cookie, &len), 0);
+	w->s1 = accept(w->listen1, NULL, NULL);
+	assert_true(w->s1 >= 0);
+}
+
+static int setup(void **state)
+{
+	static struct world w;
+	struct hr_netns ns = {.door_port = 1, .door6_port = 1, .ready = 1};
+	uint64_t netns;
+
+	w = (struct world){.k = box_open(HR_DATAPATH_KERNEL)};
+	*state = &w;
+	box_cgroup(BOX_CGROUP);
+	w.listen1 = listen_on("127.0.0.1", &w.at1);
+	w.listen2 = listen_on("127.0.0.2", &w.at2);
+	assert_int_equal(hr_netns_cookie(&netns), 0);
+	assert_int_equal(hr_kern_netns_set(w.k, netns, &ns), 0);
+	assert_int_equal(hr_kern_enrol(w.k, box_cgroup_path(BOX_CGROUP), 1, 0), 0);
+	plan_weight(&w, 100);
+	client_connects(&w);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	close(w->c);
+	close(w->s1);
+	close(w->listen1);
+	close(w->listen2);
+	hr_kern_close(w->k);
+	return box_wipe(NULL);
+}
+
+/* Puts a G pair; `p` is the agent's end. */
+static int put_g(struct world *w, uint32_t slot, int *g)
+{
+	struct sockaddr_in at;
+	_cleanup_close_ int l = listen_on("127.0.0.1", &at);
+	int p;
+
+	*g = connect_to(&at);
+	p = accept(l, NULL, NULL);
+	assert_int_equal(hr_kern_g_put(w->k, slot, *g, p), 0);
+	assert_int_equal(hr_kern_g_put(w->k, slot, *g, p), -EBUSY);
+	return p;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------- */
+
+static void native_exchange(struct world *w)
+{
+	say(w->c, ASK);
+	hear(w->s1, ASK);
+	say(w->s1, ANSWER "ok");
+	hear(w->c, ANSWER "ok");
+}
+
+static void test_native(void **state)
+{
+	struct world *w = *state;
+	uint64_t why[HR_WHY_MAX];
+	struct hr_stats st;
+	struct hr_conn c;
+
+	native_exchange(w);
+	assert_int_equal(hr_kern_conn_get(w->k, w->cookie, &c), 0);
+	assert_int_equal(c.state, HR_CONN_NATIVE);
+	assert_int_equal(c.pid, getpid());
+	assert_int_equal(hr_kern_route_stats(w->k, 1, &st), 0);
+	assert_int_equal(st.requests, 1);
+	assert_int_equal(st.status[2], 1);
+	assert_int_equal(hr_kern_why(w->k, why), 0);
+	assert_int_equal(why[HR_WHY_NATIVE], 1);
+	assert_true(hr_kern_conn_quiet(w->k, w->cookie));
+	assert_int_equal(hr_kern_conn_queued(w->k, w->cookie), 0);
+	assert_int_equal(hr_kern_conn_wake(w->k, w->cookie), 0);
+	close(w->c);
+	w->c = -1;
+	assert_int_equal(hr_kern_conn_get(w->k, w->cookie, &c), -ENOENT);
+	assert_int_equal(hr_kern_conn_queued(w->k, w->cookie), -ENOENT);
+	assert_int_equal(hr_kern_conn_kill(w->k, w->cookie), -ENOENT);
+	assert_int_equal(hr_kern_conn_wake(w->k, w->cookie), -ENOENT);
+}
+
+/* An answer that is owed makes the connection not quiet; unread bytes count. */
+static void test_owed(void **state)
+{
+	struct world *w = *state;
+
+	say(w->c, ASK);
+	hear(w->s1, ASK);
+	assert_false(hr_kern_conn_quiet(w->k, w->cookie));
+	say(w->s1, ANSWER "ok");
+	assert_true(readable(w->c, 1000));
+	assert_true(hr_kern_conn_quiet(w->k, w->cookie));
+	assert_true(hr_kern_conn_queued(w->k, w->cookie) > 0);
+	hear(w->c, ANSWER "ok");
+	assert_int_equal(hr_kern_conn_queued(w->k, w->cookie), 0);
+}
+
+/* One request over U, and the slot is free again with the generation it had. */
+static void test_moved(void **state)
+{
+	struct world *w = *state;
+	struct hr_pool pool = {.nchunks = 1, .chunk = {32}};
+	_cleanup_close_ int u = connect_to(&w->at2), s2 = accept(w->listen2, NULL, NULL);
+	struct hr_u *slot = &hr_kern_u(w->k)[32];
+	uint64_t netns;
+
+	assert_int_equal(hr_netns_cookie(&netns), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), -EBUSY);
+	assert_int_equal(HR_WORD_STATE(slot->word), HR_U_FREE);
+	assert_int_equal(hr_kern_pool_set(w->k, netns, 257, &pool), 0);
+	plan_weight(w, 0);
+	for (int i = 0; i < 3; i++) {
+		say(w->c, ASK);
+		hear(s2, ASK);
+		assert_int_equal(HR_WORD_STATE(slot->word), HR_U_BUSY);
+		assert_int_equal(hr_kern_u_take(w->k, 32), -EBUSY);
+		say(s2, ANSWER "u2");
+		hear(w->c, ANSWER "u2");
+	}
+	assert_int_equal(HR_WORD_STATE(slot->word), HR_U_FREE);
+	plan_weight(w, 100);
+	native_exchange(w);
+	assert_int_equal(hr_kern_u_take(w->k, 32), 0);
+	assert_int_equal(hr_kern_u_take(w->k, 32), -ENOENT);
+	assert_int_equal(box_used(w->k, "u_slots"), 0);
+	assert_int_equal(hr_kern_pool_del(w->k, netns, 257), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), 0); /* the slot can be used again */
+	assert_int_equal(HR_WORD_GEN(slot->word), 2);
+	assert_int_equal(hr_kern_u_take(w->k, 32), 0);
+}
+
+/* A head in two pieces goes to the agent, which answers by injection and lets go. */
+static void test_bound(void **state)
+{
+	struct world *w = *state;
+	_cleanup_close_ int g = -1, p = put_g(w, 0, &g);
+	struct hr_g *slot = &hr_kern_g(w->k)[0];
+	uint64_t word;
+
+	say(w->c, "GET /a/0 HT");
+	hear(p, "GET /a/0 HT");
+	assert_int_equal(HR_G_STATE(slot->word), HR_G_BOUND);
+	assert_int_equal(slot->conn, w->cookie);
+	say(w->c, "TP/1.1\r\nHost: s0\r\n\r\n");
+	hear(p, "TP/1.1\r\nHost: s0\r\n\r\n");
+	say(p, ANSWER "gg");
+	assert_true(readable(w->c, 1000));
+	assert_true(hr_kern_conn_queued(w->k, w->cookie) > 0);
+	hear(w->c, ANSWER "gg");
+	word = slot->word;
+	assert_int_equal(HR_G_BYTES(word), strlen(ASK));
+	slot->word = HR_G_WORD(HR_G_FREE, HR_G_GEN(word) + 1, 0);
+	native_exchange(w);
+}
+
+/* Killed: the endpoint's connection is not used again, requests go to the agent. */
+static void test_kill(void **state)
+{
+	struct world *w = *state;
+	_cleanup_close_ int g = -1, p = put_g(w, 0, &g);
+
+	native_exchange(w);
+	assert_int_equal(hr_kern_conn_kill(w->k, w->cookie), 0);
+	say(w->c, ASK);
+	hear(p, ASK);
+	assert_false(readable(w->s1, 50));
+}
+
+/* The agent takes a slot itself, to pass on an answer that U holds. */
+static void test_inject_to(void **state)
+{
+	struct world *w = *state;
+	_cleanup_close_ int g = -1, p = put_g(w, 0, &g);
+
+	native_exchange(w);
+	assert_int_equal(hr_kern_inject_to(w->k, 0, w->cookie), 0);
+	assert_int_equal(hr_kern_inject_to(w->k, 0, w->cookie), -EBUSY);
+	assert_int_equal(hr_kern_inject_to(w->k, 1, w->cookie), -EBUSY);
+	say(p, "relayed");
+	hear(w->c, "relayed");
+}
+
+/* The data path ends while a connection lives: it goes on as ordinary TCP. */
+static void test_close_under_connection(void **state)
+{
+	struct world *w = *state;
+
+	say(w->c, ASK);
+	hear(w->s1, ASK);
+	say(w->s1, ANSWER);
+	assert_true(readable(w->c, 1000));
+	hr_kern_close(w->k); /* with bytes that C has not read */
+	hear(w->c, ANSWER);
+	say(w->s1, "ok");
+	hear(w->c, "ok");
+	say(w->c, "any bytes at all");
+	hear(w->s1, "any bytes at all");
+	w->k = box_open(HR_DATAPATH_KERNEL);
+}
+
+#define TRAFFIC_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TRAFFIC_TEST(test_native),
+		TRAFFIC_TEST(test_owed),
+		TRAFFIC_TEST(test_moved),
+		TRAFFIC_TEST(test_bound),
+		TRAFFIC_TEST(test_kill),
+		TRAFFIC_TEST(test_inject_to),
+		TRAFFIC_TEST(test_close_under_connection),
+	};
+
+	return box_run(tests, HR_ARRAY_SIZE(tests));
+}
