@@ -97,7 +97,7 @@ size_t px_client_write(struct px_client *c, const char *p, size_t n)
 
 /* What is queued goes out, then our FIN; then the client's bytes are read and dropped for a while,
  * or a reset caused by them would overtake the answer. */
-static void linger_begin(struct px_client *c)
+void px_client_linger(struct px_client *c)
 {
 	c->state = PX_CLIENT_LINGER;
 	px_buf_drop(c->w, &c->s.in);
@@ -143,7 +143,7 @@ void px_client_next(struct px_client *c)
 	px_client_progress(c);
 	c->state = PX_CLIENT_HEAD;
 	if (c->close || c->w->draining)
-		linger_begin(c);
+		px_client_linger(c);
 }
 
 /* ---- heads ---- */

@@ -147,6 +147,8 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				uint64_t netns);
 /* Moves the client as far as it goes; may free it. */
 void px_client_run(struct px_client *c);
+/* What is queued is the last: ends the connection when it is out. */
+void px_client_linger(struct px_client *c);
 /* No byte follows to C. */
 void px_client_shutdown(struct px_client *c);
 /* Frees the client and all below it. */

@@ -180,8 +180,7 @@ bool px_tunnel_h2(struct px_client *c)
 	}
 	hr_warn("an HTTP/2 connection to a port with rules is refused: only HTTP/1.1 is read");
 	px_out_add(&c->out, goaway, sizeof(goaway) - 1);
-	c->close = true;
-	px_client_next(c);
+	px_client_linger(c);
 	return true;
 }
 
