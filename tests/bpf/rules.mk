@@ -22,3 +22,20 @@ bpf-test: $(B)/tests/bpf/scan_test ## BPF code run as functions, against its use
 	@$(B)/tests/bpf/scan_test tests/fuzz/corpus/scan
 
 .PHONY: bpf-test
+
+# The data path on real sockets, without the agent.
+PATH_OBJS := $(patsubst %,$(B)/tests/bpf/%.o,path rig rig_servers rig_agent)
+$(PATH_OBJS): $(B)/tests/bpf/%.o: tests/bpf/%.c $(wildcard tests/bpf/rig*.h) \
+		$(B)/gen/headrace.skel.h Makefile
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) -I$(B) $(CFLAGS) -c $< -o $@
+
+$(B)/tests/bpf/path: $(PATH_OBJS)
+	$(call msg,TEST,$@)
+	$(Q)$(CC) $(CFLAGS) $^ $(LDFLAGS) $(LDLIBS) -o $@
+
+path-test: $(B)/tests/bpf/path ## the kernel path with hand-written tables (root)
+	@$<
+
+.PHONY: path-test

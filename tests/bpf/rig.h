@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A rig for the data path without the agent: the real BPF object, a little plan written by hand,
+ * two servers, and the least of an agent (G slots that answer, U pools, relay).
+ *
+ *	client (in a cgroup of its own) -> VIP 10.99.0.1:80, fd99::1:80
+ *		endpoint 1 (addr 1)  127.0.0.1, ::1	endpoint 2 (addr 2)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "headrace/abi.h"
+
+#define RIG_VIP4 "10.99.0.1"
+#define RIG_VIP6 "fd99::1"
+#define RIG_PORT 80	  /* proto HTTP1 */
+#define RIG_PORT_AUTO 81  /* proto AUTO */
+#define RIG_PORT_TCP 82	  /* opaque */
+#define RIG_PORT_DOOR 83  /* HR_VIP_AGENT */
+#define RIG_PORT_EMPTY 84 /* a cluster without endpoints */
+#define RIG_G 8		  /* G slots */
+#define RIG_U 4		  /* U slots of each pool */
+
+/* What the `x-to` header asks for; the rest goes to endpoint 1. Path /p/... goes to endpoint 2. */
+#define RIG_TO_TWO "two"
+#define RIG_TO_DENY "deny"   /* 403 in place */
+#define RIG_TO_AGENT "agent" /* bound */
+#define RIG_TO_RR "rr"	     /* round robin over both */
+#define RIG_TO_NONE "none"   /* cluster without endpoints: 503 in place */
+#define RIG_TO_FULL "full"   /* cluster with a breaker at one request */
+
+/* Loads, attaches, starts servers and agent. 0 or -1 with a line on stderr. */
+int rig_start(void);
+void rig_stop(void);
+/* The calling process becomes a captured client. */
+int rig_enter_cgroup(void);
+
+void rig_agent_only(bool on);
+/* A pool whose U slots are taken: the next move finds none. */
+void rig_pool_block(bool on);
+
+uint64_t rig_why(enum hr_why w);
+void rig_route_stats(uint32_t route, struct hr_stats *out);
+void rig_ep_stats(uint32_t ep, struct hr_stats *out);
+int rig_conns(void);	/* entries in the table */
+int rig_inflight(void); /* sum over endpoints and clusters */
+int rig_busy(void);	/* U and G slots in use */
+/* What connect() asked for, by its port at door A; false when nobody was there. */
+bool rig_door(uint16_t port, struct hr_door *out);
+uint16_t rig_door_port(void);

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Servers of the rig, a thread a connection. The path says what the answer looks like:
+ *
+ *	/len/N		Content-Length N		/chunk/N	the same in chunks of 1000
+ *	/close/N	until the connection closes	/slow/...	head and body in pieces
+ *	/late		after 20 ms, in one piece
+ *	/early		answers before it reads the body, /fin closes after the answer
+ *	other		"epN METHOD PATH BODYBYTES"
+ */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rig_internal.h"
+
+struct one {
+	int fd, ep;
+};
+
+int rig_listen(int family, uint16_t *port)
+{
+	struct sockaddr_storage ss = {.ss_family = family};
+	struct sockaddr_in *in = (void *)&ss;
+	struct sockaddr_in6 *in6 = (void *)&ss;
+	socklen_t len = family == AF_INET ? sizeof(*in) : sizeof(*in6);
+	int fd = socket(family, SOCK_STREAM, 0), on = 1;
+
+	if (family == AF_INET) {
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		in->sin_port = htons(*port);
+	} else {
+		in6->sin6_addr = in6addr_loopback;
+		in6->sin6_port = htons(*port);
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	}
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (void *)&ss, len) || listen(fd, 128))
+		return -1;
+	getsockname(fd, (void *)&ss, &len);
+	*port = ntohs(in->sin_port);
+	return fd;
+}
+
+bool rig_send(int fd, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
+/* Reads one request: the head into buf, the body counted. -1: closed or odd. */
+long rig_read_request(int fd, char *buf, size_t size, size_t *kept)
+{
+	size_t n = *kept, body, want = 0;
+	char *end, *cl;
+
+	buf[n] = 0;
+	while (!(end = strstr(buf, "\r\n\r\n"))) {
+		ssize_t r = n + 1 < size ? recv(fd, buf + n, size - 1 - n, 0) : -1;
+
+		if (r <= 0)
+			return -1;
+		n += r;
+		buf[n] = 0;
+	}
+	end += 4;
+	cl = strcasestr(buf, "\r\ncontent-length:");
+	if (cl && cl < end)
+		want = strtoul(cl + 17, NULL, 10);
+	body = buf + n - end;
+	*end = 0;
+	*kept = 0;
+	if (strstr(buf, " /early "))
+		return body;
+	while (body < want) {
+		static __thread char sink[65536];
+		ssize_t r =
+			recv(fd, sink, want - body < sizeof(sink) ? want - body : sizeof(sink), 0);
+
+		if (r <= 0)
+			return -1;
+		body += r;
+	}
+	return want;
+}
+
+static bool send_fill(int fd, size_t n)
+{
+	char block[1000];
+
+	memset(block, 'x', sizeof(block));
+	while (n) {
+		size_t k = n < sizeof(block) ? n : sizeof(block);
+
+		if (!rig_send(fd, block, k))
+			return false;
+		n -= k;
+	}
+	return true;
+}
+
+static bool send_chunks(int fd, size_t n)
+{
+	char head[32];
+
+	while (n) {
+		size_t k = n < 1000 ? n : 1000;
+
+		snprintf(head, sizeof(head), "%zx;e=1\r\n", k);
+		if (!rig_send(fd, head, strlen(head)) || !send_fill(fd, k) ||
+		    !rig_send(fd, "\r\n", 2))
+			return false;
+		n -= k;
+	}
+	return rig_send(fd, "0\r\nT: 1\r\n\r\n", 11);
+}
+
+static bool send_slowly(int fd, const char *text)
+{
+	for (; *text; text++) {
+		if (!rig_send(fd, text, 1))
+			return false;
+		usleep(500);
+	}
+	return true;
+}
+
+static bool answer(const struct one *o, const char *req, long body)
+{
+	char method[16] = "", path[256] = "", text[512], head[512];
+	size_t n;
+
+	sscanf(req, "%15s %255s", method, path);
+	if (sscanf(path, "/len/%zu", &n) == 1) {
+		snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
+		return rig_send(o->fd, head, strlen(head)) &&
+		       (!strcmp(method, "HEAD") || send_fill(o->fd, n));
+	}
+	if (sscanf(path, "/chunk/%zu", &n) == 1) {
+		snprintf(head, sizeof(head),
+			 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+		return rig_send(o->fd, head, strlen(head)) && send_chunks(o->fd, n);
+	}
+	if (sscanf(path, "/close/%zu", &n) == 1) {
+		snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n\r\n");
+		rig_send(o->fd, head, strlen(head));
+		send_fill(o->fd, n);
+		return false;
+	}
+	snprintf(text, sizeof(text), "ep%d %s %s %ld", o->ep, method, path, body);
+	snprintf(head, sizeof(head), "HTTP/1.1 %d OK\r\nContent-Length: %zu\r\n\r\n",
+		 strstr(path, "/500") ? 500 : 200, strlen(text));
+	if (strcmp(method, "HEAD"))
+		strcat(head, text);
+	if (!strncmp(path, "/slow", 5))
+		return send_slowly(o->fd, head);
+	if (!strncmp(path, "/late", 5))
+		usleep(20000);
+	return rig_send(o->fd, head, strlen(head)) && !strstr(path, "/fin");
+}
+
+static void *serve(void *arg)
+{
+	struct one *o = arg;
+	static __thread char buf[65536];
+	size_t kept = 0;
+	long body;
+	int on = 1;
+
+	setsockopt(o->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	while ((body = rig_read_request(o->fd, buf, sizeof(buf), &kept)) >= 0)
+		if (!answer(o, buf, body))
+			break;
+	shutdown(o->fd, SHUT_WR);
+	while (recv(o->fd, buf, sizeof(buf), 0) > 0)
+		;
+	close(o->fd);
+	free(o);
+	return NULL;
+}
+
+static void *accept_loop(void *arg)
+{
+	struct one listener = *(struct one *)arg;
+
+	free(arg);
+	for (;;) {
+		struct one *o = malloc(sizeof(*o));
+		pthread_t t;
+
+		o->ep = listener.ep;
+		o->fd = accept(listener.fd, NULL, NULL);
+		if (o->fd < 0 || pthread_create(&t, NULL, serve, o)) {
+			free(o);
+			return NULL;
+		}
+		pthread_detach(t);
+	}
+}
+
+int rig_serve(int ep, int family, uint16_t *port)
+{
+	struct one *o = malloc(sizeof(*o));
+	pthread_t t;
+
+	o->ep = ep;
+	o->fd = rig_listen(family, port);
+	if (o->fd < 0 || pthread_create(&t, NULL, accept_loop, o)) {
+		free(o);
+		return -1;
+	}
+	pthread_detach(t);
+	return 0;
+}
