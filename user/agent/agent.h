@@ -20,3 +20,7 @@ struct hr_agent_opts {
 /* Runs until SIGTERM or SIGINT, then drains and removes everything. 0, or -errno with one sentence
  * (or the findings of the first read, a line each) in *err. */
 int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err);
+
+/* Where the agent of a pin directory (NULL: default) notes its captured cgroups, so that a killed
+ * one's successor finds them; malloc'ed. */
+char *hr_agent_state_path(const char *pin_dir);

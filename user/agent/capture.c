@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent/cgroup.h"
 #include "agent/state.h"
@@ -59,7 +60,7 @@ void agent_release_all(struct hr_agent *a)
 {
 	hr_list_for_each (n, &a->workloads->rows)
 		agent_release(a, hr_list_entry(n, struct hr_workload_row, node));
-	agent_cgroup_remove_base();
+	agent_cgroup_remove_base(agent_cgroup_base(a->o.pin_dir));
 }
 
 void agent_reap_workloads(struct hr_agent *a)
@@ -87,9 +88,18 @@ void agent_reap_workloads(struct hr_agent *a)
 
 /* ---- over a restart ------------------------------------------------------------------------ */
 
+char *hr_agent_state_path(const char *pin_dir)
+{
+	char *path;
+
+	if (asprintf(&path, "/run/headrace/%s.workloads", agent_cgroup_base(pin_dir)) < 0)
+		abort();
+	return path;
+}
+
 void agent_save_workloads(struct hr_agent *a)
 {
-	_cleanup_free_ char *path = hr_control_state_path(a->o.socket), *temp = NULL;
+	_cleanup_free_ char *path = hr_agent_state_path(a->o.pin_dir), *temp = NULL;
 	json_t *doc;
 
 	if (asprintf(&temp, "%s.new", path) < 0)
@@ -98,6 +108,7 @@ void agent_save_workloads(struct hr_agent *a)
 		unlink(path);
 		return;
 	}
+	mkdir("/run/headrace", 0755);
 	doc = hr_workloads_json(a->workloads);
 	if (json_dump_file(doc, temp, JSON_INDENT(1)) < 0 || rename(temp, path) < 0)
 		hr_warn("cannot write %s: %s", path, strerror(errno));
@@ -125,7 +136,7 @@ static void adopt(struct hr_agent *a, const json_t *j)
 
 void agent_adopt_workloads(struct hr_agent *a)
 {
-	_cleanup_free_ char *path = hr_control_state_path(a->o.socket);
+	_cleanup_free_ char *path = hr_agent_state_path(a->o.pin_dir);
 	json_t *doc = json_load_file(path, JSON_REJECT_DUPLICATES, NULL), *row;
 	size_t i;
 

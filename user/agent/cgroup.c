@@ -16,8 +16,6 @@
 #include "core/cleanup.h"
 #include "kern/kern.h"
 
-#define BASE "headrace"
-
 static char *join(const char *a, const char *b)
 {
 	char *out = NULL;
@@ -84,17 +82,24 @@ int agent_cgroup_resolve(const char *path, char **out)
 	return 0;
 }
 
-int agent_cgroup_make(const char *name, char **out)
+const char *agent_cgroup_base(const char *pin_dir)
+{
+	const char *slash = pin_dir ? strrchr(pin_dir, '/') : NULL;
+
+	return slash && slash[1] ? slash + 1 : "headrace";
+}
+
+int agent_cgroup_make(const char *base, const char *name, char **out)
 {
 	const char *root = hr_kern_cgroup_root();
-	_cleanup_free_ char *base = NULL, *path = NULL;
+	_cleanup_free_ char *above = NULL, *path = NULL;
 
 	if (!root)
 		return -ENOENT;
-	base = join(root, BASE);
-	if (mkdir(base, 0755) < 0 && errno != EEXIST)
+	above = join(root, base);
+	if (mkdir(above, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	path = join(base, name);
+	path = join(above, name);
 	if (mkdir(path, 0755) < 0)
 		return -errno;
 	*out = TAKE_PTR(path);
@@ -158,13 +163,11 @@ int agent_cgroup_remove(const char *cgroup)
 	return rmdir(cgroup) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-void agent_cgroup_remove_base(void)
+void agent_cgroup_remove_base(const char *base)
 {
 	const char *root = hr_kern_cgroup_root();
+	_cleanup_free_ char *path = root ? join(root, base) : NULL;
 
-	if (root) {
-		_cleanup_free_ char *base = join(root, BASE);
-
-		rmdir(base);
-	}
+	if (path)
+		rmdir(path);
 }

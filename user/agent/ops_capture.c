@@ -42,14 +42,14 @@ static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_wo
 }
 
 /* A cgroup of our own for one process; a leftover of the same name is replaced when empty. */
-static int make_own(const char *kind, pid_t pid, char **path)
+static int make_own(const struct hr_agent *a, const char *kind, pid_t pid, char **path)
 {
 	char name[64];
 	int r = -EEXIST;
 
 	for (int i = 0; i < 16 && r == -EEXIST; i++) {
 		snprintf(name, sizeof(name), i ? "%s-%d.%d" : "%s-%d", kind, (int)pid, i);
-		r = agent_cgroup_make(name, path);
+		r = agent_cgroup_make(agent_cgroup_base(a->o.pin_dir), name, path);
 	}
 	return r;
 }
@@ -107,7 +107,7 @@ static int attach_process(struct hr_agent *a, const char *kind, pid_t pid,
 	int r = pid == getpid() ? -EINVAL : agent_cgroup_of(pid, &origin);
 
 	if (r == 0)
-		r = make_own(kind, pid, &path);
+		r = make_own(a, kind, pid, &path);
 	if (r < 0) {
 		hr_sb_printf(why, "cannot make a cgroup for pid %d: %s", (int)pid, strerror(-r));
 		return r;

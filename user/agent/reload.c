@@ -56,6 +56,8 @@ static void log_difference(const struct hr_plan *from, const struct hr_plan *to)
 
 	if (from)
 		hr_plan_diff(from, to, &diff);
+	if (!diff.len)
+		return;
 	for (line = strtok_r(diff.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (n++ < LINES_MAX)
 			hr_log_kv(HR_LOG_INFO, "plan", "change", line, NULL);

@@ -47,11 +47,9 @@ int hr_control_new(struct hr_control **out, const struct hr_control_opts *opts,
 		   struct hr_strbuf *err);
 /* Closes the clients, removes the socket and its lock. NULL is fine. */
 void hr_control_free(struct hr_control *c);
-/* Removes what a killed agent left at this path (socket, lock, list of workloads), a line each in
- * `out`. How many things, or -errno: -EADDRINUSE when an agent lives there, said in *err. */
+/* Removes what a killed agent left at this path (socket, lock), a line each in `out`. How many
+ * things, or -errno: -EADDRINUSE when an agent lives there, said in *err. */
 int hr_control_remove_stale(const char *path, struct hr_strbuf *out, struct hr_strbuf *err);
-/* Where the agent of this socket notes what a restart must know; malloc'ed. */
-char *hr_control_state_path(const char *path);
 
 /*
  * Client side. Sends {"v":1,"op":...} (the reference to `req` is stolen) and waits for the answer.

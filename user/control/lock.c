@@ -142,39 +142,23 @@ int hr_control_listen(const char *path, struct hr_strbuf *err)
 	return TAKE_FD(fd);
 }
 
-char *hr_control_state_path(const char *path)
-{
-	char *out = NULL;
-
-	if (asprintf(&out, "%s.workloads", path) < 0)
-		abort();
-	return out;
-}
-
-static int remove_one(const char *path, struct hr_strbuf *out)
-{
-	if (unlink(path) < 0)
-		return 0;
-	hr_sb_printf(out, "removed %s\n", path);
-	return 1;
-}
-
 int hr_control_remove_stale(const char *path, struct hr_strbuf *out, struct hr_strbuf *err)
 {
-	_cleanup_free_ char *lock_path = NULL, *state = hr_control_state_path(path);
+	_cleanup_free_ char *lock_path = NULL;
 	struct stat st;
 	int lock, n = 0;
 
-	if (lstat(path, &st) < 0 && access(state, F_OK) < 0)
+	if (lstat(path, &st) < 0)
 		return 0;
 	if (asprintf(&lock_path, "%s.lock", path) < 0)
 		abort();
 	lock = hr_control_lock(lock_path, path, err);
 	if (lock < 0)
 		return lock;
-	if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode))
-		n += remove_one(path, out);
-	n += remove_one(state, out);
+	if (S_ISSOCK(st.st_mode) && unlink(path) == 0) {
+		hr_sb_printf(out, "removed %s\n", path);
+		n++;
+	}
 	unlink(lock_path);
 	close(lock);
 	return n;
