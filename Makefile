@@ -135,15 +135,21 @@ lint: ## layout, length, licence, format, cppcheck
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-install: all ## into $(PREFIX): binary, man page, completion, systemd unit
+SHARE    = $(DESTDIR)$(PREFIX)/share/headrace
+install: all ## into PREFIX (/usr/local): binary, man page, completion, systemd unit, demo
 	install -D -m 755 $(B)/headrace $(DESTDIR)$(PREFIX)/sbin/headrace
-	$(B)/headrace man > $(B)/headrace.8
+	$(B)/headrace help --man > $(B)/headrace.8
 	install -D -m 644 $(B)/headrace.8 $(DESTDIR)$(PREFIX)/share/man/man8/headrace.8
 	$(B)/headrace completion bash > $(B)/headrace.bash
 	install -D -m 644 $(B)/headrace.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headrace
 	sed 's,@PREFIX@,$(PREFIX),' deploy/headrace.service > $(B)/headrace.service
 	install -D -m 644 $(B)/headrace.service $(DESTDIR)/etc/systemd/system/headrace.service
+	install -d $(SHARE)/tests/lib $(SHARE)/tests/demo
+	install -m 644 tests/lib/*.py $(SHARE)/tests/lib
+	install -m 755 tests/demo/demo $(SHARE)/tests/demo
+	cp -r policies $(SHARE)
+	ln -sfn tests/demo $(SHARE)/demo
 
 clean: ## remove build/
 	rm -rf $(B)

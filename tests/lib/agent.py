@@ -71,7 +71,7 @@ class Agent:
             fcntl.flock(self.lock, fcntl.LOCK_EX)
         mount_bpffs()
         argv = [HEADRACE, "run", "-f", self.config, "--socket", self.socket,
-                f"--datapath={self.datapath}", *self.args]
+                "--store", os.path.join(self.dir, "store"), f"--datapath={self.datapath}", *self.args]
         if self.resolv:  # its own /etc/resolv.conf, as a pod has one
             argv = ["unshare", "-m", "sh", "-c", f"mount --bind {self.resolv} /etc/resolv.conf && exec \"$@\"",
                     "sh", *argv]

@@ -45,26 +45,43 @@ def is_closed(name, wait=2.0):
     return KEPT[name].ended(wait)
 
 
+def _everything(conn):
+    """Until the peer closes or is silent: (bytes, closed, error)."""
+    out = conn.buf
+    try:
+        while (part := conn.sock.recv(65536)):
+            out += part
+        return out, True, None
+    except (socket.timeout, BlockingIOError):
+        return out, False, None
+    except OSError as e:
+        return out, True, e.__class__.__name__
+
+
 def raw(host, port, data, pieces=0, delay=0.0, timeout=5.0, half_close=False, blocking=False):
     """Sends bytes, then reads until the peer closes or is silent for `timeout`: {data, closed, error}."""
     conn = Conn(host, port, timeout, blocking)
-    out, closed, error = b"", False, None
+    return _send_and_drain(conn, data, pieces, delay, half_close)
+
+
+def send_kept(name, data, timeout=5.0):
+    """raw() on a connection that exchange(name=...) kept; it is closed afterwards."""
+    conn = KEPT.pop(name)
+    conn.sock.settimeout(timeout)
+    return _send_and_drain(conn, data)
+
+
+def _send_and_drain(conn, data, pieces=0, delay=0.0, half_close=False):
+    error = None
     try:
         conn.send(data.encode("latin-1"), pieces, delay)
         if half_close:
             conn.sock.shutdown(socket.SHUT_WR)
-    except OSError as e:
+    except OSError as e:  # refused before all was sent: what was answered counts
         error = e.__class__.__name__
-    try:
-        while (part := conn.sock.recv(65536)):
-            out += part
-        closed = True
-    except (socket.timeout, BlockingIOError):
-        pass
-    except OSError as e:
-        error, closed = e.__class__.__name__, True
+    out, closed, why = _everything(conn)
     conn.close()
-    return {"data": out.decode("latin-1"), "closed": closed, "error": error}
+    return {"data": out.decode("latin-1"), "closed": closed, "error": why or error}
 
 
 def pipelined(host, port, requests, timeout=5.0, at_once=True):
@@ -315,3 +332,8 @@ def connect(host, port, timeout=2.0):
         return "ok"
     except OSError as e:
         return e.__class__.__name__
+
+
+def keep(name, host, port, timeout=5.0):
+    """Opens a connection and keeps it, silent."""
+    KEPT[name] = Conn(host, port, timeout)

@@ -5,6 +5,7 @@ Strict on purpose: a response that is framed wrongly, bytes after a response tha
 of stream in the middle are errors here, because a real client would be confused by them.
 """
 import socket
+import struct
 import time
 
 
@@ -35,7 +36,9 @@ class Conn:
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        if not blocking:
+        if blocking:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(timeout), int(timeout % 1 * 1e6)))
+        else:
             self.sock.settimeout(timeout)
         self.sock.connect((host, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -16,6 +16,7 @@
     empty            10.96.0.60                8080          none
 """
 import os
+import resource
 import shutil
 import tempfile
 
@@ -53,13 +54,20 @@ def base_objects(reco=("v1", "v2")):
     return objects
 
 
-BASE = mesh.to_yaml(base_objects())
+def with_base(objects, **kw):
+    """YAML of the base and a test's objects; one of the same kind and name takes the base's place."""
+    def key(o):
+        return o["kind"], o["metadata"]["namespace"], o["metadata"]["name"]
+    own = {key(o) for o in objects}
+    return mesh.to_yaml([o for o in base_objects(**kw) if key(o) not in own] + list(objects))
 
 
 class World:
     """Topology and servers: once for the whole run."""
 
     def __init__(self, name="hrtest"):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 65536), hard), hard))  # for servers and clients
         self.dir = tempfile.mkdtemp(prefix="hrtest-")
         self.topo = Topology(name)
         for pod, net in (("v1", 1), ("v2", 2), ("user", 3)):
@@ -84,7 +92,7 @@ class Env:
         self.written = {}
         self.clients = {}
         self.log = lambda text: None  # the runner points it at the test's log
-        self.put("base.yaml", BASE, wait=False)
+        self.put("mesh.yaml", with_base([]), wait=False)
 
     def start(self):
         self.agent.start()
@@ -96,19 +104,20 @@ class Env:
             self.agent.write(name, text, wait)
             self.written[name] = text
 
-    def policy(self, *objects):
-        """The test's own objects, in place of those it (or the test before) had."""
-        text = mesh.to_yaml(objects)
-        self.log(f"policy:\n{text}")
-        self.put("test.yaml", text)
+    def policy(self, *objects, **kw):
+        """The base and the test's own objects, in place of those it (or the test before) had."""
+        self.log(f"policy:\n{mesh.to_yaml(objects)}")
+        self.put("mesh.yaml", with_base(objects, **kw))
 
     def reset(self):
         """Back to the base, for the next test."""
         for client in self.clients.values():
             client.close()
         self.clients = {}
-        self.put("base.yaml", BASE)
-        self.put("test.yaml", mesh.to_yaml([]))
+        for name in sorted(set(os.listdir(self.agent.config)) - {"mesh.yaml"}):
+            os.unlink(os.path.join(self.agent.config, name))
+            self.written.pop(name, None)
+        self.put("mesh.yaml", with_base([]))
 
     # ---- clients ----
     def client(self, pod="c1", name=None, **kw):

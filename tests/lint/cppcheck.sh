@@ -6,6 +6,7 @@ suppressions=$(cd "$(dirname "$0")" && pwd)/cppcheck-suppressions.txt
 list=$(files 'user/*.c')
 [ -n "$list" ] || exit 0
 # shellcheck disable=SC2086
-cppcheck -q -j 2 --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --force \
+here=$(dirname "$suppressions")
+cppcheck -q --include="$here/cppcheck-macros.h" -j 2 --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --force \
 	--max-configs=2 --suppressions-list="$suppressions" -I include -I user -I bpf -D_GNU_SOURCE -D__x86_64__ \
 	--template='{file}:{line}: {severity}: {id}: {message}' $list

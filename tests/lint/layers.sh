@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Includes point downwards only (DESIGN, "Rooms"): a room includes itself and the rooms before it; tests may
 # include all; what BPF shares with user space is include/headrace and bpf/lib.
+order=$(sed -n 's/^ROOMS := //p' "$(dirname "$0")/../../Makefile")
 . "$(dirname "$0")/files.sh"
-files 'user/*.c' 'user/*.h' 'bpf/*.c' 'bpf/*.h' 'include/*.h' | xargs -r awk -v order="core http model plan kern dns proxy observe source control cli" '
+files 'user/*.c' 'user/*.h' 'bpf/*.c' 'bpf/*.h' 'include/*.h' | xargs -r awk -v order="$order" '
 BEGIN {
 	n = split(order, rooms, " ")
 	for (i = 1; i <= n; i++) level[rooms[i]] = i

@@ -7,7 +7,7 @@ bad=0
 for f in $(files '*.c' '*.h' '*.py' '*.sh' '*.mk' '.ci/run' 'tests/demo/demo' | grep -v -E '(^|/)vmlinux\.h$'); do
 	line=$(head -3 "$f" | grep -m1 'SPDX-License-Identifier: ')
 	case $f in
-	bpf/*) want='GPL-2.0-only OR BSD-2-Clause' ;;
+	bpf/* | *.bpf.c) want='GPL-2.0-only OR BSD-2-Clause' ;;
 	*) want='Apache-2.0' ;;
 	esac
 	case $line in

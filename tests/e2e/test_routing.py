@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rule takes a request."""
+import mesh
+from mesh import dst, header, rule
+from runner import check, test
+from world import ORIGIN, RECO, RECO6, USER
+
+V1, V2 = dst("reco", "v1"), dst("reco", "v2")
+
+# (rule's match, requests that meet it -> v2, requests that just miss it -> v1); a request is
+# (method, target, headers). The paths keep the rows apart.
+CONDITIONS = [
+    ({"uri": {"exact": "/exact"}},
+     [("GET", "/exact", []), ("GET", "/exact?q=1", [])],
+     [("GET", "/exact/", []), ("GET", "/Exact", []), ("GET", "/exac", [])]),
+    ({"uri": {"prefix": "/pre"}},
+     [("GET", "/pre", []), ("GET", "/prefix/x", []), ("GET", "/pre?x=/y", [])],
+     [("GET", "/pr", []), ("GET", "/Pre", [])]),
+    ({"uri": {"prefix": "/h1/"}, "headers": {"x-canary": {"exact": "true"}}},
+     [("GET", "/h1/", [["x-canary", "true"]]), ("GET", "/h1/", [["X-Canary", "true"]]),
+      ("GET", "/h1/", [["a", "b"], ["x-canary", "  true  "]])],
+     [("GET", "/h1/", []), ("GET", "/h1/", [["x-canary", "True"]]), ("GET", "/h1/", [["x-canary", "true1"]]),
+      ("GET", "/h1/", [["x-canar", "true"]]), ("GET", "/h1/", [["y-x-canary", "true"]]),
+      ("GET", "/h1/", [["y", "x-canary: true"]])]),
+    ({"uri": {"prefix": "/h2/"}, "headers": {"user-agent": {"prefix": "mozilla"}}},
+     [("GET", "/h2/", [["User-Agent", "mozilla/5.0"]]), ("GET", "/h2/", [["user-agent", "mozilla"]])],
+     [("GET", "/h2/", [["user-agent", "curl mozilla"]]), ("GET", "/h2/", [["user-agent", "mozill"]])]),
+    ({"uri": {"prefix": "/h3/"}, "headers": {"x-debug": {}}},
+     [("GET", "/h3/", [["x-debug", "1"]]), ("GET", "/h3/", [["x-debug", ""]])],
+     [("GET", "/h3/", []), ("GET", "/h3/", [["x-debugger", "1"]])]),
+    ({"uri": {"prefix": "/h4/"}, "headers": {"x-a": {"exact": "1"}, "x-b": {"exact": "2"}}},
+     [("GET", "/h4/", [["x-b", "2"], ["x-a", "1"]])],
+     [("GET", "/h4/", [["x-a", "1"]]), ("GET", "/h4/", [["x-b", "2"]]), ("GET", "/h4/", [["x-a", "2"], ["x-b", "1"]])]),
+    ({"uri": {"prefix": "/w1/"}, "withoutHeaders": {"x-skip": {"exact": "yes"}}},
+     [("GET", "/w1/", []), ("GET", "/w1/", [["x-skip", "no"]])],
+     [("GET", "/w1/", [["x-skip", "yes"]])]),
+    ({"uri": {"prefix": "/w2/"}, "withoutHeaders": {"x-skip": {}}},
+     [("GET", "/w2/", [])],
+     [("GET", "/w2/", [["x-skip", "no"]]), ("GET", "/w2/", [["x-skip", ""]])]),
+    ({"uri": {"prefix": "/m1/"}, "method": {"exact": "POST"}},
+     [("POST", "/m1/", [])],
+     [("GET", "/m1/", []), ("PUT", "/m1/", []), ("DELETE", "/m1/", [])]),
+    ([{"uri": {"exact": "/or/a"}}, {"uri": {"exact": "/or/b"}}],
+     [("GET", "/or/a", []), ("GET", "/or/b", [])],
+     [("GET", "/or/c", []), ("GET", "/or/", [])]),
+    ({"uri": {"prefix": "/join/"}, "headers": {"x-l": {"exact": "a,b"}}},
+     [("GET", "/join/", [["x-l", "a,b"]]), ("GET", "/join/", [["x-l", "a"], ["x-l", "b"]])],
+     [("GET", "/join/", [["x-l", "a"]]), ("GET", "/join/", [["x-l", "b"], ["x-l", "a"]])]),
+]
+
+
+def _requests(rows):
+    return [{"method": m, "target": t, "headers": h, "host": "reco:8080",
+             **({"body": "x"} if m in ("POST", "PUT") else {})} for m, t, h in rows]
+
+
+@test()
+def conditions(env):
+    """Every kind of condition, met and just missed, request by request on one keep-alive connection."""
+    env.policy(mesh.vs("reco", [rule(V2, match) for match, _, _ in CONDITIONS] + [rule(V1)]))
+    wrong = []
+    for match, hits, misses in CONDITIONS:
+        for rows, want in ((hits, "v2"), (misses, "v1")):
+            for req, r in zip(rows, env.call("exchange", host=RECO, port=8080, requests=_requests(rows))):
+                if r["version"] != want:
+                    wrong.append(f"{match}: {req} -> {r['status']} {r['version']}, want {want}")
+    check(wrong, [])
+
+
+@test()
+def first_match_wins(env):
+    """Istio's order: the first rule that matches decides, however specific a later one is."""
+    env.policy(mesh.vs("reco", [rule(V1, {"uri": {"prefix": "/a"}}), rule(V2, {"uri": {"exact": "/a/b"}}),
+                                rule(V2, {"uri": {"prefix": "/c/d"}}), rule(V1, {"uri": {"prefix": "/c"}}), rule(V2)]))
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(
+        [("GET", t, []) for t in ("/a/b", "/a", "/c/d/e", "/c/x", "/z")]))
+    check([r["version"] for r in got], ["v1", "v1", "v2", "v1", "v2"])
+
+
+@test()
+def by_port(env):
+    """One VirtualService, two ports of the service: `match.port` is the port the client asked for."""
+    env.policy(mesh.service("ports", ["10.96.1.1"], {"http-a": (81, 8080), "http-b": (82, 8080)}),
+               mesh.slice_("ports", {"http-a": 8080, "http-b": 8080}, [("10.77.1.1", "reco-v1"), ("10.77.2.1", "reco-v2")]),
+               mesh.dr("ports", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+               mesh.vs("ports", [rule(dst("ports", "v2", port=82), {"port": 82}), rule(dst("ports", "v1", port=81))]))
+    for port, want in ((81, "v1"), (82, "v2")):
+        got = env.call("exchange", host="10.96.1.1", port=port, requests=[{"host": f"ports:{port}"}] * 4)
+        check([r["version"] for r in got], [want] * 4, f"port {port}")
+
+
+@test()
+def host_spellings(env):
+    """All names of one service are the same host: case, port, trailing dot and the longer forms do not matter."""
+    env.policy(mesh.vs("reco", [rule(V2)]))
+    names = ["reco", "reco:8080", "RECO", "reco.default", "reco.default.svc", "Reco.Default.svc.cluster.local:8080",
+             "reco.default.svc.cluster.local."]
+    got = env.call("exchange", host=RECO, port=8080, requests=[{"host": h} for h in names])
+    check({h: r["version"] for h, r in zip(names, got)}, {h: "v2" for h in names})
+
+
+@test()
+def absolute_form(env):
+    """RFC 9112 3.2.2: a server must accept the absolute form; the authority in it is the host."""
+    env.policy(mesh.vs("reco", [rule(V2, {"uri": {"exact": "/abs"}}), rule(V1)]))
+    got = env.call("exchange", host=RECO, port=8080, requests=[
+        {"raw": "GET http://reco:8080/abs HTTP/1.1\r\nHost: reco:8080\r\n\r\n"}, {"target": "/other", "host": "reco"}])
+    check([r["version"] for r in got], ["v2", "v1"])
+
+
+@test()
+def unnormalised_paths(env):
+    """Policies see the path that the server will use: dot segments and needless escapes do not get around a rule."""
+    env.policy(mesh.vs("reco", [rule(V2, {"uri": {"prefix": "/admin"}}), rule(V1)]))
+    same = ["/admin", "/x/../admin", "/./admin", "/%61dmin", "/x/%2e%2e/admin", "/x\\..\\admin"]
+    got = env.call("exchange", host=RECO, port=8080, requests=[{"target": t, "host": "reco"} for t in same])
+    check({t: r["version"] for t, r in zip(same, got)}, {t: "v2" for t in same})
+
+
+@test()
+def another_service(env):
+    """A route may lead to another service than the one asked for."""
+    env.policy(mesh.vs("reco", [rule(dst("user"), {"uri": {"prefix": "/users"}}), rule(V1)]))
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(
+        [("GET", t, []) for t in ("/users/7", "/", "/users", "/")]))
+    check([r["version"] for r in got], ["user", "v1", "user", "v1"])
+
+
+@test()
+def without_policy(env):
+    """A service that no VirtualService names is balanced over its endpoints."""
+    got = env.call("count", host=RECO, port=8080, total=200, connections=20, vhost="reco")
+    check(sorted(got["seen"]), ["v1", "v2"])
+    check((got["status"], got["errors"]), ({"200": 200}, {}))
+    check(env.get(f"http://{USER}:8080/")[1], "user user")
+
+
+@test()
+def no_rule(env):
+    """A known host without a matching rule is 404, from us, and the connection goes on."""
+    env.policy(mesh.vs("reco", [rule(V1, {"uri": {"exact": "/known"}})]))
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(
+        [("GET", t, []) for t in ("/known", "/nope", "/known", "/nope")]))
+    check([r["status"] for r in got], [200, 404, 200, 404])
+    check([r["server"] for r in got], ["nginx", "headrace", "nginx", "headrace"])
+
+
+@test()
+def ipv6(env):
+    """The same decisions for a client and servers that speak IPv6."""
+    env.policy(mesh.vs("reco", [rule(V2, header("x-canary", exact="true")), rule(V1)]))
+    rows = [("GET", "/", [["x-canary", "true"]]), ("GET", "/", []), ("POST", "/sink", [["x-canary", "true"]])]
+    got = env.call("exchange", host=RECO6, port=8080, requests=_requests(rows))
+    check([r["version"] for r in got], ["v2", "v1", "v2"])
+    check(env.get(f"http://[{RECO6}]:8080/", [["x-canary", "true"]]), (200, "v2 v2"))
+
+
+@test(timeout=60)
+def two_hundred_rules(env):
+    """200 rules cost what one costs, and each is still the one that decides."""
+    rules = [rule(dst("reco", "v2" if i % 2 else "v1"), header("x-tenant", exact=f"tenant-{i}")) for i in range(200)]
+    env.policy(mesh.vs("reco", [*rules, rule(V1)]))
+    picks = [0, 1, 2, 63, 64, 65, 126, 127, 128, 129, 191, 192, 198, 199]
+    rows = [("GET", f"/{i}", [["x-tenant", f"tenant-{i}"]]) for i in picks] + [("GET", "/", [["x-tenant", "tenant-200"]])]
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(rows))
+    check([r["version"] for r in got], ["v2" if i % 2 else "v1" for i in picks] + ["v1"])
+    before = env.requests()
+    load = env.wrk(f"http://{RECO}:8080/", 2, headers=[["x-tenant", "tenant-199"], ["Host", "reco"]])
+    check((load["errors"], load["bad"], load["requests"] > 1000), (0, 0, True), str(load))
+    if env.datapath == "kernel":
+        after = env.requests()
+        share = (after["kernel"] - before["kernel"]) / (after["total"] - before["total"])
+        check(share >= 0.9, True, f"kernel share {share:.3f}")
+
+
+@test()
+def service_entry_host(env):
+    """A ServiceEntry is a host like any other; its endpoints' labels make subsets."""
+    env.policy(mesh.service_entry("ext", ["api.example.test"], {"http": (80, "HTTP")},
+                                  [("10.77.1.1", {"version": "v1"}), ("10.77.2.1", {"version": "v2"})],
+                                  ["10.97.0.1"]),
+               mesh.dr("api.example.test", {"v2": {"version": "v2"}}, name="ext"),
+               mesh.vs("ext", [rule(dst("api.example.test", "v2"))], hosts=["api.example.test"]))
+    # endpoints have no port of their own here: targetPort is the service's, where nothing listens
+    got = env.call("exchange", host="10.97.0.1", port=80, requests=[{"host": "api.example.test"}])
+    check(got[0]["status"], 503)
+
+
+@test()
+def service_entry_target_port(env):
+    entry = mesh.service_entry("ext", ["api.example.test"], {"http": (80, "HTTP")},
+                               [("10.77.1.1", {"version": "v1"}), ("10.77.2.1", {"version": "v2"})], ["10.97.0.1"])
+    entry["spec"]["ports"][0]["targetPort"] = 8080
+    env.policy(entry, mesh.dr("api.example.test", {"v2": {"version": "v2"}}, name="ext"),
+               mesh.vs("ext", [rule(dst("api.example.test", "v2"))], hosts=["api.example.test"]))
+    got = env.call("exchange", host="10.97.0.1", port=80, requests=[{"host": "api.example.test"}] * 3)
+    check([r["version"] for r in got], ["v2"] * 3)
+
+
+@test()
+def versions_of_the_api(env):
+    """v1, v1beta1 and v1alpha3 of an object are the same policy."""
+    for api in ("v1alpha3", "v1beta1", "v1"):
+        env.policy(mesh.vs("origin", [rule(dst("origin", "v2"), header("x-canary", exact=api)), rule(dst("origin", "v1"))],
+                           api=api))
+        got = env.call("exchange", host=ORIGIN, port=9000, requests=[
+            {"host": "origin", "headers": [["x-canary", api]]}, {"host": "origin"}])
+        check([r["version"] for r in got], ["v2", "v1"], api)

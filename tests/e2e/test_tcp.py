@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections that are not HTTP: balanced once, then nobody looks into them."""
+import mesh
+from mesh import dst, rule
+from runner import check, eventually, test
+from world import ECHO, EMPTY, GREETER, RECO
+
+
+@test()
+def server_speaks_first(env):
+    """A greeting comes at once: nobody waits for the client's first bytes to find out the protocol."""
+    for blocking in (False, True):
+        first, seconds, second = env.call("greeting", host=GREETER, port=9001, blocking=blocking)
+        check((first[:4], first.endswith("ready"), second), ("220 ", True, "you said hello"))
+        check(seconds < 0.5, True, f"greeting after {seconds:.2f} s")
+
+
+@test()
+def server_speaks_first_on_auto(env):
+    """The same on a port whose protocol nobody named."""
+    env.policy(mesh.service("greeter", [GREETER], {"": 9001}, {"app": "origin"}))
+    for blocking in (False, True):
+        first, seconds, second = env.call("greeting", host=GREETER, port=9001, blocking=blocking)
+        check((first[:4], second, seconds < 0.5), ("220 ", "you said hello", True))
+
+
+@test()
+def balanced(env):
+    """Twenty connections reach both endpoints."""
+    seen = {env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(20)}
+    check(seen, {"v1", "v2"})
+
+
+@test()
+def opaque_bytes(env):
+    """Bytes that are no HTTP, both ways at once, 5 MB, and the end of file travels through."""
+    for blocking in (False, True):
+        check(env.call("tcp_echo", host=ECHO, port=9002, size=5 << 20, blocking=blocking), {"same": True, "bye": "bye from v1"})
+
+
+@test()
+def small_opaque(env):
+    """One byte is enough to be relayed."""
+    check(env.call("tcp_echo", host=ECHO, port=9002, size=1), {"same": True, "bye": "bye from v1"})
+
+
+@test()
+def http_on_auto(env):
+    """HTTP on a port whose protocol nobody named is found out and routed."""
+    env.policy(mesh.service("auto", ["10.96.1.2"], {"": 8080}, {"app": "reco"}),
+               mesh.dr("auto", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+               mesh.vs("auto", [rule(dst("auto", "v2"), {"uri": {"prefix": "/v2"}}), rule(dst("auto", "v1"))]))
+    got = env.call("exchange", host="10.96.1.2", port=8080, requests=[{"host": "auto", "target": t}
+                                                                       for t in ("/v2", "/", "/v2")])
+    check([r["version"] for r in got], ["v2", "v1", "v2"])
+
+
+@test()
+def tls_passes(env):
+    """A TLS hello on an opaque port goes through untouched (the echo returns it)."""
+    r = env.call("raw", host=ECHO, port=9002, data="\x16\x03\x01\x00\x05hello", half_close=True, timeout=2)
+    check(r["data"], "\x16\x03\x01\x00\x05hellobye from v1")
+
+
+@test()
+def tcp_route(env):
+    """VirtualService.tcp picks the destination of a connection."""
+    env.policy(mesh.dr("greeter", {"v2": {"version": "v2"}}),
+               mesh.vs("greeter", [], tcp=[{"route": [dst("greeter", "v2")]}]))
+    check({env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(8)}, {"v2"})
+
+
+@test()
+def no_endpoint(env):
+    """An opaque service without endpoints refuses or resets; it does not hang."""
+    env.policy(mesh.service("none", ["10.96.1.3"], {"tcp": 9001}, {"app": "nobody"}))
+    r = env.client()
+    try:
+        out = r.call("raw", host="10.96.1.3", port=9001, data="x", timeout=3)
+    except AssertionError as e:
+        check("Refused" in str(e) or "Reset" in str(e) or "unreachable" in str(e), True, str(e))
+    else:
+        check((out["closed"], out["data"]), (True, ""), str(out))
+
+
+@test()
+def unmeshed_traffic(env):
+    """What no Service knows passes as if there were no mesh."""
+    check(env.get("http://10.77.3.1:8080/"), (200, "user user"))
+    check(env.get("http://[fd77::3:1]:8080/"), (200, "user user"))
+    check(env.call("connect", host="10.77.1.1", port=9999), "ConnectionRefusedError")
+
+
+@test()
+def idle_connections(env):
+    """Connections that never send are no burden: 200 of them, and HTTP goes on beside them."""
+    for i in range(200):
+        env.client("c1", name="idle").call("keep", name=f"idle{i}", host=RECO if i % 2 else EMPTY, port=8080)
+    got = env.call("count", host=RECO, port=8080, total=50, vhost="reco")
+    check(got["errors"], {})
+    env.clients.pop("idle").close()
+    eventually(lambda: env.agent.alive(), "agent alive")
