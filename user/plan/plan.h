@@ -27,8 +27,8 @@ struct hr_plan_ep { /* one address in one cluster */
 	struct hr_addr addr;
 	uint16_t port;
 	uint16_t pad;
-	uint32_t weight;  /* 1 when not set */
-	uint32_t cluster; /* index */
+	uint32_t weight;      /* 1 when not set */
+	uint32_t cluster;     /* index */
 	uint32_t id, addr_id; /* stable ids */
 	const char *workload; /* pod or WorkloadEntry "ns/name", "" when not known */
 	const char *locality; /* "region/zone/subzone" or "" */
@@ -137,7 +137,8 @@ struct hr_plan {
 	HR_LIST(struct hr_plan_ep) eps;
 	HR_LIST(struct hr_plan_name) names;
 	struct hr_map *vhost_by_name; /* "port/host" -> struct hr_plan_vhost * (exact names) */
-	struct hr_map *vip_by_addr;   /* struct hr_vip_key -> struct hr_plan_vip * */
+	HR_LIST(struct hr_plan_vhost *) wildcards; /* most specific first */
+	struct hr_map *vip_by_addr;		   /* struct hr_vip_key -> struct hr_plan_vip * */
 };
 
 /* Takes `o` over, also on failure. Findings that only show here (limits) go to diags.
@@ -148,7 +149,8 @@ void hr_plan_free(struct hr_plan *p);
 
 /* Deterministic bytes (no pointers, no ids): for tests and for `status`. */
 void hr_plan_dump(const struct hr_plan *p, struct hr_strbuf *out);
-/* One line per difference: "+ cluster ...", "- endpoint ...", "~ route ... weights 95/5 -> 50/50" */
+/* One line per difference: "+ cluster ...", "- endpoint ...", "~ route ... weights 95/5 -> 50/50"
+ */
 void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct hr_strbuf *out);
 
 /* ---- evaluation ---------------------------------------------------------------------------- */
@@ -157,7 +159,7 @@ void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct h
 struct hr_plan_req {
 	struct hr_slice method, path /* canonical, without query */, query, host /* as sent */,
 		scheme;
-	uint16_t port; /* of the VIP */
+	uint16_t port;		 /* of the VIP */
 	uint32_t fallback_vhost; /* index for an unknown Host, or HR_NONE */
 	/* All values of a header joined with "," (SEMANTICS.md); {NULL, 0} when absent. `name` is
 	 * lower case. The slice must live until the evaluation ends. */
@@ -193,10 +195,9 @@ const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 /* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
  * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD or EJECTED are
  * skipped unless all are (then any). NULL: no endpoint. */
-const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p,
-					 const struct hr_plan_cluster *c, struct hr_ep_rt *ep_rt,
-					 struct hr_cluster_rt *cluster_rt, uint32_t random,
-					 const uint32_t *avoid, size_t n_avoid);
+const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
+					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
+					 uint32_t random, const uint32_t *avoid, size_t n_avoid);
 
 /* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */
 enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m);

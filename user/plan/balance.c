@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which destination of a route, which endpoint of a cluster. The kernel does the same in
+ * bpf/lib/balance.h, on the same shared words. */
+#include "plan/plan.h"
+
+const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
+						   const struct hr_plan_route *route,
+						   uint32_t random, const struct hr_plan_dst **dst)
+{
+	uint64_t r = ((uint64_t)random * route->total) >> 32, cum = 0;
+
+	for (uint32_t i = 0; i < route->ndst; i++) {
+		cum += route->dst[i].weight;
+		if (r >= cum)
+			continue;
+		if (dst)
+			*dst = &route->dst[i];
+		return &p->clusters.data[route->dst[i].cluster];
+	}
+	return NULL; /* no destination, or all weights are 0 */
+}
+
+struct pick {
+	const struct hr_plan_ep *eps;
+	uint32_t n;
+	struct hr_ep_rt *rt;
+	const uint32_t *avoid;
+	size_t n_avoid;
+	uint64_t rnd;
+};
+
+static uint32_t next_random(struct pick *k)
+{
+	k->rnd = k->rnd * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (uint32_t)(k->rnd >> 32);
+}
+
+static bool avoided(const struct pick *k, uint32_t i)
+{
+	for (size_t a = 0; a < k->n_avoid; a++)
+		if (k->avoid[a] == k->eps[i].id)
+			return true;
+	return false;
+}
+
+/* 2: healthy and new, 1: healthy but tried before, 0: dead or ejected */
+static int rank(const struct pick *k, uint32_t i)
+{
+	uint32_t flags = __atomic_load_n(&k->rt[k->eps[i].id].flags, __ATOMIC_RELAXED);
+
+	if (flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED))
+		return 0;
+	return avoided(k, i) ? 1 : 2;
+}
+
+/* The first endpoint at or after `start` of the best rank that anyone has. */
+static uint32_t from(const struct pick *k, uint32_t start)
+{
+	uint32_t best = start % k->n;
+	int best_rank = -1;
+
+	for (uint32_t i = 0; i < k->n && best_rank < 2; i++) {
+		uint32_t c = (start + i) % k->n;
+		int r = rank(k, c);
+
+		if (r > best_rank) {
+			best_rank = r;
+			best = c;
+		}
+	}
+	return best;
+}
+
+static uint32_t weighted_start(struct pick *k)
+{
+	uint64_t total = 0, r, cum = 0;
+
+	for (uint32_t i = 0; i < k->n; i++)
+		total += k->eps[i].weight;
+	r = total ? ((uint64_t)next_random(k) * total) >> 32 : next_random(k) % k->n;
+	for (uint32_t i = 0; total && i < k->n; i++) {
+		cum += k->eps[i].weight;
+		if (r < cum)
+			return i;
+	}
+	return (uint32_t)r % k->n;
+}
+
+const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
+					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
+					 uint32_t random, const uint32_t *avoid, size_t n_avoid)
+{
+	struct pick k = {
+		.eps = p->eps.data + c->first_ep,
+		.n = c->n_eps,
+		.rt = ep_rt,
+		.avoid = avoid,
+		.n_avoid = n_avoid,
+		.rnd = random,
+	};
+	uint32_t a, b;
+
+	if (!k.n)
+		return NULL;
+	if (c->lb == HR_LB_ROUND_ROBIN)
+		return &k.eps[from(&k,
+				   __atomic_fetch_add(&cluster_rt[c->id].rr, 1, __ATOMIC_RELAXED))];
+	a = from(&k, weighted_start(&k));
+	if (c->lb != HR_LB_LEAST_REQUEST || k.n == 1)
+		return &k.eps[a];
+	/* power of two choices */
+	b = from(&k, weighted_start(&k));
+	if (rank(&k, b) > rank(&k, a))
+		return &k.eps[b];
+	if (rank(&k, b) == rank(&k, a) &&
+	    __atomic_load_n(&ep_rt[k.eps[b].id].inflight, __ATOMIC_RELAXED) <
+		    __atomic_load_n(&ep_rt[k.eps[a].id].inflight, __ATOMIC_RELAXED))
+		return &k.eps[b];
+	return &k.eps[a];
+}

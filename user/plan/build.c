@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Objects -> plan: runs the steps of compile.h and closes the tables. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "model/hosts.h"
+#include "plan/compile.h"
+
+#define CLOSE(b, table)                                                                           \
+	do {                                                                                      \
+		(b)->plan->table.data =                                                           \
+			hr_arena_array((b)->a, __typeof__(*(b)->table.data), (b)->table.len + 1); \
+		if ((b)->table.len)                                                               \
+			memcpy((b)->plan->table.data, (b)->table.data,                            \
+			       (b)->table.len * sizeof(*(b)->table.data));                        \
+		(b)->plan->table.len = (b)->table.len;                                            \
+		hr_vec_free(&(b)->table);                                                         \
+	} while (0)
+
+static int wildcard_cmp(const void *a, const void *b)
+{
+	const struct hr_plan_vhost *x = *(const struct hr_plan_vhost *const *)a,
+				   *y = *(const struct hr_plan_vhost *const *)b;
+	int d = hr_host_specificity_cmp(y->host, x->host);
+
+	return d ? d : (int)x->port - (int)y->port;
+}
+
+static void index_plan(struct hr_plan *p)
+{
+	HR_VEC(struct hr_plan_vhost *) wild = {0};
+	char key[320];
+
+	for (size_t i = 0; i < p->vhosts.len; i++) {
+		struct hr_plan_vhost *v = &p->vhosts.data[i];
+
+		for (uint16_t n = 0; n < v->nnames; n++) {
+			snprintf(key, sizeof(key), "%u/%s", v->port, v->names[n]);
+			if (!hr_map_gets(p->vhost_by_name, key))
+				hr_map_puts(p->vhost_by_name, key, v);
+		}
+		if (v->host[0] == '*')
+			hr_vec_push(&wild, v);
+	}
+	if (wild.len)
+		qsort(wild.data, wild.len, sizeof(*wild.data), wildcard_cmp);
+	p->wildcards.data = hr_arena_array(p->arena, struct hr_plan_vhost *, wild.len + 1);
+	if (wild.len)
+		memcpy(p->wildcards.data, wild.data, wild.len * sizeof(*wild.data));
+	p->wildcards.len = wild.len;
+	hr_vec_free(&wild);
+	for (size_t i = 0; i < p->vips.len; i++) {
+		struct hr_plan_vip *v = &p->vips.data[i];
+		struct hr_vip_key k = {.port_be = htons(v->port)};
+
+		memcpy(k.ip, v->addr.ip, sizeof(k.ip));
+		if (!hr_map_get(p->vip_by_addr, &k, sizeof(k)))
+			hr_map_put(p->vip_by_addr, &k, sizeof(k), v);
+	}
+}
+
+static int over_limit(struct hr_build *b, const char *what, size_t have, size_t max)
+{
+	struct hr_pos none = {"", 0, 0};
+
+	if (have <= max)
+		return 0;
+	hr_diag_add(b->diags, HR_SEV_ERROR, none, "limit", NULL, "", "%zu %s; the limit is %zu",
+		    have, what, max);
+	return -E2BIG;
+}
+
+static int run_steps(struct hr_build *b)
+{
+	int r;
+
+	hr_build_services(b);
+	hr_build_clusters(b);
+	r = hr_build_vhosts(b);
+	if (r)
+		goto out;
+	hr_build_vips(b);
+	r = over_limit(b, "virtual hosts", b->vhosts.len, HR_VHOSTS_MAX - 1);
+	if (!r)
+		r = over_limit(b, "clusters", b->clusters.len, HR_CLUSTERS_MAX - 1);
+	if (!r)
+		r = over_limit(b, "endpoints", b->eps.len, HR_EPS_MAX - 1);
+	if (!r)
+		r = over_limit(b, "routes", b->routes.len, HR_ROUTES_MAX - 1);
+	if (!r)
+		r = over_limit(b, "addresses and ports", b->vips.len, HR_VIPS_MAX);
+out:
+	CLOSE(b, vhosts);
+	CLOSE(b, routes);
+	CLOSE(b, clusters);
+	CLOSE(b, eps);
+	CLOSE(b, vips);
+	CLOSE(b, names);
+	return r;
+}
+
+int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_plan_opts *opts,
+		  struct hr_diags *diags)
+{
+	_cleanup_map_ struct hr_map *svcs = hr_map_new(), *pods = hr_map_new(),
+				    *addrs = hr_map_new(), *clusters = hr_map_new();
+	struct hr_arena *a = hr_arena_new();
+	struct hr_plan *p = hr_arena_new0(a, struct hr_plan);
+	struct hr_build b = {
+		.plan = p,
+		.a = a,
+		.o = o,
+		.opts = opts,
+		.diags = diags,
+		.svc_by_fqdn = svcs,
+		.pod_by_name = pods,
+		.pod_by_addr = addrs,
+		.cluster_by_name = clusters,
+	};
+	int r;
+
+	p->arena = a;
+	p->objects = o;
+	p->cluster_domain = hr_arena_strdup(a, opts->cluster_domain);
+	p->registry_only = opts->registry_only;
+	p->vhost_by_name = hr_map_new();
+	p->vip_by_addr = hr_map_new();
+	r = run_steps(&b);
+	hr_vec_free(&b.svcs);
+	if (r) {
+		hr_plan_free(p);
+		return r;
+	}
+	index_plan(p);
+	*out = p;
+	return 0;
+}
+
+void hr_plan_free(struct hr_plan *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->vhosts.len; i++)
+		hr_map_free(p->vhosts.data[i].index);
+	hr_map_free(p->vhost_by_name);
+	hr_map_free(p->vip_by_addr);
+	hr_objects_free(p->objects);
+	hr_arena_free(p->arena);
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Clusters: one per (host, port, subset), with the policy that DestinationRules give it, and its
+ * endpoints.
+ */
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "model/hosts.h"
+#include "plan/compile.h"
+
+/* ---- which rule speaks for a host ---- */
+
+/* The rule in the service's own namespace wins, then the root namespace's, then any other. */
+static int ns_rank(const struct hr_destination_rule *r, const struct hr_svc *s)
+{
+	if (hr_streq(r->meta.ns, s->ns))
+		return 2;
+	return hr_streq(r->meta.ns, "istio-system") ? 1 : 0;
+}
+
+static const char *rule_host(struct hr_build *b, const struct hr_destination_rule *r)
+{
+	return hr_host_fqdn_known(b->a, r->host, r->meta.ns, b->opts->cluster_domain,
+				  b->svc_by_fqdn);
+}
+
+void hr_build_policy(struct hr_build *b, struct hr_svc *s)
+{
+	const struct hr_destination_rule *best = NULL;
+	const char *best_host = NULL;
+	HR_VEC(const struct hr_subset *) subsets = {0};
+
+	for (size_t i = 0; i < b->o->destination_rules.len; i++) {
+		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
+		const char *host = rule_host(b, r);
+		int better;
+
+		if (!hr_host_matches(host, s->fqdn))
+			continue;
+		better = best ? hr_host_specificity_cmp(host, best_host) : 1;
+		if (!better)
+			better = ns_rank(r, s) - ns_rank(best, s);
+		if (better > 0) {
+			best = r;
+			best_host = host;
+		}
+	}
+	s->rule = best;
+	/* rules of one namespace for the same host merge their subsets; the first name wins */
+	for (size_t i = 0; best && i < b->o->destination_rules.len; i++) {
+		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
+
+		if (!hr_streq(r->meta.ns, best->meta.ns) || !hr_streq(rule_host(b, r), best_host))
+			continue;
+		for (size_t k = 0; k < r->subsets.len; k++)
+			hr_vec_push(&subsets, &r->subsets.data[k]);
+	}
+	s->subsets.data = hr_arena_array(b->a, const struct hr_subset *, subsets.len + 1);
+	if (subsets.len)
+		memcpy(s->subsets.data, subsets.data, subsets.len * sizeof(*subsets.data));
+	s->subsets.len = subsets.len;
+	hr_vec_free(&subsets);
+}
+
+/* ---- effective policy ---- */
+
+static const struct hr_traffic_policy *port_level(const struct hr_traffic_policy *p, uint16_t port)
+{
+	for (size_t i = 0; i < p->port_level.len; i++)
+		if (p->port_level.data[i].port == port)
+			return p->port_level.data[i].policy;
+	return NULL;
+}
+
+static void take_set_fields(struct hr_plan_cluster *c, const struct hr_traffic_policy *p)
+{
+	if (p->lb.set)
+		c->balancer = &p->lb;
+	if (p->pool.set)
+		c->pool = &p->pool;
+	if (p->outlier.set)
+		c->outlier = &p->outlier;
+	if (p->tls_mode)
+		c->tls_mode = p->tls_mode;
+}
+
+/* A port-level policy replaces all fields, set or not (Istio); one of a subset overrides only
+ * what it sets. */
+static void apply_policy(struct hr_plan_cluster *c, const struct hr_traffic_policy *p)
+{
+	const struct hr_traffic_policy *pl = port_level(p, c->port);
+
+	if (p->set)
+		take_set_fields(c, p);
+	if (!pl)
+		return;
+	c->balancer = NULL;
+	c->pool = NULL;
+	c->outlier = NULL;
+	c->tls_mode = NULL;
+	take_set_fields(c, pl);
+}
+
+/* Limits that only the agent can keep. Those on connections and requests at once are counted in
+ * cluster_rt by both sides: the kernel carries requests below them. */
+static uint16_t agent_reason(const struct hr_plan_cluster *c)
+{
+	if (c->proto == HR_PROTO_HTTP2)
+		return HR_WHY_PROTO;
+	if (c->tls_mode && !hr_streq(c->tls_mode, "DISABLE"))
+		return HR_WHY_CLUSTER;
+	if (c->pool && c->pool->max_requests_per_connection > 0)
+		return HR_WHY_CLUSTER;
+	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
+		return HR_WHY_CLUSTER;
+	return 0;
+}
+
+static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)
+{
+	c.name = hr_arena_printf(b->a, "outbound|%u|%s|%s", c.port, c.subset, c.host);
+	c.lb = c.balancer && c.balancer->simple ? c.balancer->simple : HR_LB_LEAST_REQUEST;
+	c.agent_why = agent_reason(&c);
+	hr_map_puts(b->cluster_by_name, c.name, (void *)(b->clusters.len + 1));
+	hr_vec_push(&b->clusters, c);
+	return (uint32_t)b->clusters.len - 1;
+}
+
+static void build_cluster(struct hr_build *b, const struct hr_svc *s, size_t port_index,
+			  const struct hr_subset *subset)
+{
+	const struct hr_port *p = &s->ports->data[port_index];
+	const struct hr_svc_eps *eps = &s->eps.data[port_index];
+	struct hr_plan_cluster c = {
+		.host = s->fqdn,
+		.subset = subset ? subset->name : "",
+		.port = (uint16_t)p->number,
+		.proto = (uint8_t)hr_port_proto(p),
+		.first_ep = (uint32_t)b->eps.len,
+		.draining = eps->draining,
+	};
+
+	if (s->rule)
+		apply_policy(&c, &s->rule->policy);
+	if (subset)
+		apply_policy(&c, &subset->policy);
+	for (size_t i = 0; i < eps->len; i++) {
+		struct hr_plan_ep ep = eps->data[i];
+
+		if (subset && !hr_labels_match(&subset->labels, ep.labels))
+			continue;
+		ep.cluster = (uint32_t)b->clusters.len;
+		hr_vec_push(&b->eps, ep);
+		c.n_eps++;
+	}
+	add_cluster(b, c);
+}
+
+void hr_build_clusters(struct hr_build *b)
+{
+	for (size_t i = 0; i < b->svcs.len; i++) {
+		const struct hr_svc *s = b->svcs.data[i];
+
+		for (size_t p = 0; p < s->ports->len; p++) {
+			if (s->ports->data[p].udp)
+				continue;
+			build_cluster(b, s, p, NULL);
+			for (size_t k = 0; k < s->subsets.len; k++)
+				if (hr_build_cluster_named(b, s->fqdn,
+							   (uint16_t)s->ports->data[p].number,
+							   s->subsets.data[k]->name) == HR_NONE)
+					build_cluster(b, s, p, s->subsets.data[k]);
+		}
+	}
+}
+
+uint32_t hr_build_cluster_named(struct hr_build *b, const char *fqdn, uint16_t port,
+				const char *subset)
+{
+	_cleanup_sb_ struct hr_strbuf name = {0};
+	uintptr_t i;
+
+	hr_sb_printf(&name, "outbound|%u|%s|%s", port, subset, fqdn);
+	i = (uintptr_t)hr_map_gets(b->cluster_by_name, name.data);
+	return i ? (uint32_t)i - 1 : HR_NONE;
+}
+
+uint32_t hr_build_cluster_of(struct hr_build *b, const struct hr_destination *d, const char *vs_ns,
+			     uint16_t port)
+{
+	const char *fqdn =
+		hr_host_fqdn_known(b->a, d->host, vs_ns, b->opts->cluster_domain, b->svc_by_fqdn);
+	const struct hr_svc *s = hr_map_gets(b->svc_by_fqdn, fqdn);
+	const char *subset = d->subset ? d->subset : "";
+	uint32_t c;
+
+	if (d->port)
+		port = (uint16_t)d->port;
+	else if (s && s->ports->len == 1)
+		port = (uint16_t)s->ports->data[0].number;
+	c = hr_build_cluster_named(b, fqdn, port, subset);
+	if (c != HR_NONE)
+		return c;
+	return add_cluster(b, (struct hr_plan_cluster){.host = fqdn,
+						       .subset = subset,
+						       .port = port,
+						       .first_ep = (uint32_t)b->eps.len,
+						       .missing_subset = true});
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the compiler: what its steps hand to each other. Steps, in order, a file each:
+ * services (which hosts exist) -> endpoints -> clusters (with policy) -> vhosts (routes, rules)
+ * -> rows (kernel form).
+ */
+#pragma once
+
+#include "core/vec.h"
+#include "plan/plan.h"
+
+/* A host of the registry: a Kubernetes Service, or one host of a ServiceEntry. */
+struct hr_svc {
+	const char *fqdn, *ns, *name; /* name: short name, NULL for ServiceEntry hosts */
+	const struct hr_service *k8s;
+	const struct hr_service_entry *se;
+	const hr_ports *ports;
+	HR_LIST(struct hr_addr) vips;
+	HR_LIST(struct hr_svc_eps {
+		struct hr_plan_ep *data;
+		size_t len;
+		uint32_t draining;
+	})
+	eps;					/* one per port, in the order of `ports` */
+	const struct hr_destination_rule *rule; /* NULL: none */
+	HR_LIST(const struct hr_subset *) subsets;
+};
+
+struct hr_build {
+	struct hr_plan *plan;
+	struct hr_arena *a;
+	const struct hr_objects *o;
+	const struct hr_plan_opts *opts;
+	struct hr_diags *diags;
+	HR_VEC(struct hr_svc *) svcs;
+	struct hr_map *svc_by_fqdn;
+	struct hr_map *pod_by_name; /* "ns/name" */
+	struct hr_map *pod_by_addr; /* struct hr_addr */
+	HR_VEC(struct hr_plan_vip) vips;
+	HR_VEC(struct hr_plan_vhost) vhosts;
+	HR_VEC(struct hr_plan_route) routes;
+	HR_VEC(struct hr_plan_cluster) clusters;
+	HR_VEC(struct hr_plan_ep) eps;
+	HR_VEC(struct hr_plan_name) names;
+	struct hr_map *cluster_by_name; /* index + 1 */
+};
+
+void hr_build_services(struct hr_build *b);
+void hr_build_endpoints(struct hr_build *b, struct hr_svc *s);
+void hr_build_policy(struct hr_build *b, struct hr_svc *s);
+/* Clusters of every service port and subset. */
+void hr_build_clusters(struct hr_build *b);
+/* Index of the cluster of a destination as `vs_ns` says it, made as an empty one when nobody
+ * defines it. `port` is used when the destination names none and its service has several. */
+uint32_t hr_build_cluster_of(struct hr_build *b, const struct hr_destination *d, const char *vs_ns,
+			     uint16_t port);
+uint32_t hr_build_cluster_named(struct hr_build *b, const char *fqdn, uint16_t port,
+				const char *subset);
+int hr_build_vhosts(struct hr_build *b);
+void hr_build_vips(struct hr_build *b);
+/* Kernel form of a vhost; marks rules that need the agent. */
+int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v);
+
+enum hr_proto hr_port_proto(const struct hr_port *p);
+/* All of `want` are among `have`. */
+bool hr_labels_match(const hr_kvs *want, const hr_kvs *have);

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One match entry, condition by condition, as Istio words it: for the rules that the kernel's
+ * tables cannot hold in full, and for explain, which tells which condition failed. */
+#include <string.h>
+#include <strings.h>
+
+#include "plan/eval.h"
+
+static bool value_holds(const struct hr_string_match *m, struct hr_slice v, bool fold)
+{
+	struct hr_slice want = hr_slice_of(m->value);
+
+	if (!v.p)
+		return false;
+	switch (m->type) {
+	case HR_MATCH_PRESENT:
+		return true;
+	case HR_MATCH_EXACT:
+		return fold ? hr_slice_ieq(v, want) : hr_slice_eq(v, want);
+	case HR_MATCH_PREFIX:
+		return v.n >= want.n &&
+		       (fold ? !strncasecmp(v.p, want.p, want.n) : hr_slice_starts(v, want));
+	default:
+		return false; /* regexes are refused by the schema until they are built */
+	}
+}
+
+static const char *type_word(enum hr_match_type t)
+{
+	static const char *const words[] = {"", "exact ", "prefix ", "regex ", "present"};
+
+	return words[t];
+}
+
+static bool check(struct hr_strbuf *why, const char *what, const char *name,
+		  const struct hr_string_match *m, struct hr_slice v, bool fold, bool negative)
+{
+	if (!m->type || value_holds(m, v, fold) != negative)
+		return true;
+	if (!why)
+		return false;
+	hr_sb_printf(why, "%s%s%s: wanted %s%s%s", what, *name ? " " : "", name,
+		     negative ? "not " : "", type_word(m->type), m->value ? m->value : "");
+	if (v.p)
+		hr_sb_printf(why, ", saw \"%.*s\"", (int)(v.n < 256 ? v.n : 256), v.p);
+	else
+		hr_sb_add(why, ", saw none");
+	return false;
+}
+
+/* Value of a query parameter, not decoded; {NULL, 0} when absent. */
+static struct hr_slice query_param(struct hr_slice query, const char *name)
+{
+	size_t len = strlen(name);
+
+	while (query.n) {
+		const char *amp = memchr(query.p, '&', query.n);
+		size_t n = amp ? (size_t)(amp - query.p) : query.n;
+
+		if (n >= len && !memcmp(query.p, name, len)) {
+			if (n == len)
+				return (struct hr_slice){"", 0};
+			if (query.p[len] == '=')
+				return (struct hr_slice){query.p + len + 1, n - len - 1};
+		}
+		query.p += n;
+		query.n -= n;
+		if (query.n) {
+			query.p++;
+			query.n--;
+		}
+	}
+	return (struct hr_slice){NULL, 0};
+}
+
+static bool source_holds(const struct hr_plan_req *req, const struct hr_http_match *m,
+			 struct hr_strbuf *why)
+{
+	if (m->source_namespace && !hr_streq(m->source_namespace, req->source_ns)) {
+		if (why)
+			hr_sb_printf(why, "sourceNamespace: wanted %s, saw %s", m->source_namespace,
+				     req->source_ns ? req->source_ns : "none");
+		return false;
+	}
+	for (size_t i = 0; i < m->source_labels.len; i++) {
+		const struct hr_kv *want = &m->source_labels.data[i];
+		const char *seen = NULL;
+
+		for (size_t k = 0; req->source_labels && k < req->source_labels->len; k++)
+			if (hr_streq(req->source_labels->data[k].key, want->key))
+				seen = req->source_labels->data[k].value;
+		if (hr_streq(seen, want->value))
+			continue;
+		if (why)
+			hr_sb_printf(why, "sourceLabels %s: wanted %s, saw %s", want->key,
+				     want->value, seen ? seen : "none");
+		return false;
+	}
+	return true;
+}
+
+bool hr_match_holds(const struct hr_plan_req *req, const struct hr_http_match *m,
+		    struct hr_strbuf *why)
+{
+	static const struct hr_slice http = {"http", 4};
+
+	if (!check(why, "uri", "", &m->uri, req->path, m->ignore_uri_case, false) ||
+	    !check(why, "method", "", &m->method, req->method, false, false) ||
+	    !check(why, "scheme", "", &m->scheme, req->scheme.p ? req->scheme : http, false,
+		   false) ||
+	    !check(why, "authority", "", &m->authority, req->host, false, false))
+		return false;
+	if (m->port && m->port != req->port) {
+		if (why)
+			hr_sb_printf(why, "port: wanted %u, saw %u", m->port, req->port);
+		return false;
+	}
+	for (size_t i = 0; i < m->headers.len; i++) {
+		const char *name = m->headers.data[i].name;
+
+		if (!check(why, "header", name, &m->headers.data[i].m,
+			   hr_req_header(req, hr_slice_of(name)), false, false))
+			return false;
+	}
+	for (size_t i = 0; i < m->without_headers.len; i++) {
+		const char *name = m->without_headers.data[i].name;
+
+		if (!check(why, "header", name, &m->without_headers.data[i].m,
+			   hr_req_header(req, hr_slice_of(name)), false, true))
+			return false;
+	}
+	for (size_t i = 0; i < m->query_params.len; i++) {
+		const char *name = m->query_params.data[i].name;
+
+		if (!check(why, "queryParam", name, &m->query_params.data[i].m,
+			   query_param(req->query, name), false, false))
+			return false;
+	}
+	return source_holds(req, m, why);
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Endpoints of a service port: EndpointSlices (or Endpoints), else ready Pods that the selector
+ * selects; ServiceEntry endpoints and the WorkloadEntries its selector selects. Labels, which
+ * choose the subset, come from the Pod or WorkloadEntry behind the address.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/net.h"
+#include "plan/compile.h"
+
+typedef HR_VEC(struct hr_plan_ep) ep_vec;
+
+static int ep_cmp(const void *a, const void *b)
+{
+	const struct hr_plan_ep *x = a, *y = b;
+	bool x4 = hr_addr_is4(&x->addr), y4 = hr_addr_is4(&y->addr);
+	int d;
+
+	if (x4 != y4)
+		return x4 ? -1 : 1;
+	d = memcmp(&x->addr, &y->addr, sizeof(x->addr));
+	return d ? d : (int)x->port - (int)y->port;
+}
+
+/* Sorted, each address once (an endpoint may stand in two slices while one replaces the other). */
+static void keep(struct hr_build *b, ep_vec *v, struct hr_svc_eps *out, uint32_t draining)
+{
+	size_t n = 0;
+
+	if (v->len)
+		qsort(v->data, v->len, sizeof(*v->data), ep_cmp);
+	for (size_t i = 0; i < v->len; i++)
+		if (!n || ep_cmp(&v->data[n - 1], &v->data[i]))
+			v->data[n++] = v->data[i];
+	out->data = hr_arena_array(b->a, struct hr_plan_ep, n ? n : 1);
+	if (n)
+		memcpy(out->data, v->data, n * sizeof(*v->data));
+	out->len = n;
+	out->draining = draining;
+	hr_vec_free(v);
+}
+
+static const char *node_locality(const struct hr_build *b, const char *node)
+{
+	const char *region = NULL, *zone = NULL, *sub = NULL;
+
+	for (size_t i = 0; node && i < b->o->nodes.len; i++) {
+		const struct hr_meta *m = &b->o->nodes.data[i]->meta;
+
+		if (!hr_streq(m->name, node))
+			continue;
+		for (size_t k = 0; k < m->labels.len; k++) {
+			const struct hr_kv *kv = &m->labels.data[k];
+
+			if (hr_streq(kv->key, "topology.kubernetes.io/region"))
+				region = kv->value;
+			else if (hr_streq(kv->key, "topology.kubernetes.io/zone"))
+				zone = kv->value;
+			else if (hr_streq(kv->key, "topology.istio.io/subzone"))
+				sub = kv->value;
+		}
+	}
+	if (!region)
+		return "";
+	return hr_arena_printf(b->a, "%s%s%s%s%s", region, zone ? "/" : "", zone ? zone : "",
+			       zone && sub ? "/" : "", zone && sub ? sub : "");
+}
+
+static struct hr_plan_ep pod_ep(const struct hr_build *b, const struct hr_pod *pod,
+				const struct hr_addr *addr, uint16_t port, const char *node)
+{
+	struct hr_plan_ep ep = {.addr = *addr, .port = port, .weight = 1, .workload = ""};
+
+	if (pod) {
+		ep.labels = &pod->meta.labels;
+		ep.workload = hr_arena_printf(b->a, "%s/%s", pod->meta.ns, pod->meta.name);
+	}
+	ep.locality = node_locality(b, node ? node : pod ? pod->node : NULL);
+	return ep;
+}
+
+static const struct hr_port *slice_port(const struct hr_endpoint_slice *sl, const struct hr_port *p)
+{
+	for (size_t i = 0; i < sl->ports.len; i++)
+		if (hr_streq(sl->ports.data[i].name ? sl->ports.data[i].name : "",
+			     p->name ? p->name : ""))
+			return &sl->ports.data[i];
+	return sl->ports.len == 1 && (!sl->ports.data[0].name || !*sl->ports.data[0].name)
+		       ? &sl->ports.data[0]
+		       : NULL;
+}
+
+/* Gives how many slices speak of the service, with or without endpoints. */
+static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
+			  ep_vec *v, uint32_t *draining)
+{
+	size_t slices = 0;
+
+	for (size_t i = 0; i < b->o->slices.len; i++) {
+		const struct hr_endpoint_slice *sl = b->o->slices.data[i];
+		const struct hr_port *sp;
+
+		if (!hr_streq(sl->service, s->name) || !hr_streq(sl->meta.ns, s->ns))
+			continue;
+		slices++;
+		sp = slice_port(sl, p);
+		for (size_t k = 0; sp && k < sl->endpoints.len; k++) {
+			const struct hr_endpoint *e = &sl->endpoints.data[k];
+			const struct hr_pod *pod = NULL;
+
+			if (!e->ready || e->terminating) {
+				(*draining)++;
+				continue;
+			}
+			if (e->pod_name)
+				pod = hr_map_gets(b->pod_by_name,
+						  hr_arena_printf(b->a, "%s/%s",
+								  e->pod_ns ? e->pod_ns : s->ns,
+								  e->pod_name));
+			if (!pod)
+				pod = hr_map_get(b->pod_by_addr, &e->addr, sizeof(e->addr));
+			hr_vec_push(v, pod_ep(b, pod, &e->addr, (uint16_t)sp->number, e->node));
+		}
+	}
+	return slices;
+}
+
+static uint16_t pod_port(const struct hr_pod *pod, const struct hr_port *p)
+{
+	for (size_t i = 0; p->target_name && i < pod->ports.len; i++)
+		if (hr_streq(pod->ports.data[i].name, p->target_name))
+			return (uint16_t)pod->ports.data[i].number;
+	if (p->target_name)
+		return 0;
+	return (uint16_t)(p->target_port ? p->target_port : p->number);
+}
+
+static void from_pods(struct hr_build *b, const char *ns, const hr_kvs *selector,
+		      const struct hr_port *p, ep_vec *v, uint32_t *draining)
+{
+	for (size_t i = 0; selector->len && i < b->o->pods.len; i++) {
+		const struct hr_pod *pod = b->o->pods.data[i];
+		uint16_t port = pod_port(pod, p);
+
+		if (!hr_streq(pod->meta.ns, ns) || !port ||
+		    !hr_labels_match(selector, &pod->meta.labels))
+			continue;
+		if (!pod->ready || pod->terminating) {
+			(*draining)++;
+			continue;
+		}
+		for (size_t k = 0; k < pod->ips.len; k++)
+			hr_vec_push(v, pod_ep(b, pod, &pod->ips.data[k], port, NULL));
+	}
+}
+
+static void from_entry(struct hr_build *b, const struct hr_svc *s,
+		       const struct hr_workload_entry *we, const struct hr_port *p, ep_vec *v)
+{
+	struct hr_plan_ep ep = {
+		.port = (uint16_t)(p->target_port ? p->target_port : p->number),
+		.weight = we->weight < 0 ? 1 : (uint32_t)we->weight,
+		.workload = "",
+		.locality = we->locality ? we->locality : "",
+		.labels = &we->labels,
+	};
+
+	if (!we->address || hr_addr_parse(we->address, &ep.addr)) {
+		hr_diag_add(b->diags, HR_SEV_ERROR, we->pos, "not-built", &s->se->meta,
+			    "spec.endpoints",
+			    "endpoint address \"%s\" is a name: resolution of endpoints by DNS is "
+			    "not built yet; give an IP address",
+			    we->address ? we->address : "");
+		return;
+	}
+	for (size_t i = 0; i < we->ports.len; i++)
+		if (hr_streq(we->ports.data[i].name, p->name))
+			ep.port = (uint16_t)we->ports.data[i].number;
+	if (we->meta.name)
+		ep.workload = hr_arena_printf(b->a, "%s/%s", we->meta.ns, we->meta.name);
+	hr_vec_push(v, ep);
+}
+
+static void from_service_entry(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
+			       ep_vec *v, uint32_t *draining)
+{
+	const struct hr_service_entry *se = s->se;
+
+	for (size_t i = 0; i < se->endpoints.len; i++)
+		from_entry(b, s, &se->endpoints.data[i], p, v);
+	if (!se->workload_selector.len)
+		return;
+	for (size_t i = 0; i < b->o->workload_entries.len; i++) {
+		const struct hr_workload_entry *we = b->o->workload_entries.data[i];
+
+		if (hr_streq(we->meta.ns, s->ns) &&
+		    hr_labels_match(&se->workload_selector, &we->labels))
+			from_entry(b, s, we, p, v);
+	}
+	from_pods(b, s->ns, &se->workload_selector, p, v, draining);
+}
+
+void hr_build_endpoints(struct hr_build *b, struct hr_svc *s)
+{
+	s->eps.data = hr_arena_array(b->a, struct hr_svc_eps, s->ports->len ? s->ports->len : 1);
+	s->eps.len = s->ports->len;
+	for (size_t i = 0; i < s->ports->len; i++) {
+		const struct hr_port *p = &s->ports->data[i];
+		uint32_t draining = 0;
+		ep_vec v = {0};
+
+		if (s->se)
+			from_service_entry(b, s, p, &v, &draining);
+		else if (!from_slices(b, s, p, &v, &draining))
+			from_pods(b, s->ns, &s->k8s->selector, p, &v, &draining);
+		keep(b, &v, &s->eps.data[i], draining);
+	}
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A request through the plan in user space: the kernel's algorithm (bpf/lib/match.h) gives the
+ * candidates, and rules with conditions that the kernel cannot hold are checked in full.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "model/hosts.h"
+#include "plan/compile.h"
+#include "plan/eval.h"
+
+struct eval {
+	const struct hr_plan_vhost *v;
+	const struct hr_plan_req *req;
+};
+
+#define HR_M_CTX const struct eval
+
+static const struct hr_block *find_block(const struct eval *e, const struct hr_block_key *key)
+{
+	return key->block < e->v->nblocks ? &e->v->blocks[key->block] : NULL;
+}
+
+static const struct hr_cond *find_exact(const struct eval *e, const struct hr_cond_key *key)
+{
+	return hr_map_get(e->v->index, key, sizeof(*key));
+}
+
+static const struct hr_cond *find_prefix(const struct eval *e, const struct hr_prefix_key *key)
+{
+	struct hr_prefix_key k = *key;
+
+	for (uint32_t len = k.bits / 8 - 8;; len--) {
+		const struct hr_cond *c;
+
+		memset(k.value + len, 0, sizeof(k.value) - len);
+		k.bits = 8 * (8 + len);
+		c = hr_map_get(e->v->index, &k, sizeof(k));
+		if (c || !len)
+			return c;
+	}
+}
+
+static struct hr_slice dim_value(const struct eval *e, const struct hr_dim *d)
+{
+	switch (d->kind) {
+	case HR_DIM_PATH:
+		return e->req->path;
+	case HR_DIM_METHOD:
+		return e->req->method;
+	default:
+		return hr_req_header(e->req, (struct hr_slice){d->name, d->name_len});
+	}
+}
+
+static int load_value(const struct eval *e, uint32_t d, char *dst)
+{
+	struct hr_slice v = dim_value(e, &e->v->k.dims[d]);
+	size_t n = v.n < HR_COND_MAX ? v.n : HR_COND_MAX;
+
+	memset(dst, 0, HR_COND_MAX);
+	if (!v.p)
+		return -1;
+	memcpy(dst, v.p, n);
+	return (int)v.n;
+}
+
+#define HR_M_BLOCK(ctx, key) find_block(ctx, key)
+#define HR_M_EXACT(ctx, key) find_exact(ctx, key)
+#define HR_M_PREFIX(ctx, key) find_prefix(ctx, key)
+#define HR_M_VALUE(ctx, d, dst) load_value(ctx, d, dst)
+#include "lib/match.h"
+
+struct hr_slice hr_req_header(const struct hr_plan_req *req, struct hr_slice name)
+{
+	return req->header ? req->header(req->header_ctx, name) : (struct hr_slice){NULL, 0};
+}
+
+/* ---- hosts ---- */
+
+/* Lower case, without port and trailing dot; false when it does not fit. */
+static bool normal_host(struct hr_slice host, char out[static 256])
+{
+	size_t n = host.n;
+	const char *colon = host.n ? memrchr(host.p, ':', host.n) : NULL;
+
+	if (colon && (host.p[0] != '[' || (size_t)(colon - host.p) > 0)) {
+		/* "[fd00::1]" has colons of its own */
+		const char *bracket = memrchr(host.p, ']', host.n);
+
+		if (!bracket || bracket < colon)
+			n = (size_t)(colon - host.p);
+	}
+	if (n && host.p[n - 1] == '.')
+		n--;
+	if (!n || n > 255)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		out[i] =
+			(char)(host.p[i] >= 'A' && host.p[i] <= 'Z' ? host.p[i] | 0x20 : host.p[i]);
+	out[n] = 0;
+	return true;
+}
+
+const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t port,
+					     struct hr_slice host)
+{
+	const struct hr_plan_vhost *best = NULL;
+	char name[256], key[272];
+
+	if (!normal_host(host, name))
+		return NULL;
+	snprintf(key, sizeof(key), "%u/%s", port, name);
+	best = hr_map_gets(p->vhost_by_name, key);
+	for (size_t i = 0; !best && i < p->wildcards.len; i++)
+		if (p->wildcards.data[i]->port == port &&
+		    hr_host_matches(p->wildcards.data[i]->host, name))
+			best = p->wildcards.data[i]; /* the longest pattern stands first */
+	return best;
+}
+
+/* ---- rules ---- */
+
+static bool all_hold(const struct hr_plan_req *req, const struct hr_plan_rule *rule)
+{
+	return !rule->agent_why || !rule->m || hr_match_holds(req, rule->m, NULL);
+}
+
+static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_req *req)
+{
+	struct hr_match_scratch s = {0};
+	struct eval e = {v, req};
+
+	for (uint32_t b = 0; b < v->nblocks; b++) {
+		int bit = hr_match_block(&e, &v->k, b, &s);
+
+		while (bit >= 0) {
+			uint32_t i = b * HR_BLOCK_RULES + (uint32_t)bit;
+
+			if (all_hold(req, &v->rules[i]))
+				return i;
+			s.acc.w[bit / 64] &= ~(1ULL << bit % 64);
+			bit = hr_match_first(&s.acc);
+		}
+	}
+	return HR_NONE;
+}
+
+void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
+		   struct hr_plan_match *out)
+{
+	const struct hr_plan_vhost *v = hr_plan_vhost_of(p, req->port, req->host);
+
+	if (!v && req->fallback_vhost != HR_NONE)
+		v = &p->vhosts.data[req->fallback_vhost];
+	*out = (struct hr_plan_match){.vhost = v, .rule_index = HR_NONE};
+	if (!v)
+		return;
+	out->rule_index = find_rule(v, req);
+	if (out->rule_index == HR_NONE)
+		return;
+	out->rule = &v->rules[out->rule_index];
+	out->route = &p->routes.data[out->rule->route];
+}
+
+enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m)
+{
+	if (!m->vhost)
+		return HR_WHY_HOST;
+	if (m->vhost->k.flags & HR_VHOST_AGENT)
+		return HR_WHY_VHOST;
+	if (!m->rule)
+		return 0;
+	if (m->rule->agent_why)
+		return m->rule->agent_why;
+	for (uint32_t i = 0; i < m->route->ndst; i++) {
+		const struct hr_plan_cluster *c = &p->clusters.data[m->route->dst[i].cluster];
+
+		if (m->route->dst[i].weight && c->agent_why)
+			return c->agent_why;
+	}
+	return 0;
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Stable ids by name. Each table keeps name -> id; an id whose name was absent from two
+ * assignments in a row is given again.
+ */
+#include "plan/ids.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "core/vec.h"
+
+struct entry {
+	char *name;
+	uint32_t id;
+	uint64_t last_seen; /* assignment number */
+};
+
+struct table {
+	const char *what;
+	uint32_t max;
+	struct hr_map *by_name;
+	HR_VEC(struct entry *) by_id; /* [0] is none */
+	HR_VEC(uint32_t) free;
+	uint32_t fresh; /* entries of the assignment under way: for taking it back */
+};
+
+enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_N };
+
+struct hr_ids {
+	struct table t[T_N];
+	uint64_t round;
+	struct hr_map *auto_vips; /* fqdn -> number */
+	uint32_t next_vip;
+};
+
+struct hr_ids *hr_ids_new(void)
+{
+	static const struct {
+		const char *what;
+		uint32_t max;
+	} kinds[T_N] = {
+		[T_VHOST] = {"virtual hosts", HR_VHOSTS_MAX}, [T_ROUTE] = {"routes", HR_ROUTES_MAX},
+		[T_CLUSTER] = {"clusters", HR_CLUSTERS_MAX},  [T_EP] = {"endpoints", HR_EPS_MAX},
+		[T_ADDR] = {"addresses", HR_EPS_MAX},
+	};
+	struct hr_ids *ids = calloc(1, sizeof(*ids));
+
+	if (!ids)
+		abort();
+	for (int i = 0; i < T_N; i++) {
+		ids->t[i].what = kinds[i].what;
+		ids->t[i].max = kinds[i].max;
+		ids->t[i].by_name = hr_map_new();
+		hr_vec_push(&ids->t[i].by_id, NULL);
+	}
+	ids->auto_vips = hr_map_new();
+	return ids;
+}
+
+static void drop(struct table *t, struct entry *e)
+{
+	hr_map_del(t->by_name, e->name, strlen(e->name));
+	t->by_id.data[e->id] = NULL;
+	hr_vec_push(&t->free, e->id);
+	free(e->name);
+	free(e);
+}
+
+void hr_ids_free(struct hr_ids *ids)
+{
+	if (!ids)
+		return;
+	for (int i = 0; i < T_N; i++) {
+		struct table *t = &ids->t[i];
+
+		for (size_t k = 1; k < t->by_id.len; k++)
+			if (t->by_id.data[k])
+				drop(t, t->by_id.data[k]);
+		hr_map_free(t->by_name);
+		hr_vec_free(&t->by_id);
+		hr_vec_free(&t->free);
+	}
+	hr_map_free(ids->auto_vips);
+	free(ids);
+}
+
+/* 0: the table is full. */
+static uint32_t id_of(struct hr_ids *ids, int kind, const char *name)
+{
+	struct table *t = &ids->t[kind];
+	struct entry *e = hr_map_gets(t->by_name, name);
+
+	if (!e) {
+		uint32_t id;
+
+		if (t->free.len) {
+			id = t->free.data[--t->free.len];
+		} else if (t->by_id.len < t->max) {
+			id = (uint32_t)t->by_id.len;
+			hr_vec_push(&t->by_id, NULL);
+		} else {
+			return 0;
+		}
+		e = calloc(1, sizeof(*e));
+		if (!e || !(e->name = strdup(name)))
+			abort();
+		e->id = id;
+		t->by_id.data[id] = e;
+		hr_map_puts(t->by_name, name, e);
+	}
+	e->last_seen = ids->round;
+	return e->id;
+}
+
+/* Forgets what was absent for `rounds` assignments. */
+static void forget(struct hr_ids *ids, uint64_t rounds)
+{
+	for (int i = 0; i < T_N; i++) {
+		struct table *t = &ids->t[i];
+
+		for (size_t k = 1; k < t->by_id.len; k++) {
+			struct entry *e = t->by_id.data[k];
+
+			if (e && e->last_seen + rounds <= ids->round)
+				drop(t, e);
+		}
+	}
+}
+
+static uint32_t cluster_id(struct hr_ids *ids, const struct hr_plan_cluster *c)
+{
+	return id_of(ids, T_CLUSTER, c->name);
+}
+
+static int assign_eps(struct hr_ids *ids, struct hr_plan *p)
+{
+	char text[HR_ADDR_TEXT];
+
+	for (size_t i = 0; i < p->eps.len; i++) {
+		struct hr_plan_ep *e = &p->eps.data[i];
+		_cleanup_sb_ struct hr_strbuf name = {0};
+
+		hr_addr_port_text(&e->addr, e->port, text);
+		hr_sb_printf(&name, "%s %s", p->clusters.data[e->cluster].name, text);
+		e->addr_id = id_of(ids, T_ADDR, text);
+		e->id = id_of(ids, T_EP, name.data);
+		if (!e->id || !e->addr_id)
+			return e->id ? T_ADDR : T_EP;
+	}
+	return -1;
+}
+
+/* -1, or the table that is full. */
+static int assign(struct hr_ids *ids, struct hr_plan *p)
+{
+	for (size_t i = 0; i < p->vhosts.len; i++) {
+		struct hr_plan_vhost *v = &p->vhosts.data[i];
+		_cleanup_sb_ struct hr_strbuf name = {0};
+
+		hr_sb_printf(&name, "%s:%u", v->host, v->port);
+		v->id = id_of(ids, T_VHOST, name.data);
+		if (!v->id)
+			return T_VHOST;
+	}
+	for (size_t i = 0; i < p->routes.len; i++)
+		if (!(p->routes.data[i].id = id_of(ids, T_ROUTE, p->routes.data[i].key)))
+			return T_ROUTE;
+	for (size_t i = 0; i < p->clusters.len; i++)
+		if (!(p->clusters.data[i].id = cluster_id(ids, &p->clusters.data[i])))
+			return T_CLUSTER;
+	return assign_eps(ids, p);
+}
+
+int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
+{
+	int full;
+
+	ids->round++;
+	forget(ids, 3);
+	full = assign(ids, plan);
+	if (full < 0)
+		return 0;
+	*what = ids->t[full].what;
+	return -ENOSPC;
+}
+
+/* Numbers are kept for the life of the agent, so a name always gets the same address. */
+int hr_ids_auto_vip(void *ctx, const char *fqdn, struct hr_addr *v4, struct hr_addr *v6)
+{
+	struct hr_ids *ids = ctx;
+	uint32_t n = (uint32_t)(uintptr_t)hr_map_gets(ids->auto_vips, fqdn);
+
+	if (!n) {
+		if (ids->next_vip == 0xfffd)
+			return -ENOSPC;
+		n = ++ids->next_vip;
+		hr_map_puts(ids->auto_vips, fqdn, (void *)(uintptr_t)n);
+	}
+	*v4 = (struct hr_addr){.ip = {[10] = 0xff, 0xff, 240, 240, (uint8_t)(n >> 8), (uint8_t)n}};
+	*v6 = (struct hr_addr){
+		.ip = {0xfd, 0x68, 0x64, 0x72, 0x61, 0x63, [14] = (uint8_t)(n >> 8), (uint8_t)n}};
+	return 0;
+}
+
+static const char *name_of(const struct hr_ids *ids, int kind, uint32_t id)
+{
+	const struct table *t = &ids->t[kind];
+
+	return id < t->by_id.len && t->by_id.data[id] ? t->by_id.data[id]->name : NULL;
+}
+
+const char *hr_ids_route_name(const struct hr_ids *ids, uint32_t id)
+{
+	return name_of(ids, T_ROUTE, id);
+}
+
+const char *hr_ids_ep_name(const struct hr_ids *ids, uint32_t id)
+{
+	return name_of(ids, T_EP, id);
+}
+
+const char *hr_ids_addr_name(const struct hr_ids *ids, uint32_t id)
+{
+	return name_of(ids, T_ADDR, id);
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Virtual hosts: which VirtualService speaks for a (host, port), its routes and its rules. */
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "model/hosts.h"
+#include "plan/compile.h"
+
+static bool speaks_for_mesh(const hr_strs *gateways)
+{
+	for (size_t i = 0; i < gateways->len; i++)
+		if (hr_streq(gateways->data[i], "mesh"))
+			return true;
+	return !gateways->len;
+}
+
+/* Older first; objects are in (namespace, name) order already. */
+static bool older(const struct hr_virtual_service *a, const struct hr_virtual_service *b)
+{
+	return a->meta.created_ms &&
+	       (!b->meta.created_ms || a->meta.created_ms < b->meta.created_ms);
+}
+
+static const struct hr_virtual_service *vs_for(struct hr_build *b, const char *fqdn)
+{
+	const struct hr_virtual_service *best = NULL;
+	const char *best_host = NULL;
+
+	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
+		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+
+		if (!speaks_for_mesh(&vs->gateways) || !vs->http.len)
+			continue;
+		for (size_t h = 0; h < vs->hosts.len; h++) {
+			const char *host =
+				hr_host_fqdn_known(b->a, vs->hosts.data[h], vs->meta.ns,
+						   b->opts->cluster_domain, b->svc_by_fqdn);
+			int d;
+
+			if (!hr_streq(host, fqdn) && !hr_host_matches(host, fqdn))
+				continue;
+			d = best ? hr_host_specificity_cmp(host, best_host) : 1;
+			if (d > 0 || (!d && older(vs, best))) {
+				best = vs;
+				best_host = host;
+			}
+		}
+	}
+	return best;
+}
+
+/* ---- routes ---- */
+
+static bool ops_set(const struct hr_headers *h)
+{
+	return h->request.set.len || h->request.add.len || h->request.remove.len ||
+	       h->response.set.len || h->response.add.len || h->response.remove.len;
+}
+
+/* The kernel's own behaviour is Istio's default retry policy: a request that reached its
+ * connection is not sent again. Anything beyond needs the agent. */
+static bool retries_need_agent(const struct hr_retries *r)
+{
+	return r->set && r->attempts != 0 && (r->retry_on.len || r->per_try_timeout > 0);
+}
+
+static bool needs_agent(const struct hr_http_route *h)
+{
+	if (h->timeout > 0 || retries_need_agent(&h->retries) || h->fault.set || h->redirect.set ||
+	    h->direct_response.set || h->rewrite.set || h->mirrors.len || h->cors.set ||
+	    h->delegate_name || ops_set(&h->headers))
+		return true;
+	for (size_t i = 0; i < h->route.len; i++)
+		if (ops_set(&h->route.data[i].headers))
+			return true;
+	return false;
+}
+
+static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *vs, uint32_t index,
+			  const struct hr_plan_vhost *v)
+{
+	const struct hr_http_route *h = &vs->http.data[index];
+	struct hr_plan_route r = {
+		.key = hr_arena_printf(b->a, "%s/%s/http[%u]@%s:%u", vs->meta.ns, vs->meta.name,
+				       index, v->host, v->port),
+		.vs = vs,
+		.http = h,
+		.index = index,
+		.ndst = (uint32_t)h->route.len,
+		.dst = hr_arena_array(b->a, struct hr_plan_dst, h->route.len + 1),
+		.timeout = h->timeout > 0 ? h->timeout : -1,
+	};
+
+	for (size_t i = 0; i < h->route.len; i++) {
+		const struct hr_route_destination *d = &h->route.data[i];
+		uint32_t weight = d->weight >= 0      ? (uint32_t)d->weight
+				  : h->route.len == 1 ? 100
+						      : 0;
+
+		r.dst[i] = (struct hr_plan_dst){
+			.cluster = hr_build_cluster_of(b, &d->destination, vs->meta.ns, v->port),
+			.weight = weight,
+			.model = d,
+		};
+		r.total += weight;
+	}
+	r.agent_why = needs_agent(h) ? HR_WHY_RULE : 0;
+	r.action = r.agent_why ? HR_ACT_AGENT : HR_ACT_ROUTE;
+	hr_vec_push(&b->routes, r);
+	return (uint32_t)b->routes.len - 1;
+}
+
+static uint32_t add_default_route(struct hr_build *b, const struct hr_plan_vhost *v)
+{
+	struct hr_plan_route r = {
+		.key = hr_arena_printf(b->a, "default@%s:%u", v->host, v->port),
+		.action = HR_ACT_ROUTE,
+		.ndst = 1,
+		.total = 100,
+		.dst = hr_arena_new0(b->a, struct hr_plan_dst),
+		.timeout = -1,
+	};
+
+	r.dst[0] = (struct hr_plan_dst){.cluster = v->default_cluster, .weight = 100};
+	hr_vec_push(&b->routes, r);
+	return (uint32_t)b->routes.len - 1;
+}
+
+/* ---- rules ---- */
+
+static bool on_this_port(const struct hr_http_match *m, uint16_t port)
+{
+	return (!m->port || m->port == port) && speaks_for_mesh(&m->gateways);
+}
+
+static void build_rules(struct hr_build *b, struct hr_plan_vhost *v)
+{
+	HR_VEC(struct hr_plan_rule) rules = {0};
+
+	if (!v->vs)
+		hr_vec_push(&rules, (struct hr_plan_rule){.route = add_default_route(b, v)});
+	for (uint32_t i = 0; v->vs && i < v->vs->http.len; i++) {
+		const struct hr_http_route *h = &v->vs->http.data[i];
+		uint32_t route = add_route(b, v->vs, i, v);
+		uint16_t why = b->routes.data[route].agent_why;
+
+		if (!h->match.len)
+			hr_vec_push(&rules,
+				    (struct hr_plan_rule){.route = route, .agent_why = why});
+		for (size_t k = 0; k < h->match.len; k++)
+			if (on_this_port(&h->match.data[k], v->port))
+				hr_vec_push(&rules, (struct hr_plan_rule){.route = route,
+									  .match = (uint16_t)k,
+									  .agent_why = why,
+									  .m = &h->match.data[k]});
+	}
+	v->nrules = (uint32_t)rules.len;
+	v->rules = hr_arena_array(b->a, struct hr_plan_rule, rules.len + 1);
+	if (rules.len)
+		memcpy(v->rules, rules.data, rules.len * sizeof(*rules.data));
+	hr_vec_free(&rules);
+}
+
+/* ---- virtual hosts ---- */
+
+typedef HR_VEC(const char *) name_vec;
+
+static void claim_name(struct hr_build *b, struct hr_map *taken, name_vec *names, uint16_t port,
+		       const char *name)
+{
+	const char *key = hr_arena_printf(b->a, "%u/%s", port, name);
+
+	if (hr_map_gets(taken, key))
+		return;
+	hr_map_puts(taken, key, (void *)1);
+	hr_vec_push(names, name);
+}
+
+static void names_of(struct hr_build *b, const struct hr_svc *s, struct hr_map *taken,
+		     uint16_t port, name_vec *out)
+{
+	char text[HR_ADDR_TEXT];
+
+	claim_name(b, taken, out, port, s->fqdn);
+	if (s->name) {
+		claim_name(b, taken, out, port, hr_arena_printf(b->a, "%s.%s.svc", s->name, s->ns));
+		claim_name(b, taken, out, port, hr_arena_printf(b->a, "%s.%s", s->name, s->ns));
+		claim_name(b, taken, out, port, s->name);
+	}
+	for (size_t i = 0; i < s->vips.len; i++)
+		claim_name(b, taken, out, port,
+			   hr_arena_printf(b->a, hr_addr_is4(&s->vips.data[i]) ? "%s" : "[%s]",
+					   hr_addr_text(&s->vips.data[i], text)));
+}
+
+static void add_vhost(struct hr_build *b, struct hr_plan_vhost v, name_vec *names)
+{
+	v.nnames = (uint16_t)names->len;
+	v.names = hr_arena_array(b->a, const char *, names->len + 1);
+	if (names->len)
+		memcpy(v.names, names->data, names->len * sizeof(*names->data));
+	names->len = 0;
+	build_rules(b, &v);
+	hr_vec_push(&b->vhosts, v);
+}
+
+static bool is_http(const struct hr_port *p)
+{
+	return !p->udp && hr_port_proto(p) != HR_PROTO_TCP;
+}
+
+static void vhosts_of_service(struct hr_build *b, const struct hr_svc *s, struct hr_map *taken)
+{
+	name_vec names = {0};
+
+	for (size_t p = 0; p < s->ports->len; p++) {
+		uint16_t port = (uint16_t)s->ports->data[p].number;
+
+		if (!is_http(&s->ports->data[p]))
+			continue;
+		names_of(b, s, taken, port, &names);
+		add_vhost(b,
+			  (struct hr_plan_vhost){
+				  .host = s->fqdn,
+				  .port = port,
+				  .vs = vs_for(b, s->fqdn),
+				  .default_cluster = hr_build_cluster_named(b, s->fqdn, port, ""),
+			  },
+			  &names);
+	}
+	hr_vec_free(&names);
+}
+
+/* Hosts of VirtualServices that are no service of the registry, and wildcards: they exist on every
+ * HTTP port that the mesh listens on. */
+static void vhosts_of_names(struct hr_build *b, struct hr_map *taken, const uint16_t *ports,
+			    size_t nports)
+{
+	name_vec names = {0};
+
+	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
+		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+
+		for (size_t h = 0; h < vs->hosts.len * nports; h++) {
+			const char *host =
+				hr_host_fqdn_known(b->a, vs->hosts.data[h / nports], vs->meta.ns,
+						   b->opts->cluster_domain, b->svc_by_fqdn);
+
+			if (!speaks_for_mesh(&vs->gateways) || !vs->http.len ||
+			    hr_map_gets(b->svc_by_fqdn, host))
+				continue;
+			claim_name(b, taken, &names, ports[h % nports], host);
+			if (!names.len)
+				continue;
+			add_vhost(b,
+				  (struct hr_plan_vhost){
+					  .host = host,
+					  .port = ports[h % nports],
+					  .vs = vs_for(b, host),
+					  .default_cluster = HR_NONE,
+				  },
+				  &names);
+		}
+	}
+	hr_vec_free(&names);
+}
+
+/* The cluster that connect() picks an endpoint from: the likeliest destination of the last rule,
+ * which is usually the catch-all, so that most requests stay on their connection. */
+static void choose_connect_cluster(struct hr_build *b, struct hr_plan_vhost *v)
+{
+	const struct hr_plan_route *r;
+	uint32_t best = 0;
+
+	if (!v->nrules)
+		return;
+	r = &b->routes.data[v->rules[v->nrules - 1].route];
+	for (uint32_t i = 0; i < r->ndst; i++) {
+		if (r->dst[i].weight <= best || !b->clusters.data[r->dst[i].cluster].n_eps)
+			continue;
+		best = r->dst[i].weight;
+		v->default_cluster = r->dst[i].cluster;
+	}
+}
+
+int hr_build_vhosts(struct hr_build *b)
+{
+	_cleanup_map_ struct hr_map *taken = hr_map_new();
+	HR_VEC(uint16_t) ports = {0};
+	int r = 0;
+
+	/* short names: the namespace "default" has the first word */
+	for (int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < b->svcs.len; i++)
+			if (hr_streq(b->svcs.data[i]->ns, "default") == !pass)
+				vhosts_of_service(b, b->svcs.data[i], taken);
+	for (size_t i = 0; i < b->vhosts.len; i++) {
+		bool seen = false;
+
+		for (size_t k = 0; k < ports.len; k++)
+			seen |= ports.data[k] == b->vhosts.data[i].port;
+		if (!seen)
+			hr_vec_push(&ports, b->vhosts.data[i].port);
+	}
+	if (ports.len)
+		vhosts_of_names(b, taken, ports.data, ports.len);
+	hr_vec_free(&ports);
+	for (size_t i = 0; i < b->vhosts.len && !r; i++) {
+		choose_connect_cluster(b, &b->vhosts.data[i]);
+		r = hr_build_rows(b, &b->vhosts.data[i]);
+	}
+	return r;
+}
+
+/* ---- addresses ---- */
+
+static bool wildcard_on(const struct hr_build *b, uint16_t port)
+{
+	for (size_t i = 0; i < b->vhosts.len; i++)
+		if (b->vhosts.data[i].port == port && b->vhosts.data[i].host[0] == '*')
+			return true;
+	return false;
+}
+
+static uint32_t vhost_of(const struct hr_build *b, const struct hr_svc *s, uint16_t port)
+{
+	for (size_t i = 0; i < b->vhosts.len; i++)
+		if (b->vhosts.data[i].port == port && hr_streq(b->vhosts.data[i].host, s->fqdn))
+			return (uint32_t)i;
+	return HR_NONE;
+}
+
+static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p)
+{
+	uint16_t port = (uint16_t)p->number;
+	struct hr_plan_vip vip = {
+		.port = port,
+		.proto = (uint8_t)hr_port_proto(p),
+		.vhost = is_http(p) ? vhost_of(b, s, port) : HR_NONE,
+		.cluster = hr_build_cluster_named(b, s->fqdn, port, ""),
+		.host = s->fqdn,
+	};
+
+	if (vip.vhost != HR_NONE)
+		vip.cluster = b->vhosts.data[vip.vhost].default_cluster;
+	if (vip.proto == HR_PROTO_HTTP2)
+		vip.flags |= HR_VIP_AGENT;
+	if (wildcard_on(b, port))
+		vip.flags |= HR_VIP_WILDCARD;
+	for (size_t i = 0; i < s->vips.len; i++) {
+		vip.addr = s->vips.data[i];
+		hr_vec_push(&b->vips, vip);
+	}
+}
+
+void hr_build_vips(struct hr_build *b)
+{
+	for (size_t i = 0; i < b->svcs.len; i++) {
+		const struct hr_svc *s = b->svcs.data[i];
+
+		for (size_t p = 0; p < s->ports->len; p++)
+			if (!s->ports->data[p].udp)
+				vips_of_port(b, s, &s->ports->data[p]);
+		hr_vec_push(&b->names, (struct hr_plan_name){.name = s->fqdn,
+							     .naddrs = (uint32_t)s->vips.len,
+							     .addrs = s->vips.data,
+							     .ns = s->ns});
+	}
+}
