@@ -261,7 +261,8 @@ HR_INLINE int hr_scan_port_ok(struct hr_scan *s)
 	if (s->buf[off] != ':' || n < 2 || n > 6)
 		return 0;
 	for (__u32 i = 1; i < 6; i++) {
-		__u8 c = s->buf[off + i];
+		/* masked here, not only at `off`: older verifiers lose i < 6 (DESIGN trap 20) */
+		__u8 c = s->buf[hr_bound(off + i, HR_KHEAD_MASK)];
 
 		if (i >= n)
 			break;
