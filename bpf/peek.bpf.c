@@ -7,6 +7,7 @@
  */
 #include "lib/maps.h"
 #include "lib/peek.h"
+#include "lib/slot.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -94,7 +95,8 @@ int peek_conn(struct hr_peek *p)
 
 	p->owed = c->pub.owed;
 	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
-	p->quiet = !p->owed && between_stages_empty(addr);
+	p->drained = between_stages_empty(addr);
+	p->quiet = !p->owed && !moved_pending(c, p->cookie) && p->drained;
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }

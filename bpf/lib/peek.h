@@ -5,11 +5,11 @@
 #include <linux/types.h>
 
 struct hr_peek {
-	__u64 cookie; /* in */
-	__u32 owed;   /* native answers not seen to their end */
-	__u32 queued; /* sk_rmem_alloc */
-	__u32 quiet;  /* 1: no byte of a native answer is on its way to C */
-	__u32 pad;
+	__u64 cookie;  /* in */
+	__u32 owed;    /* native answers not seen to their end */
+	__u32 queued;  /* sk_rmem_alloc */
+	__u32 quiet;   /* 1: no byte of an answer of E or U, or of a relayed one, is yet to come */
+	__u32 drained; /* 1: what E and U have sent so far is in C's receive queue */
 };
 
 enum { PEEK_OK, PEEK_GONE };

@@ -504,6 +504,37 @@ static void t_server_closes(void)
 	expect_eof(fd);
 }
 
+/*
+ *	C ---- E1: answered, then closes (or resets) the idle connection
+ *	C -> U -> E2: a request is under way meanwhile
+ *
+ * E1's FIN must not cut the answer of E2; afterwards C is not native any more, and the FIN, sent
+ * again by E1's kernel, ends it between two requests.
+ */
+static void server_closes_under(const char *path)
+{
+	char buf[256];
+	int fd = dial();
+
+	if (ask(fd, "GET", path, NULL).status != 200)
+		fail("status");
+	put(fd, buf, request(buf, "GET", "/late", RIG_TO_TWO));
+	expect(answer_of(fd, 0), 200, "ep2 GET /late 0");
+	expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
+	if (!strcmp(path, "/soon"))
+		expect_eof(fd);
+}
+
+static void t_shield_fin(void)
+{
+	server_closes_under("/soon");
+}
+
+static void t_shield_reset(void)
+{
+	server_closes_under("/reset");
+}
+
 static void t_half_close(void)
 {
 	char buf[256];
@@ -695,6 +726,8 @@ static const struct test {
 	 {{HR_WHY_NATIVE, 3}, {HR_WHY_MOVED, 6}, {HR_WHY_RELAY, 3}}},
 	{"response-close", t_response_close, {{HR_WHY_NATIVE, 1}}},
 	{"server-closes", t_server_closes, {{HR_WHY_NATIVE, 1}}},
+	{"shield-fin", t_shield_fin, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}, {HR_WHY_DEAD, 1}}},
+	{"shield-reset", t_shield_reset, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}, {HR_WHY_DEAD, 1}}},
 	{"half-close", t_half_close, {{HR_WHY_NATIVE, 1}}},
 	{"close-while-native", t_close_while_native, {{HR_WHY_NATIVE, 1}}},
 	{"close-while-moved", t_close_while_moved, {{HR_WHY_MOVED, 1}}},

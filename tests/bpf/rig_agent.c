@@ -58,14 +58,15 @@ static int dial(uint16_t port)
 	return connect(fd, (void *)&to, sizeof(to)) ? -1 : fd;
 }
 
-static bool quiet(uint64_t conn)
+static struct hr_peek peek(uint64_t conn)
 {
 	struct hr_peek p = {.cookie = conn};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &p, .ctx_size_in = sizeof(p));
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(rig_skel->progs.peek_conn), &opts))
-		return true;
-	return opts.retval == PEEK_GONE || p.quiet;
+	if (bpf_prog_test_run_opts(bpf_program__fd(rig_skel->progs.peek_conn), &opts) ||
+	    opts.retval == PEEK_GONE)
+		p.quiet = p.drained = 1;
+	return p;
 }
 
 /* ---- G --------------------------------------------------------------------------------------- */
@@ -121,7 +122,8 @@ static void answer(struct bound *b, size_t body)
 	char method[16] = "", path[256] = "", text[512], head[1024];
 
 	sscanf(b->buf, "%15s %255s", method, path);
-	while ((g->flags & HR_G_WAIT_NATIVE) && !(g->flags & HR_G_CLIENT_GONE) && !quiet(g->conn))
+	while ((g->flags & HR_G_WAIT_NATIVE) && !(g->flags & HR_G_CLIENT_GONE) &&
+	       !peek(g->conn).quiet)
 		usleep(500);
 	snprintf(text, sizeof(text), "agent %s %s %zu", method, path, body);
 	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
@@ -290,7 +292,7 @@ static void relay(const struct hr_event *ev)
 	rig_g[slot].flags = 0;
 	__atomic_store_n(&rig_g[slot].conn, ev->conn, __ATOMIC_RELEASE);
 	if (u->left)
-		while (!quiet(ev->conn))
+		while (!peek(ev->conn).drained)
 			usleep(500);
 	pump(*u_fd_of(ev->slot), p_fd[slot], u->left);
 	__atomic_fetch_sub(&rig_ep_rt[u->ep].inflight, 1, __ATOMIC_SEQ_CST);

@@ -6,6 +6,7 @@
  *	/close/N	until the connection closes	/slow/...	head and body in pieces
  *	/late		after 20 ms, in one piece
  *	/early		answers before it reads the body, /fin closes after the answer
+ *	/soon, /reset	answers and closes (resets) the connection 10 ms later
  *	other		"epN METHOD PATH BODYBYTES"
  */
 #include <arpa/inet.h>
@@ -139,6 +140,19 @@ static bool send_slowly(int fd, const char *text)
 	return true;
 }
 
+/* As a server that finds a connection idle. */
+static bool close_soon(const struct one *o, const char *path)
+{
+	struct linger reset = {.l_onoff = 1};
+
+	if (strcmp(path, "/soon") && strcmp(path, "/reset"))
+		return false;
+	usleep(10000);
+	if (!strcmp(path, "/reset"))
+		setsockopt(o->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return true;
+}
+
 static bool answer(const struct one *o, const char *req, long body)
 {
 	char method[16] = "", path[256] = "", text[512], head[512];
@@ -170,7 +184,7 @@ static bool answer(const struct one *o, const char *req, long body)
 		return send_slowly(o->fd, head);
 	if (!strncmp(path, "/late", 5))
 		usleep(20000);
-	return rig_send(o->fd, head, strlen(head)) && !strstr(path, "/fin");
+	return rig_send(o->fd, head, strlen(head)) && !strstr(path, "/fin") && !close_soon(o, path);
 }
 
 static void *serve(void *arg)
@@ -185,9 +199,11 @@ static void *serve(void *arg)
 	while ((body = rig_read_request(o->fd, buf, sizeof(buf), &kept)) >= 0)
 		if (!answer(o, buf, body))
 			break;
-	shutdown(o->fd, SHUT_WR);
-	while (recv(o->fd, buf, sizeof(buf), 0) > 0)
-		;
+	if (!strstr(buf, " /reset ")) {
+		shutdown(o->fd, SHUT_WR);
+		while (recv(o->fd, buf, sizeof(buf), 0) > 0)
+			;
+	}
 	close(o->fd);
 	free(o);
 	return NULL;

@@ -56,6 +56,14 @@ bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie)
 	return peek(k, &p) == -ENOENT || p.quiet;
 }
 
+bool hr_kern_conn_drained(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+
+	/* nothing is on its way to a connection that is gone */
+	return peek(k, &p) == -ENOENT || p.drained;
+}
+
 int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie)
 {
 	struct hr_peek p = {.cookie = cookie};

@@ -108,9 +108,12 @@ int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct h
 int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out);
 /* Bytes in C's receive queue (sk_rmem_alloc), -ENOENT when it is gone: the injection window. */
 int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie);
-/* True when no byte of a native answer is on its way to C any more (trap 26): nothing owed, and
- * the psock's backlog is empty. */
+/* True when no byte of another's answer is on its way to C any more (trap 26): nothing owed by its
+ * endpoint or U, no U of it in RELAY, and the psock's backlog is empty. For HR_G_WAIT_NATIVE. */
 bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie);
+/* True when what U has delivered so far is in C's receive queue: before the rest of a moved answer
+ * is relayed (hr_u.left is not 0). */
+bool hr_kern_conn_drained(struct hr_kern *k, uint64_t cookie);
 /* Never native again. */
 int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie);
 /* Ends C's connection both ways (an answer that was cut short): pidfd_getfd and shutdown. */
