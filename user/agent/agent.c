@@ -254,6 +254,16 @@ static int open_proxy(struct hr_agent *a, struct hr_strbuf *err)
 	return r;
 }
 
+static int open_dns(struct hr_agent *a, struct hr_strbuf *err)
+{
+	const struct hr_dns_opts opts = {.open_socket = agent_dns_socket, .ctx = a};
+	int r = hr_dns_new(&a->dns, a->loop, &opts);
+
+	if (r < 0)
+		hr_sb_printf(err, "cannot start the DNS server: %s", strerror(-r));
+	return r;
+}
+
 static int open_metrics(struct hr_agent *a, struct hr_strbuf *err)
 {
 	_cleanup_sb_ struct hr_strbuf why = {};
@@ -313,6 +323,8 @@ static int start(struct hr_agent *a, struct hr_strbuf *err)
 	if (r == 0)
 		r = open_proxy(a, err);
 	if (r == 0)
+		r = open_dns(a, err);
+	if (r == 0)
 		r = agent_first_load(a, err);
 	if (r == 0)
 		r = open_metrics(a, err);
@@ -321,7 +333,7 @@ static int start(struct hr_agent *a, struct hr_strbuf *err)
 	if (r < 0)
 		return r;
 	/* without it only processes of other namespaces are served, and they say so themselves */
-	if (agent_serve_pid(a, getpid(), &why) < 0)
+	if (agent_serve_pid(a, getpid(), NULL, &why) < 0)
 		hr_warn("%s", hr_sb_str(&why));
 	agent_adopt_workloads(a);
 	return 0;
@@ -349,6 +361,7 @@ static void finish(struct hr_agent *a)
 	hr_scrape_free(a->scrape);
 	if (a->kern)
 		agent_release_all(a);
+	hr_dns_free(a->dns);
 	if (a->proxy)
 		hr_proxy_free(a->proxy);
 	hr_watch_del(a->kern_watch);

@@ -13,16 +13,23 @@
 
 #define NEVER_LIVED_MAX 30 /* looks (seconds) that an own cgroup may wait for its first process */
 
-static void say_unserved(void *ctx, pid_t pid)
+struct serving {
+	struct hr_agent *a;
+	const char *ns;
+};
+
+static void serve_one(void *ctx, pid_t pid)
 {
 	_cleanup_sb_ struct hr_strbuf why = {};
+	const struct serving *s = ctx;
 
-	if (agent_serve_pid(ctx, pid, &why) < 0)
+	if (agent_serve_pid(s->a, pid, s->ns, &why) < 0)
 		hr_debug("%s", hr_sb_str(&why));
 }
 
 int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why)
 {
+	struct serving s = {.a = a, .ns = row->ns};
 	int r = hr_kern_enrol(a->kern, row->cgroup, row->id, row->flags);
 
 	if (r < 0) {
@@ -30,7 +37,7 @@ int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr
 		return r;
 	}
 	/* those who are there already; later ones report themselves by an event */
-	agent_cgroup_pids(row->cgroup, say_unserved, a);
+	agent_cgroup_pids(row->cgroup, serve_one, &s);
 	return 0;
 }
 
@@ -54,6 +61,18 @@ void agent_release(struct hr_agent *a, struct hr_workload_row *row)
 			hr_warn("cannot remove %s: %s", row->cgroup, strerror(-r));
 	}
 	hr_workloads_del(a->workloads, row);
+}
+
+struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path)
+{
+	struct hr_workload_row *row = hr_workloads_find(a->workloads, path);
+	char *slash;
+
+	while (!row && (slash = strrchr(path, '/')) && slash != path) {
+		*slash = 0;
+		row = hr_workloads_find(a->workloads, path);
+	}
+	return row;
 }
 
 void agent_release_all(struct hr_agent *a)

@@ -5,13 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/cgroup.h"
+#include "agent/inside.h"
+#include "agent/names.h"
 #include "agent/state.h"
 #include "core/cleanup.h"
 #include "core/log.h"
@@ -21,6 +21,7 @@
 
 struct served {
 	ino_t ino; /* of the namespace: its name while it lives */
+	int nsfd;
 	uint64_t cookie;
 	unsigned unseen;
 	bool home; /* the agent's own, never forgotten */
@@ -41,8 +42,13 @@ struct hr_netns_table *agent_netns_new(void)
 
 void agent_netns_free(struct hr_netns_table *t)
 {
-	if (t)
-		hr_vec_free(&t->list);
+	struct served *s;
+
+	if (!t)
+		return;
+	hr_vec_for_each (s, &t->list)
+		hr_closep(&s->nsfd);
+	hr_vec_free(&t->list);
 	free(t);
 }
 
@@ -74,52 +80,64 @@ static struct served *find(struct hr_netns_table *t, ino_t ino)
 	return NULL;
 }
 
-struct ask {
-	int fd, result;
-	uint64_t cookie;
-};
-
-static void *ask_cookie(void *ctx)
+static int ask_cookie(void *cookie)
 {
-	struct ask *q = ctx;
-
-	q->result = setns(q->fd, CLONE_NEWNET) < 0 ? -errno : hr_netns_cookie(&q->cookie);
-	return NULL;
+	return hr_netns_cookie(cookie);
 }
 
-/* The cookie shows only to a thread inside; ours must not leave, so another one goes. */
-static int cookie_of(int nsfd, uint64_t *cookie)
+/* The DNS server's handle of a namespace. */
+static void *handle(uint64_t cookie)
 {
-	struct ask q = {.fd = nsfd};
-	pthread_t t;
-	int r = pthread_create(&t, NULL, ask_cookie, &q);
-
-	if (r)
-		return -r;
-	pthread_join(t, NULL);
-	if (q.result == 0)
-		*cookie = q.cookie;
-	return q.result;
+	return (void *)(uintptr_t)cookie;
 }
 
-static int serve(struct hr_agent *a, int pid, int fd, ino_t ino)
+int agent_dns_socket(void *ctx, void *netns, int family, int type)
+{
+	struct hr_agent *a = ctx;
+	struct served *s;
+
+	if (!netns)
+		return agent_names_socket(-1, family, type);
+	hr_vec_for_each (s, &a->netns->list)
+		if (handle(s->cookie) == netns)
+			return agent_names_socket(s->nsfd, family, type);
+	return -ENOENT;
+}
+
+/* Without names a namespace is still served: its processes may know addresses. */
+static void serve_names(struct hr_agent *a, int fd, uint64_t cookie, const char *k8s_ns,
+			struct hr_netns *ports)
+{
+	int r = agent_names_serve(a->dns, fd, handle(cookie), k8s_ns, ports);
+
+	if (r < 0)
+		hr_warn("no DNS in a namespace: %s", strerror(-r));
+}
+
+static int serve(struct hr_agent *a, int pid, int fd, ino_t ino, const char *k8s_ns)
 {
 	struct hr_netns ports = {};
 	uint64_t cookie = 0;
-	int r = cookie_of(fd, &cookie);
+	int r = agent_inside(fd, ask_cookie, &cookie);
 
-	if (r == 0)
-		r = hr_proxy_serve_netns(a->proxy, fd, cookie, &ports);
 	if (r < 0)
 		return r;
-	hr_vec_push(&a->netns->list,
-		    (struct served){.ino = ino, .cookie = cookie, .home = pid == getpid()});
-	hr_debug("namespace %llu of pid %d: doors %u and %u", (unsigned long long)cookie, pid,
-		 ports.door_port, ports.door6_port);
+	serve_names(a, fd, cookie, k8s_ns, &ports);
+	r = hr_proxy_serve_netns(a->proxy, fd, cookie, &ports);
+	if (r < 0) {
+		hr_dns_forget(a->dns, handle(cookie));
+		return r;
+	}
+	hr_vec_push(&a->netns->list, (struct served){.ino = ino,
+						     .cookie = cookie,
+						     .nsfd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+						     .home = pid == getpid()});
+	hr_debug("namespace %llu of pid %d: doors %u and %u, DNS %u", (unsigned long long)cookie,
+		 pid, ports.door_port, ports.door6_port, ports.dns_port);
 	return 0;
 }
 
-int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why)
+int agent_serve_pid(struct hr_agent *a, int pid, const char *k8s_ns, struct hr_strbuf *why)
 {
 	struct served *known;
 	ino_t ino = 0;
@@ -130,7 +148,7 @@ int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why)
 		known = find(a->netns, ino);
 		if (known)
 			known->unseen = 0;
-		r = known ? 0 : serve(a, pid, fd, ino);
+		r = known ? 0 : serve(a, pid, fd, ino, k8s_ns);
 	}
 	if (r < 0)
 		hr_sb_printf(why, "cannot serve the network namespace of pid %d: %s", pid,
@@ -138,12 +156,23 @@ int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why)
 	return r;
 }
 
+/* Kubernetes namespace of the workload a process runs in. */
+static const char *workload_ns(struct hr_agent *a, int pid)
+{
+	_cleanup_free_ char *cgroup = NULL;
+	const struct hr_workload_row *row = NULL;
+
+	if (agent_cgroup_of(pid, &cgroup) == 0)
+		row = agent_workload_above(a, cgroup);
+	return row ? row->ns : NULL;
+}
+
 void agent_serve_event(struct hr_agent *a, const struct hr_event *ev)
 {
 	_cleanup_sb_ struct hr_strbuf why = {};
 	struct served *s;
 
-	if (agent_serve_pid(a, (int)ev->pid, &why) < 0)
+	if (agent_serve_pid(a, (int)ev->pid, workload_ns(a, (int)ev->pid), &why) < 0)
 		hr_debug("%s", hr_sb_str(&why));
 	hr_vec_for_each (s, &a->netns->list)
 		if (s->cookie == ev->netns)
@@ -185,6 +214,8 @@ void agent_netns_sweep(struct hr_agent *a)
 		}
 		hr_debug("namespace %llu: no captured process left", (unsigned long long)s->cookie);
 		hr_proxy_forget_netns(a->proxy, s->cookie);
+		hr_dns_forget(a->dns, handle(s->cookie));
+		hr_closep(&s->nsfd);
 	}
 	t->list.len = kept;
 }

@@ -119,7 +119,7 @@ static int attach_process(struct hr_agent *a, const char *kind, pid_t pid,
 	r = row ? agent_enrol(a, row, why) : -ENOSPC;
 	/* its doors are open before its first connect() */
 	if (r == 0)
-		r = agent_serve_pid(a, pid, why);
+		r = agent_serve_pid(a, pid, want->ns, why);
 	if (r == 0) {
 		move_tree(&m, pid);
 		r = m.first;
@@ -213,19 +213,6 @@ json_t *agent_op_attach(struct hr_agent *a, const json_t *req, const struct hr_c
 			 want.name);
 }
 
-/* The row of a cgroup or of the nearest one above it. */
-static struct hr_workload_row *row_above(struct hr_agent *a, char *path)
-{
-	struct hr_workload_row *row = hr_workloads_find(a->workloads, path);
-	char *slash;
-
-	while (!row && (slash = strrchr(path, '/')) && slash != path) {
-		*slash = 0;
-		row = hr_workloads_find(a->workloads, path);
-	}
-	return row;
-}
-
 static struct hr_workload_row *find_target(struct hr_agent *a, const json_t *req)
 {
 	const char *cgroup = json_string_value(json_object_get(req, "cgroup"));
@@ -233,7 +220,8 @@ static struct hr_workload_row *find_target(struct hr_agent *a, const json_t *req
 	_cleanup_free_ char *path = NULL;
 
 	if (pid > 0 && pid <= INT32_MAX)
-		return agent_cgroup_of((pid_t)pid, &path) == 0 ? row_above(a, path) : NULL;
+		return agent_cgroup_of((pid_t)pid, &path) == 0 ? agent_workload_above(a, path)
+							       : NULL;
 	if (!cgroup)
 		return NULL;
 	/* the directory may be gone already, then its name must do */

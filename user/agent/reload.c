@@ -129,6 +129,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	log_loose_ends(a, plan);
 	log_difference(a->plan, plan);
 	hr_proxy_publish(a->proxy, plan, release_plan);
+	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
 	a->generation = plan->generation;
 	hr_proxy_tick(a->proxy);

@@ -8,6 +8,7 @@
 #include "agent/workloads.h"
 #include "control/control.h"
 #include "core/loop.h"
+#include "dns/dns.h"
 #include "observe/access.h"
 #include "observe/meters.h"
 #include "observe/scrape.h"
@@ -21,6 +22,7 @@ struct hr_agent {
 	struct hr_kern *kern;
 	struct hr_proxy *proxy;
 	struct hr_live live; /* the same two, for meters */
+	struct hr_dns *dns;
 	struct hr_ids *ids;
 	struct hr_store *store;
 	struct hr_dirwatch *watch;
@@ -98,13 +100,18 @@ void agent_save_workloads(struct hr_agent *a);
 /* Own cgroups whose last process went. */
 void agent_reap_workloads(struct hr_agent *a);
 void agent_release_all(struct hr_agent *a);
+/* Row of a cgroup or of the nearest one above it; `path` is cut in the search. NULL. */
+struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path);
 
 /* ---- netns.c: namespaces whose connections the proxy serves ---- */
 struct hr_netns_table;
 struct hr_netns_table *agent_netns_new(void);
 void agent_netns_free(struct hr_netns_table *t);
-/* Opens doors in the namespace of a process. Idempotent. */
-int agent_serve_pid(struct hr_agent *a, int pid, struct hr_strbuf *why);
+/* For hr_dns_opts.open_socket. */
+int agent_dns_socket(void *ctx, void *netns, int family, int type);
+/* Opens doors in the namespace of a process; `k8s_ns` (may be NULL): where short names are looked
+ * for first. Idempotent. */
+int agent_serve_pid(struct hr_agent *a, int pid, const char *k8s_ns, struct hr_strbuf *why);
 /* The same for a namespace that the kernel saw for the first time, of which it waits to hear. */
 void agent_serve_event(struct hr_agent *a, const struct hr_event *ev);
 /* Forgets the namespaces in which no enrolled process was seen for a while. */

@@ -38,10 +38,11 @@ unsigned long hr_arg_uint(const struct hr_args *a, const char *name, unsigned lo
 #define HR_CMD_AGENT 0x02  /* talks to the agent: has --socket */
 #define HR_CMD_OUTPUT 0x04 /* shows something: has -o text|json */
 
-/* Operands, when min and max do not say it: how many, and the words they may start with. */
+/* How many operands, and which words the first may be. */
 struct hr_operands {
 	size_t min, max;   /* max 0: none, HR_OPERANDS_ANY: no bound */
-	const char *words; /* "bash", or NULL; for completion: "a|b" */
+	const char *words; /* "a|b", NULL: free */
+	bool hints;	   /* the words are for completion, others may do */
 };
 #define HR_OPERANDS_ANY ((size_t)-1)
 

@@ -262,7 +262,7 @@ static int check_operands(const struct hr_args *a, struct hr_strbuf *err)
 		hr_sb_printf(err, "\"%s\" is one operand too many", a->pos[want->max]);
 		return -EINVAL;
 	}
-	if (want->words && a->npos && !is_choice(want->words, a->pos[0])) {
+	if (want->words && !want->hints && a->npos && !is_choice(want->words, a->pos[0])) {
 		hr_sb_printf(err, "\"%s\" is not one of %s", a->pos[0], want->words);
 		return -EINVAL;
 	}
