@@ -14,7 +14,10 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "planbox.h"
 
@@ -325,7 +328,125 @@ static void test_close_under_connection(void **state)
 	w->k = box_open(HR_DATAPATH_KERNEL);
 }
 
+/* ---- kill -9 -------------------------------------------------------------------------------- */
+
+/* In a child: the agent that will be killed. Gives its pid once it serves. */
+static pid_t doomed_agent(struct world *w, bool with_g)
+{
+	int ready[2];
+	char c;
+
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct hr_netns ns = {.door_port = 1, .door6_port = 1, .ready = 1};
+		uint64_t netns;
+		int g;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		w->k = box_open(HR_DATAPATH_KERNEL);
+		hr_netns_cookie(&netns);
+		hr_kern_netns_set(w->k, netns, &ns);
+		hr_kern_enrol(w->k, box_cgroup_path(BOX_CGROUP), 1, 0);
+		plan_weight(w, 100);
+		if (with_g)
+			put_g(w, 0, &g);
+		(void)!write(ready[1], "r", 1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void kill_agent(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static int setup_doomed(void **state)
+{
+	static struct world w;
+
+	w = (struct world){};
+	*state = &w;
+	box_cgroup(BOX_CGROUP);
+	w.listen1 = listen_on("127.0.0.1", &w.at1);
+	w.listen2 = listen_on("127.0.0.2", &w.at2);
+	return 0;
+}
+
+/* A keep-alive connection lives through the death of the agent and obeys the next one's plan. */
+static void test_killed_and_restarted(void **state)
+{
+	struct world *w = *state;
+	struct hr_pool pool = {.nchunks = 1};
+	pid_t pid = doomed_agent(w, false);
+	uint64_t netns;
+
+	client_connects(w);
+	native_exchange(w);
+	kill_agent(pid);
+	native_exchange(w);
+	w->k = box_open(HR_DATAPATH_KERNEL);
+	native_exchange(w);
+	plan_weight(w, 0);
+
+	_cleanup_close_ int u = connect_to(&w->at2), s2 = accept(w->listen2, NULL, NULL);
+
+	assert_int_equal(hr_netns_cookie(&netns), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 0, u, 257), 0);
+	assert_int_equal(hr_kern_pool_set(w->k, netns, 257, &pool), 0);
+	say(w->c, ASK);
+	hear(s2, ASK);
+	say(s2, ANSWER "u2");
+	hear(w->c, ANSWER "u2");
+	assert_int_equal(hr_kern_u_take(w->k, 0), 0);
+}
+
+/* Its plan numbers addresses otherwise: what the connection remembers is void, the agent has it. */
+static void test_restarted_with_other_ids(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = doomed_agent(w, false);
+	struct sockaddr_in swap;
+	struct hr_conn c;
+
+	client_connects(w);
+	native_exchange(w);
+	kill_agent(pid);
+	w->k = box_open(HR_DATAPATH_KERNEL);
+	swap = w->at1;
+	w->at1 = w->at2;
+	w->at2 = swap;
+	plan_weight(w, 100);
+	assert_int_equal(hr_kern_conn_get(w->k, w->cookie, &c), 0);
+	assert_true(c.flags & HR_CONN_F_DEAD);
+}
+
+/* Bytes that the dead agent had: an end for the client, not a hang. */
+static void test_killed_while_bound(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = doomed_agent(w, true);
+	char byte;
+
+	client_connects(w);
+	say(w->c, "GET /a/0 HT");
+	kill_agent(pid);
+	assert_false(readable(w->c, 50));
+	w->k = box_open(HR_DATAPATH_KERNEL);
+	assert_true(readable(w->c, 1000));
+	assert_int_equal(recv(w->c, &byte, 1, 0), 0);
+	assert_int_equal(box_used(w->k, "g_tab"), 0);
+}
+
 #define TRAFFIC_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define KILL_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_doomed, teardown)
 
 int main(void)
 {
@@ -337,6 +458,9 @@ int main(void)
 		TRAFFIC_TEST(test_kill),
 		TRAFFIC_TEST(test_inject_to),
 		TRAFFIC_TEST(test_close_under_connection),
+		KILL_TEST(test_killed_and_restarted),
+		KILL_TEST(test_restarted_with_other_ids),
+		KILL_TEST(test_killed_while_bound),
 	};
 
 	return box_run(tests, HR_ARRAY_SIZE(tests));
