@@ -668,6 +668,50 @@ static void t_doors(void)
 	rig_agent_only(false);
 }
 
+/* Resolvers check who answers: the server's own address must come back. */
+static void ask_dns(const char *ip, const void *to, socklen_t len, int connected)
+{
+	int family = strchr(ip, ':') ? AF_INET6 : AF_INET, fd = socket(family, SOCK_DGRAM, 0);
+	struct sockaddr_storage from = {};
+	struct sockaddr_in6 *from6 = (void *)&from;
+	struct sockaddr_in *from4 = (void *)&from;
+	socklen_t from_len = sizeof(from);
+	char buf[64] = {}, text[64];
+
+	if (connected ? connect(fd, to, len) || send(fd, "q", 1, 0) != 1
+		      : sendto(fd, "q", 1, 0, to, len) != 1)
+		fail("%s: send: %s", ip, strerror(errno));
+	wait_for(fd, POLLIN);
+	if (recvfrom(fd, buf, sizeof(buf), 0, (void *)&from, &from_len) != 5 ||
+	    strcmp(buf, "dns:q"))
+		fail("%s: answer is \"%s\"", ip, buf);
+	inet_ntop(family, family == AF_INET ? (void *)&from4->sin_addr : (void *)&from6->sin6_addr,
+		  text, sizeof(text));
+	if (strcmp(text, ip) || ntohs(from4->sin_port) != 53)
+		fail("%s: answer comes from %s:%u", ip, text, ntohs(from4->sin_port));
+	from_len = sizeof(from);
+	if (connected &&
+	    (getpeername(fd, (void *)&from, &from_len) || ntohs(from4->sin_port) != 53))
+		fail("%s: peer name", ip);
+	close(fd);
+}
+
+static void t_dns(void)
+{
+	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(53)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+
+	inet_pton(AF_INET, RIG_DNS4, &in4.sin_addr);
+	inet_pton(AF_INET6, RIG_DNS6, &in6.sin6_addr);
+	for (int connected = 0; connected < 2; connected++) {
+		ask_dns(RIG_DNS4, &in4, sizeof(in4), connected);
+		ask_dns(RIG_DNS6, &in6, sizeof(in6), connected);
+		inet_pton(AF_INET6, "::ffff:" RIG_DNS4, &in6.sin6_addr);
+		ask_dns("::ffff:" RIG_DNS4, &in6, sizeof(in6), connected);
+		inet_pton(AF_INET6, RIG_DNS6, &in6.sin6_addr);
+	}
+}
+
 static void t_many(void)
 {
 	enum { N = 60 };
@@ -742,6 +786,7 @@ static const struct test {
 	{"tunnel", t_tunnel, {{HR_WHY_TUNNEL, 1}}},
 	{"opaque", t_opaque, {{HR_WHY_TUNNEL, 1}}},
 	{"doors", t_doors, {}},
+	{"dns", t_dns, {}},
 	{"many", t_many, {{HR_WHY_NATIVE, 600}, {HR_WHY_MOVED, 603}}},
 };
 

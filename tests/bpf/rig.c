@@ -30,7 +30,7 @@ uint64_t rig_netns;
 
 static char cgroup[256];
 static int cgroup_fd = -1, door_fd = -1;
-static uint16_t door_port;
+static uint16_t door_port, dns_port, dns6_port;
 static struct bpf_link *links[16];
 
 static int say(const char *what)
@@ -182,7 +182,8 @@ static int add_rules(void)
 
 static int add_plan(const uint16_t port[3])
 {
-	struct hr_netns ns = {.door_port = door_port, .ready = 1};
+	struct hr_netns ns = {
+		.door_port = door_port, .dns_port = dns_port, .dns6_port = dns6_port, .ready = 1};
 	struct hr_config cfg = {.abi = HR_ABI_VERSION};
 	uint32_t zero = 0;
 
@@ -277,6 +278,8 @@ int rig_start(void)
 	if (getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &rig_netns, &len))
 		return say("netns cookie");
 	close(s);
+	if (rig_serve_dns(AF_INET, &dns_port) || rig_serve_dns(AF_INET6, &dns6_port))
+		return say("dns");
 	if (rig_serve(1, AF_INET, &port[0]) || rig_serve(2, AF_INET, &port[1]) ||
 	    rig_serve(1, AF_INET6, &port[2]))
 		return say("servers");
@@ -367,7 +370,7 @@ void rig_ep_stats(uint32_t ep, struct hr_stats *out)
 int rig_conns(void)
 {
 	uint64_t key, next;
-	int n = 0;
+	int n = rig_skel->bss->conns_used; /* the programs' own count */
 
 	for (void *at = NULL; !bpf_map_get_next_key(MAP(conns), at, &next); at = &key) {
 		key = next;

@@ -17,5 +17,6 @@ bool rig_send(int fd, const void *buf, size_t len);
 long rig_read_request(int fd, char *buf, size_t size, size_t *kept);
 /* A server on loopback; *port 0 picks one. */
 int rig_serve(int ep, int family, uint16_t *port);
+int rig_serve_dns(int family, uint16_t *port);
 /* Fills G slots and the pools to both endpoints, starts the threads. */
 int rig_agent_start(const uint16_t port[2]);

@@ -242,3 +242,34 @@ int rig_serve(int ep, int family, uint16_t *port)
 	pthread_detach(t);
 	return 0;
 }
+
+static void *answer_dns(void *arg)
+{
+	int fd = (int)(long)arg;
+
+	for (;;) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof(from);
+		char buf[512] = "dns:";
+		ssize_t n = recvfrom(fd, buf + 4, sizeof(buf) - 4, 0, (void *)&from, &len);
+
+		if (n >= 0)
+			sendto(fd, buf, n + 4, 0, (void *)&from, len);
+	}
+	return NULL;
+}
+
+int rig_serve_dns(int family, uint16_t *port)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	socklen_t len = family == AF_INET ? sizeof(in) : sizeof(in6);
+	void *sa = family == AF_INET ? (void *)&in : (void *)&in6;
+	int fd = socket(family, SOCK_DGRAM, 0);
+	pthread_t t;
+
+	if (bind(fd, sa, len) || getsockname(fd, sa, &len))
+		return -1;
+	*port = ntohs(family == AF_INET ? in.sin_port : in6.sin6_port);
+	return pthread_create(&t, NULL, answer_dns, (void *)(long)fd) ? -1 : pthread_detach(t);
+}
