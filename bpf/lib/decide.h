@@ -135,10 +135,10 @@ static __always_inline struct hr_vhost *vhost_of(const struct conn *c, struct co
 	return vh && !(vh->flags & HR_VHOST_AGENT) ? vh : NULL;
 }
 
-/* Index of the rule, HR_MATCH_NONE, or another negative number: bind for *reason. */
+/* Index of the rule, HR_MATCH_NO_RULE, or another negative number: bind for *reason. */
 __noinline int match_rule(const struct conn *c, struct conn_scratch *s, __u32 *reason, __u32 *table)
 {
-	struct match_walk w = {.m.s = s, .index = HR_MATCH_NONE};
+	struct match_walk w = {.m.s = s, .index = HR_MATCH_NO_RULE};
 	struct hr_vhost *vh;
 
 	if (!c || !s || !reason || !table)
@@ -229,7 +229,7 @@ __noinline int decide(const struct conn *c, struct conn_scratch *s, struct decis
 	if (!c || !s || !d)
 		return 0;
 	index = match_rule(c, s, &reason, &key.table);
-	if (index == HR_MATCH_NONE)
+	if (index == HR_MATCH_NO_RULE)
 		return decide_local(d, HR_REPLY_NR, 404);
 	if (index < 0)
 		return decide_bind(d, reason);
