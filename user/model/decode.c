@@ -22,6 +22,7 @@ struct hr_decoder {
 	struct hr_map *names;	/* "kind/ns/name" -> struct hr_meta * */
 	HR_VEC(struct entry) entries;
 	size_t clean_errors; /* diags->errors when the current document began */
+	bool dirty;	     /* the reader of the current document had to say something */
 };
 
 struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags)
@@ -222,7 +223,6 @@ static void fill_meta(struct hr_decoder *d, const struct hr_ynode *n, const stru
 static void decode_object(struct hr_decoder *d, const struct hr_ynode *n, const struct head *h,
 			  const struct hr_kind_row *row)
 {
-	bool dirty = d->diags->errors != d->clean_errors;
 	size_t before = d->diags->errors;
 	struct hr_meta *meta = hr_arena_alloc(d->arena, row->size);
 	struct hr_dec x = {.arena = d->arena, .diags = d->diags, .flags = d->flags, .meta = meta};
@@ -235,7 +235,7 @@ static void decode_object(struct hr_decoder *d, const struct hr_ynode *n, const 
 	hr_sb_free(&x.path);
 	if (d->diags->errors == before && meta->name && !claim_name(d, meta))
 		return;
-	if (d->diags->errors != before || dirty)
+	if (d->diags->errors != before || d->dirty)
 		return;
 	hr_tree_emit(n, &yaml);
 	meta->yaml = hr_arena_strndup(d->arena, yaml.data, yaml.len);
@@ -289,8 +289,10 @@ static int decode_any(struct hr_decoder *d, const struct hr_ynode *n, const stru
 static int on_document(void *ctx, const struct hr_ynode *root)
 {
 	struct hr_decoder *d = ctx;
-	int ret = decode_any(d, root, NULL);
+	int ret;
 
+	d->dirty = d->diags->errors != d->clean_errors;
+	ret = decode_any(d, root, NULL);
 	d->clean_errors = d->diags->errors;
 	return ret;
 }

@@ -39,6 +39,13 @@ void hr_dec_say_at(struct hr_dec *x, const char *field, enum hr_severity sev, st
 	hr_path_cut(&x->path, mark);
 }
 
+void hr_dec_missing(struct hr_dec *x, const char *field, const char *why)
+{
+	if (!hr_streq(x->suggested, field))
+		hr_dec_say_at(x, field, HR_SEV_ERROR, x->meta->pos, "missing", "%s",
+			      why ? why : "missing required field");
+}
+
 void hr_dec_not_built(struct hr_dec *x, struct hr_pos pos, const char *field, const char *why)
 {
 	if (x->unbuilt)
@@ -403,6 +410,7 @@ static void unknown_field(struct hr_dec *x, const struct hr_message *msg, const 
 	for (const struct hr_field *f = msg->fields; f->name && k < HR_ARRAY_SIZE(names); f++)
 		names[k++] = f->name;
 	near = hr_nearest(n->key, names, k);
+	x->suggested = near ? near : x->suggested;
 	if (near)
 		hr_dec_say(x, HR_SEV_ERROR, n->key_pos, "unknown-field",
 			   "unknown field; did you mean \"%s\"?", near);
@@ -475,30 +483,38 @@ static bool oneof_loses(struct hr_dec *x, const struct hr_message *msg, const st
 	return first != n;
 }
 
+bool hr_dec_absent(const struct hr_ynode *map, const char *field)
+{
+	const struct hr_ynode *c = hr_node_get(map, field);
+
+	return !c || hr_node_is_null(c) || (c->type == HR_NODE_SCALAR ? !c->len : !c->count);
+}
+
 static void check_required(struct hr_dec *x, const struct hr_message *msg,
 			   const struct hr_ynode *map)
 {
 	for (const struct hr_field *f = msg->fields; f->name; f++) {
 		const struct hr_ynode *c;
 
-		if (!(f->flags & HR_F_REQUIRED))
+		if (!(f->flags & HR_F_REQUIRED) || !hr_dec_absent(map, f->name))
 			continue;
+		/* an empty mapping says itself what it misses */
 		c = hr_node_get(map, f->name);
-		if (c && !hr_node_is_null(c) && !(c->type == HR_NODE_SCALAR && !c->len) &&
-		    !(f->type != HR_T_MESSAGE && c->type != HR_NODE_SCALAR && !c->count))
-			continue;
-		hr_dec_say_at(x, f->name, HR_SEV_ERROR, x->meta->pos, "missing",
-			      "missing required field%s", c ? " (it is empty)" : "");
+		if (!c || hr_node_is_null(c) || f->type != HR_T_MESSAGE)
+			hr_dec_missing(x, f->name,
+				       c ? "missing required field (it is empty)" : NULL);
 	}
 }
 
 void hr_decode_message(struct hr_dec *x, const struct hr_message *msg, const struct hr_ynode *n,
 		       void *obj)
 {
+	const char *outer = x->suggested;
 	size_t mark = x->path.len;
 
 	if (!hr_dec_is(x, n, HR_NODE_MAP))
 		return;
+	x->suggested = NULL;
 	if (obj && msg->set_off)
 		*(bool *)((char *)obj + msg->set_off - 1) = true;
 	if (obj && msg->pos_off)
@@ -516,4 +532,5 @@ void hr_decode_message(struct hr_dec *x, const struct hr_message *msg, const str
 	check_required(x, msg, n);
 	if (msg->check)
 		msg->check(x, n, obj);
+	x->suggested = outer;
 }

@@ -33,6 +33,7 @@ static const char *const status_words[] = {
 struct page {
 	struct hr_strbuf *out;
 	struct hr_strbuf path;
+	enum hr_status outer; /* of the subtree when nothing in it has effect, else 0 */
 	HR_VEC(struct seen {
 		const struct hr_message *msg;
 		char *path;
@@ -117,12 +118,22 @@ static void put_remark(struct page *p, const struct hr_field *f)
 		hr_sb_printf(p->out, "%sas `%s`", sep, at);
 }
 
+static bool without_effect(enum hr_status s)
+{
+	return s == HR_ST_NOT_BUILT || s == HR_ST_WARN || s == HR_ST_REFUSED;
+}
+
 static void put_fields(struct page *p, const struct hr_message *msg)
 {
+	enum hr_status outer = p->outer;
 	size_t mark = p->path.len;
 
 	for (const struct hr_field *f = msg->fields; f->name; f++) {
 		bool again = f->msg && seen_at(p, f->msg);
+
+		/* the same in every kind: a section of its own */
+		if (f->msg && hr_streq(f->msg->name, "metadata"))
+			continue;
 
 		hr_path_key(&p->path, f->name);
 		if (f->type == HR_T_MESSAGES)
@@ -131,12 +142,14 @@ static void put_fields(struct page *p, const struct hr_message *msg)
 			hr_sb_add(&p->path, ".NAME");
 		hr_sb_printf(p->out, "| `%s` | ", p->path.data);
 		put_type(p->out, f);
-		hr_sb_printf(p->out, " | %s | ", status_words[f->status]);
+		hr_sb_printf(p->out, " | %s | ", status_words[outer ? outer : f->status]);
 		put_remark(p, f);
 		hr_sb_add(p->out, " |\n");
 		if (f->msg && !again) {
 			hr_vec_push(&p->seen, (struct seen){f->msg, strdup(p->path.data)});
+			p->outer = outer ? outer : without_effect(f->status) ? f->status : 0;
 			put_fields(p, f->msg);
+			p->outer = outer;
 		}
 		hr_path_cut(&p->path, mark);
 	}
@@ -144,25 +157,33 @@ static void put_fields(struct page *p, const struct hr_message *msg)
 		hr_sb_printf(p->out, "| `%s.*` | any | - | all other fields |\n", p->path.data);
 }
 
-static void put_kind(struct hr_strbuf *out, const struct hr_kind_row *row)
+static void put_table(struct hr_strbuf *out, const struct hr_message *msg)
 {
 	struct page p = {.out = out};
 
-	hr_sb_printf(out, "\n## %s\n\n", row->name);
-	for (size_t i = 0; i < 4 && row->versions[i]; i++)
-		hr_sb_printf(out, "%s`%s%s%s`", i ? ", " : "", row->group, *row->group ? "/" : "",
-			     row->versions[i]);
-	hr_sb_add(out, "\n\n| field | value | by | remarks |\n|---|---|---|---|\n");
-	put_fields(&p, row->msg);
+	hr_sb_add(out, "| field | value | by | remarks |\n|---|---|---|---|\n");
+	put_fields(&p, msg);
 	for (size_t i = 0; i < p.seen.len; i++)
 		free(p.seen.data[i].path);
 	hr_vec_free(&p.seen);
 	hr_sb_free(&p.path);
 }
 
+static void put_kind(struct hr_strbuf *out, const struct hr_kind_row *row)
+{
+	hr_sb_printf(out, "\n## %s\n\n", row->name);
+	for (size_t i = 0; i < 4 && row->versions[i]; i++)
+		hr_sb_printf(out, "%s`%s%s%s`", i ? ", " : "", row->group, *row->group ? "/" : "",
+			     row->versions[i]);
+	hr_sb_add(out, "\n\n");
+	put_table(out, row->msg);
+}
+
 void hr_schema_markdown(struct hr_strbuf *out)
 {
 	hr_sb_add(out, intro);
+	hr_sb_add(out, "\n## metadata of every kind\n\n");
+	put_table(out, &hr_msg_meta);
 	for (const struct hr_kind_row *r = hr_kind_rows; r->kind; r++)
 		put_kind(out, r);
 	hr_sb_add(out, "\n## Other kinds\n\n| kind | group | |\n|---|---|---|\n");

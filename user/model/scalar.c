@@ -190,7 +190,7 @@ const char *hr_parse_duration(const char *s, int64_t *ms)
 	if (ns >= 0x1p63)
 		return "the duration is too long (292 years at most)";
 	/* a double holds milliseconds of 292 years with 3 digits to spare */
-	if (fabs(ns / 1e6 - round(ns / 1e6)) > 1e-6 * fmax(1, ns / 1e12))
+	if (fabs(ns / 1e6 - round(ns / 1e6)) > 1e-7 * fmax(1, ns / 1e12))
 		return "durations finer than 1ms are not supported";
 	whole = round(ns / 1e6);
 	*ms = (int64_t)(minus ? -whole : whole);

@@ -132,7 +132,8 @@ struct hr_dec {
 	unsigned flags;		    /* HR_DECODE_* */
 	const struct hr_meta *meta; /* of the object being read */
 	struct hr_strbuf path;
-	unsigned unbuilt; /* inside a subtree that was already said to be not built */
+	unsigned unbuilt;      /* inside a subtree that was already said to be not built */
+	const char *suggested; /* of the message being read: the field that an unknown one meant */
 };
 
 void hr_decode_message(struct hr_dec *x, const struct hr_message *msg, const struct hr_ynode *n,
@@ -143,6 +144,11 @@ void hr_dec_say(struct hr_dec *x, enum hr_severity sev, struct hr_pos pos, const
 /* The same, about `field` below it. */
 void hr_dec_say_at(struct hr_dec *x, const char *field, enum hr_severity sev, struct hr_pos pos,
 		   const char *code, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+/* A field that must be there is not: said at the object's first line, unless an unknown field was
+ * already taken for it. `why` NULL: "missing required field". */
+void hr_dec_missing(struct hr_dec *x, const char *field, const char *why);
+/* Is a field of a MAP not written, null, or an empty string, list or mapping? */
+bool hr_dec_absent(const struct hr_ynode *map, const char *field);
 /* The string of a scalar that must be one (said when not); NULL then. Set's arena. */
 const char *hr_dec_string(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n);
 bool hr_dec_is(struct hr_dec *x, const struct hr_ynode *n, enum hr_node_type type);

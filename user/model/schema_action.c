@@ -269,9 +269,9 @@ static void http_route_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 				first->key, first->key_pos.line, c->key, c->key_pos.line);
 		first = c;
 	}
-	if (!first || (hr_streq(first->key, "route") && !r->route.len))
-		hr_dec_say_at(x, "route", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "one of route, redirect, directResponse and delegate must be set");
+	if (!first || (hr_streq(first->key, "route") && hr_dec_absent(n, "route")))
+		hr_dec_missing(x, "route",
+			       "one of route, redirect, directResponse and delegate must be set");
 	if (r->redirect.set && r->rewrite.set)
 		hr_dec_say_at(x, "rewrite", HR_SEV_ERROR, hr_node_get(n, "rewrite")->key_pos,
 			      "one-of", "a redirect cannot have a rewrite");

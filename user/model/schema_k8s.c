@@ -82,8 +82,7 @@ static void service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 	}
 	s->cluster_ips.len = ips.len;
 	if (!s->ports.len && !hr_streq(s->type, "ExternalName") && !s->headless)
-		hr_dec_say_at(x, "ports", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "missing required field");
+		hr_dec_missing(x, "ports", NULL);
 	for (size_t i = 0; i < s->ports.len; i++)
 		for (size_t k = 0; k < i; k++) {
 			const struct hr_port *p = &s->ports.data[i], *q = &s->ports.data[k];

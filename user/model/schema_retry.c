@@ -121,8 +121,7 @@ static void delay_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	(void)obj;
 	if (!hr_node_get(n, "fixedDelay") && !hr_node_get(n, "exponentialDelay"))
-		hr_dec_say_at(x, "fixedDelay", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "missing required field");
+		hr_dec_missing(x, "fixedDelay", NULL);
 	percentage_check(x, n, "delayed");
 }
 
@@ -131,8 +130,7 @@ static void abort_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 	(void)obj;
 	if (!hr_node_get(n, "httpStatus") && !hr_node_get(n, "grpcStatus") &&
 	    !hr_node_get(n, "http2Error"))
-		hr_dec_say_at(x, "httpStatus", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "missing required field");
+		hr_dec_missing(x, "httpStatus", NULL);
 	percentage_check(x, n, "aborted");
 }
 

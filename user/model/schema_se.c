@@ -155,8 +155,8 @@ static void service_entry_check(struct hr_dec *x, const struct hr_ynode *n, void
 		hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, eps->key_pos, "bad-value",
 			      "endpoints need resolution STATIC or DNS");
 	if (se->resolution == HR_RES_STATIC && !se->endpoints.len && !se->workload_selector.len)
-		hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "resolution STATIC needs endpoints or workloadSelector");
+		hr_dec_missing(x, "endpoints",
+			       "resolution STATIC needs endpoints or workloadSelector");
 	check_addresses(x, se);
 	for (size_t i = 0; i < se->ports.len; i++)
 		for (size_t k = 0; k < i; k++) {

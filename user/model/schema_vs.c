@@ -264,10 +264,9 @@ static void l4_route_check(struct hr_dec *x, const struct hr_ynode *n, void *obj
 {
 	struct hr_l4_route *r = obj;
 
-	if (!r->route.len)
-		hr_dec_say_at(x, "route", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "missing required field");
-	else
+	if (hr_dec_absent(n, "route"))
+		hr_dec_missing(x, "route", NULL);
+	else if (r->route.len)
 		hr_check_weights(x, n, r->route.data, r->route.len);
 }
 
@@ -327,9 +326,8 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 	const struct hr_ynode *gw = hr_node_get(n, "gateways");
 	bool mesh = false;
 
-	if (!vs->http.len && !vs->tls.len && !vs->tcp.len)
-		hr_dec_say_at(x, "http", HR_SEV_ERROR, x->meta->pos, "missing",
-			      "one of http, tls and tcp must be set");
+	if (hr_dec_absent(n, "http") && hr_dec_absent(n, "tls") && hr_dec_absent(n, "tcp"))
+		hr_dec_missing(x, "http", "one of http, tls and tcp must be set");
 	for (size_t i = 0; i < vs->gateways.len; i++)
 		mesh = mesh || hr_streq(vs->gateways.data[i], "mesh");
 	if (vs->gateways.len && !mesh)
