@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of explain: the request that is asked about, and what the plan says of it. */
+#pragma once
+
+#include "plan/explain.h"
+
+struct hr_asked {
+	struct hr_slice scheme, authority /* without port */, path /* canonical */, query;
+	uint16_t port;
+	bool odd_path; /* was not canonical as given */
+};
+
+/* Slices point into url and the arena. -EINVAL: *why says what is wrong. */
+int hr_asked_url(struct hr_arena *a, const char *url, struct hr_asked *out, const char **why);
+
+struct hr_trace {
+	uint32_t rule; /* index in the VirtualService's http */
+	bool matched;
+	const char *because;
+};
+
+struct hr_verdict {
+	struct hr_asked asked;
+	struct hr_plan_match m;
+	const char *action; /* CLI.md */
+	int status;	    /* 0: none of our own */
+	enum hr_why why;    /* 0: the kernel carries it */
+	bool known_host;
+	HR_LIST(struct hr_trace) trace;
+};
+
+int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
+		      struct hr_verdict *out, const char **why);

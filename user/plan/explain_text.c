@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+/* explain for people: the rules in order, then the destination and who carries the request. */
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "plan/asked.h"
+
+static void add_trace(const struct hr_verdict *v, struct hr_strbuf *out)
+{
+	for (size_t i = 0; i < v->trace.len; i++) {
+		const struct hr_trace *t = &v->trace.data[i];
+
+		hr_sb_printf(out, "  rule %u  %-8s %s\n", t->rule, t->matched ? "matches" : "no",
+			     t->because);
+	}
+}
+
+static void add_destinations(const struct hr_plan *p, const struct hr_verdict *v,
+			     struct hr_strbuf *out)
+{
+	const struct hr_plan_route *r = v->m.route;
+	char text[HR_ADDR_TEXT];
+
+	for (uint32_t i = 0; i < r->ndst; i++) {
+		const struct hr_plan_cluster *c = &p->clusters.data[r->dst[i].cluster];
+
+		hr_sb_printf(out, "  %5.1f %%  %s%s%s port %u ->",
+			     r->total ? 100.0 * r->dst[i].weight / r->total : 0.0, c->host,
+			     *c->subset ? " subset " : "", c->subset, c->port);
+		for (uint32_t k = 0; k < c->n_eps && k < 8; k++) {
+			const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
+
+			hr_sb_printf(out, " %s", hr_addr_port_text(&e->addr, e->port, text));
+		}
+		if (c->n_eps > 8)
+			hr_sb_printf(out, " and %u more", c->n_eps - 8);
+		if (!c->n_eps)
+			hr_sb_add(out, c->missing_subset ? " nothing defines it (503)"
+							 : " no endpoint (503)");
+		hr_sb_addc(out, '\n');
+	}
+}
+
+int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_strbuf *out,
+		    const char **why)
+{
+	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
+	const struct hr_virtual_service *vs;
+	struct hr_verdict v;
+	int e = hr_explain_decide(p, r, a, &v, why);
+
+	if (e)
+		return e;
+	if (!v.m.vhost) {
+		hr_sb_printf(out, "no Service or ServiceEntry knows %.*s:%u: %s\n",
+			     (int)v.asked.authority.n, v.asked.authority.p, v.asked.port,
+			     p->registry_only ? "502 (REGISTRY_ONLY)" : "passed through");
+		return 0;
+	}
+	vs = v.m.vhost->vs;
+	hr_sb_printf(out, "host %s port %u, ", v.m.vhost->host, v.asked.port);
+	if (vs)
+		hr_sb_printf(out, "VirtualService %s/%s\n", vs->meta.ns, vs->meta.name);
+	else
+		hr_sb_add(out, "no VirtualService: default route\n");
+	add_trace(&v, out);
+	hr_sb_printf(out, "action: %s", v.action);
+	if (v.status)
+		hr_sb_printf(out, " (%d)", v.status);
+	hr_sb_addc(out, '\n');
+	if (v.m.route && hr_streq(v.action, "route"))
+		add_destinations(p, &v, out);
+	if (v.why)
+		hr_sb_printf(out, "carried by: agent (%s)\n", hr_why_text(v.why));
+	else
+		hr_sb_add(out, "carried by: kernel\n");
+	return 0;
+}
