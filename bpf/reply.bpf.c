@@ -153,12 +153,6 @@ static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c,
 	answer_body(skb, c, cookie, off);
 }
 
-/* True while somebody else than the endpoint answers C. */
-static __always_inline int answered_elsewhere(struct conn *c, __u64 cookie)
-{
-	return g_of(c) || moved_pending(c, cookie);
-}
-
 SEC("sk_skb/stream_verdict")
 int reply_c(struct __sk_buff *skb)
 {

@@ -4,6 +4,7 @@
  * closing an idle connection is not C's business. FIN and RST are dropped and C is marked DEAD: its
  * later requests are bound. A FIN comes again by itself, and passes once nothing is pending: then
  * the client sees an ordinary close between two requests.
+ * An endpoint that closes instead of answering is the agent's to make good (503).
  */
 #include "lib/slot.h"
 
@@ -12,43 +13,75 @@
 #define TCP_FIN 0x01
 #define TCP_RST 0x04
 
-/* TCP flags of the packet, 0 when it has none (other protocols, extension headers, fragments). */
-static __always_inline __u8 tcp_flags(struct __sk_buff *skb)
+struct packet {
+	__u8 flags; /* of TCP; 0: none (other protocols, extension headers, fragments) */
+	__u32 payload;
+};
+
+static __always_inline struct packet packet_of(struct __sk_buff *skb)
 {
 	__u32 off = 40; /* of the TCP header: after an IPv6 header */
-	__u8 b = 0;
+	struct packet p = {};
+	__u8 b = 0, len = 0;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		if (bpf_skb_load_bytes(skb, 9, &b, 1) || b != IPPROTO_TCP ||
 		    bpf_skb_load_bytes(skb, 0, &b, 1))
-			return 0;
+			return p;
 		off = (b & 0xf) * 4;
 	} else if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, 6, &b, 1) ||
 		   b != IPPROTO_TCP) {
-		return 0;
+		return p;
 	}
-	return bpf_skb_load_bytes(skb, off + 13, &b, 1) ? 0 : b;
+	if (bpf_skb_load_bytes(skb, off + 13, &b, 1) || bpf_skb_load_bytes(skb, off + 12, &len, 1))
+		return p;
+	p.flags = b;
+	off += (len >> 4) * 4;
+	p.payload = skb->len > off ? skb->len - off : 0;
+	return p;
 }
 
-static __always_inline int spoken_for(struct conn *c, __u64 cookie)
+/* The endpoint goes away with an answer owed of which nothing has come: the agent gives one. */
+static __always_inline int answer_lost(struct conn *c, __u64 cookie, struct packet p)
 {
-	if (c->native_owed)
-		return 0; /* its own answer ends with this packet, or never comes: as in plain TCP
-			   */
-	return g_of(c) || moved_pending(c, cookie);
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+	struct hr_event *e;
+
+	if (!cfg || !(cfg->flags & HR_CFG_ANSWER_LOST) || p.payload || c->rx)
+		return 0;
+	if (carried_left(c, sk_write_seq(&c->pub.sk)))
+		return 0; /* still sending its request: it must be told */
+	e = event_begin(HR_EV_NATIVE_LOST, cookie);
+	if (!e)
+		return 0; /* nobody would answer */
+	e->netns = c->pub.netns;
+	e->route = c->pub.route;
+	e->ep = c->pub.ep;
+	e->addr_id = c->pub.addr_id;
+	e->status = 503;
+	native_done(c, cookie, 503);
+	c->native_owed = 0;
+	c->pub.owed = 0;
+	bpf_ringbuf_submit(e, 0);
+	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int shield(struct __sk_buff *skb)
 {
+	struct packet p = packet_of(skb);
 	struct conn *c;
 	__u64 cookie;
 
-	if (!(tcp_flags(skb) & (TCP_FIN | TCP_RST)))
+	if (!(p.flags & (TCP_FIN | TCP_RST)))
 		return 1;
 	cookie = bpf_get_socket_cookie(skb);
 	c = bpf_map_lookup_elem(&conns, &cookie);
-	if (!c || c->pub.state == HR_CONN_TUNNEL || !spoken_for(c, cookie))
+	if (!c || c->pub.state == HR_CONN_TUNNEL)
+		return 1;
+	/* an answer of its own that has begun ends with this packet, or never: as in plain TCP */
+	if (c->native_owed ? !answer_lost(c, cookie, p) : !answered_elsewhere(c, cookie))
 		return 1;
 	c->pub.flags |= HR_CONN_F_DEAD;
 	return 0;

@@ -118,6 +118,12 @@ static __always_inline struct hr_g *g_of(const struct conn *c)
 	return g;
 }
 
+/* True while somebody else than the endpoint answers C. */
+static __always_inline int answered_elsewhere(struct conn *c, __u64 cookie)
+{
+	return g_of(c) || moved_pending(c, cookie);
+}
+
 /* C is closed by its owner, reset, or timed out. */
 static __always_inline void conn_gone(__u64 cookie)
 {

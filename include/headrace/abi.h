@@ -489,7 +489,11 @@ struct hr_config {
 	__u32 agent_only; /* kill switch: new connections to door A, new requests BOUND */
 	__u32 generation; /* of the plan, for status */
 	__u32 access_log; /* sample one in N requests to `events`, 0: none */
+	__u32 flags;	  /* HR_CFG_* */
+	__u32 pad;
 };
+/* The agent answers HR_EV_NATIVE_LOST. Without it the client sees its connection close. */
+#define HR_CFG_ANSWER_LOST 0x01
 
 enum hr_event_kind {
 	HR_EV_NETNS = 1, /* a namespace was seen for the first time: pid, netns */
@@ -499,7 +503,9 @@ enum hr_event_kind {
 	HR_EV_U_DIRTY,	 /* U slot lost its client: close it: slot, gen */
 	HR_EV_CLIENT_EOF, /* bound C half-closed: slot, gen, bytes */
 	HR_EV_CLIENT_GONE, /* bound C closed: slot, gen */
-	HR_EV_NATIVE_LOST, /* E closed while an answer was owed: conn */
+	HR_EV_NATIVE_LOST, /* E closed before the first byte of the answer it owed, and its FIN was
+			    * dropped: inject 503 (UC) into conn through a lent slot, now. The
+			    * kernel has counted it for the route and the endpoint. */
 	HR_EV_ACCESS,	 /* sampled access log record */
 };
 

@@ -13,7 +13,7 @@
 /* Readable slack after it, bytes: wide loads at the end of the head stay inside the buffer. */
 #define HR_KHEAD_SLACK 64
 /* Longest response head that the kernel scans for its framing, bytes; longer: "end unknown". */
-#define HR_KRESP_MAX 1024
+#define HR_KRESP_MAX 2048
 /* Agent: whole header block, bytes; more is 431. Same as haproxy's and Envoy's order of size. */
 #define HR_HEAD_MAX (16 * 1024)
 /* Agent: request line, bytes; more is 414. */

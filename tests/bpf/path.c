@@ -535,6 +535,20 @@ static void t_shield_reset(void)
 	server_closes_under("/reset");
 }
 
+/* A server that closes instead of answering: 503, and never a hang. */
+static void t_answer_lost(void)
+{
+	static const char *path[] = {"/drop", "/abort"};
+
+	for (int i = 0; i < 2; i++) {
+		int fd = dial();
+
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+		expect(ask(fd, "GET", path[i], NULL), 503, "lost");
+		expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
+	}
+}
+
 static void t_half_close(void)
 {
 	char buf[256];
@@ -772,6 +786,7 @@ static const struct test {
 	{"server-closes", t_server_closes, {{HR_WHY_NATIVE, 1}}},
 	{"shield-fin", t_shield_fin, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}, {HR_WHY_DEAD, 1}}},
 	{"shield-reset", t_shield_reset, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}, {HR_WHY_DEAD, 1}}},
+	{"answer-lost", t_answer_lost, {{HR_WHY_NATIVE, 4}, {HR_WHY_DEAD, 2}}},
 	{"half-close", t_half_close, {{HR_WHY_NATIVE, 1}}},
 	{"close-while-native", t_close_while_native, {{HR_WHY_NATIVE, 1}}},
 	{"close-while-moved", t_close_while_moved, {{HR_WHY_MOVED, 1}}},
@@ -856,7 +871,7 @@ static int check_stats(void)
 	rig_ep_stats(2, &ep2);
 	for (int i = 0; i <= HR_LAT_BUCKETS; i++)
 		lat += ep1.lat[i];
-	if (ep1.requests && ep2.requests && lat == ep1.requests && ep1.status[5] == 1 &&
+	if (ep1.requests && ep2.requests && lat == ep1.requests && ep1.status[5] == 3 &&
 	    ep1.tx_bytes > 20 * 1000 * 1000 && ep1.rx_bytes > 9 * 1000 * 1000)
 		return 0;
 	fprintf(stderr,

@@ -184,7 +184,7 @@ static int add_plan(const uint16_t port[3])
 {
 	struct hr_netns ns = {
 		.door_port = door_port, .dns_port = dns_port, .dns6_port = dns6_port, .ready = 1};
-	struct hr_config cfg = {.abi = HR_ABI_VERSION};
+	struct hr_config cfg = {.abi = HR_ABI_VERSION, .flags = HR_CFG_ANSWER_LOST};
 	uint32_t zero = 0;
 
 	/* cluster 1: server 1 by IPv4 and IPv6; 2: server 2; 3: both; 4: empty; 5: one request */
@@ -316,7 +316,8 @@ int rig_enter_cgroup(void)
 
 void rig_agent_only(bool on)
 {
-	struct hr_config cfg = {.abi = HR_ABI_VERSION, .agent_only = on};
+	struct hr_config cfg = {
+		.abi = HR_ABI_VERSION, .agent_only = on, .flags = HR_CFG_ANSWER_LOST};
 	uint32_t zero = 0;
 
 	set(MAP(config), &zero, &cfg);

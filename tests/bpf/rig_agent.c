@@ -277,11 +277,11 @@ static void pump(int from, int to, uint64_t left)
 	}
 }
 
-static void relay(const struct hr_event *ev)
+/* Binds a free G slot to the client by the agent's own will, to inject. */
+static uint32_t lend(uint64_t conn, uint64_t *bound)
 {
-	struct hr_u *u = &rig_u[ev->slot];
-	uint32_t slot;
 	uint64_t word = 0;
+	uint32_t slot;
 
 	for (slot = 0; slot < RIG_G; slot++) {
 		word = rig_g[slot].word;
@@ -290,16 +290,41 @@ static void relay(const struct hr_event *ev)
 			break;
 	}
 	rig_g[slot].flags = 0;
-	__atomic_store_n(&rig_g[slot].conn, ev->conn, __ATOMIC_RELEASE);
+	__atomic_store_n(&rig_g[slot].conn, conn, __ATOMIC_RELEASE);
+	*bound = word;
+	return slot;
+}
+
+static void take_back(uint32_t slot, uint64_t word)
+{
+	rig_g[slot].word = HR_G_WORD(HR_G_FREE, HR_G_GEN(word) + 1, 0);
+}
+
+static void relay(const struct hr_event *ev)
+{
+	struct hr_u *u = &rig_u[ev->slot];
+	uint64_t word;
+	uint32_t slot = lend(ev->conn, &word);
+
 	if (u->left)
 		while (!peek(ev->conn).drained)
 			usleep(500);
 	pump(*u_fd_of(ev->slot), p_fd[slot], u->left);
 	__atomic_fetch_sub(&rig_ep_rt[u->ep].inflight, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_sub(&rig_cluster_rt[u->cluster].inflight, 1, __ATOMIC_SEQ_CST);
-	rig_g[slot].word = HR_G_WORD(HR_G_FREE, HR_G_GEN(word) + 1, 0);
+	take_back(slot, word);
 	u->word = HR_WORD(HR_U_DEAD, ev->gen);
 	u_replace(ev->slot);
+}
+
+static void answer_lost(const struct hr_event *ev)
+{
+	static const char reply[] = "HTTP/1.1 503 X\r\nContent-Length: 4\r\n\r\nlost";
+	uint64_t word;
+	uint32_t slot = lend(ev->conn, &word);
+
+	rig_send(p_fd[slot], reply, sizeof(reply) - 1);
+	take_back(slot, word);
 }
 
 static int on_event(void *ctx, void *data, size_t size)
@@ -309,6 +334,8 @@ static int on_event(void *ctx, void *data, size_t size)
 	(void)ctx, (void)size;
 	if (ev->kind == HR_EV_RELAY)
 		relay(ev);
+	else if (ev->kind == HR_EV_NATIVE_LOST)
+		answer_lost(ev);
 	else if (ev->kind == HR_EV_U_DIRTY && HR_WORD_STATE(rig_u[ev->slot].word) == HR_U_DEAD)
 		u_replace(ev->slot);
 	return 0;

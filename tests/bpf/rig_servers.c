@@ -6,6 +6,7 @@
  *	/close/N	until the connection closes	/slow/...	head and body in pieces
  *	/late		after 20 ms, in one piece
  *	/early		answers before it reads the body, /fin closes after the answer
+ *	/drop, /abort	closes (resets) the connection instead of answering
  *	/soon, /reset	answers and closes (resets) the connection 10 ms later
  *	other		"epN METHOD PATH BODYBYTES"
  */
@@ -145,10 +146,12 @@ static bool close_soon(const struct one *o, const char *path)
 {
 	struct linger reset = {.l_onoff = 1};
 
-	if (strcmp(path, "/soon") && strcmp(path, "/reset"))
+	bool hard = !strcmp(path, "/reset") || !strcmp(path, "/abort");
+
+	if (!hard && strcmp(path, "/soon"))
 		return false;
 	usleep(10000);
-	if (!strcmp(path, "/reset"))
+	if (hard)
 		setsockopt(o->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	return true;
 }
@@ -159,6 +162,8 @@ static bool answer(const struct one *o, const char *req, long body)
 	size_t n;
 
 	sscanf(req, "%15s %255s", method, path);
+	if (!strcmp(path, "/drop") || !strcmp(path, "/abort"))
+		return close_soon(o, path), false;
 	if (sscanf(path, "/len/%zu", &n) == 1) {
 		snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n", n);
 		return rig_send(o->fd, head, strlen(head)) &&
@@ -199,7 +204,7 @@ static void *serve(void *arg)
 	while ((body = rig_read_request(o->fd, buf, sizeof(buf), &kept)) >= 0)
 		if (!answer(o, buf, body))
 			break;
-	if (!strstr(buf, " /reset ")) {
+	if (!strstr(buf, " /reset ") && !strstr(buf, " /abort ")) {
 		shutdown(o->fd, SHUT_WR);
 		while (recv(o->fd, buf, sizeof(buf), 0) > 0)
 			;
