@@ -88,10 +88,13 @@ LIBS_$(1) := $(foreach r,$(shell echo $(HAVE) | tr ' ' '\n' | tac),$(if $(shell 
 	echo "$(ROOMS)" | tr ' ' '\n' | sed '/^$(1)$$/q' | grep -x $(r)),$(B)/lib/$(r).a))
 unit-$(1): $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/$(1)/test_*.c))
 	@for t in $$^; do $$(RUN) $$$$t || exit 1; done
-$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $$(LIBS_$(1)) Makefile
+# sources beside the tests that are no test themselves belong to all of them
+UNIT_$(1) := $(filter-out $(wildcard tests/unit/$(1)/test_*.c),$(wildcard tests/unit/$(1)/*.c))
+$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $$(UNIT_$(1)) $$(LIBS_$(1)) $(wildcard tests/unit/$(1)/*.h tests/lib/*.h) \
+		Makefile
 	@mkdir -p $$(@D)
 	$$(call msg,TEST,$$@)
-	$$(Q)$$(CC) $$(CPPFLAGS) -Itests/lib $$(CFLAGS) -MMD -MP $$< $$(LDFLAGS) -Wl,--start-group \
+	$$(Q)$$(CC) $$(CPPFLAGS) -Itests/lib $$(CFLAGS) $$< $$(UNIT_$(1)) $$(LDFLAGS) -Wl,--start-group \
 		$$(LIBS_$(1)) -Wl,--end-group -lcmocka $$(LDLIBS) -o $$@
 endef
 $(foreach r,$(ROOMS),$(eval $(call ROOM,$(r))))
