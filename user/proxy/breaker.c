@@ -13,7 +13,7 @@
 
 static struct hr_cluster_rt *rt_of(const struct px_req *r)
 {
-	return &r->c->w->px->cluster_rt[r->cluster->id];
+	return &r->c->w->px->cluster_rt[r->cluster_id];
 }
 
 static int64_t limit(int64_t value)
@@ -87,11 +87,11 @@ void px_breaker_leave(struct px_req *r)
 	if (!r->in_cluster)
 		return;
 	r->in_cluster = false;
-	__atomic_fetch_sub(&rt_of(r)->inflight, 1, __ATOMIC_RELAXED);
+	px_inflight_lower(w->px, 0, r->cluster_id);
 	hr_list_for_each (l, &w->waiting) {
 		struct px_req *next = hr_list_entry(l, struct px_req, wait);
 
-		if (next->cluster->id != r->cluster->id)
+		if (next->cluster_id != r->cluster_id)
 			continue;
 		hr_timer_start(w->loop, &next->wait_timer, 0, look_again, next);
 		break;

@@ -71,6 +71,8 @@ void px_client_close(struct px_client *c, bool reset)
 	if (c->req && c->req->begun)
 		px_req_end(c->req);
 	px_tunnel_end(c);
+	if (c->relay)
+		px_relay_client_done(c);
 	if (c->g)
 		px_g_detach(c);
 	px_side_close(c->w, &c->s, reset);
@@ -142,7 +144,9 @@ void px_client_next(struct px_client *c)
 	px_req_free(TAKE_PTR(c->req));
 	px_client_progress(c);
 	c->state = PX_CLIENT_HEAD;
-	if (c->close || c->w->draining)
+	if (c->relay)
+		px_client_close(c, false);
+	else if (c->close || c->w->draining)
 		px_client_linger(c);
 }
 

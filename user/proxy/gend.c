@@ -64,6 +64,16 @@ static bool all_arrived(const struct px_gslot *g)
 
 /* ---- a connection comes ---- */
 
+static void serve(struct px_gslot *g, struct px_client *c)
+{
+	g->credit = g->since_wake = 0;
+	g->gone = g->released = g->lent = false;
+	g->client = c;
+	c->g = g;
+	c->s.readable = c->s.writable = true;
+	PX_COUNT(g->w->bound);
+}
+
 static void bound(struct px_gslot *g, uint64_t word)
 {
 	const struct hr_g *e = entry_of(g);
@@ -80,15 +90,10 @@ static void bound(struct px_gslot *g, uint64_t word)
 	}
 	g->gen = HR_G_GEN(word);
 	g->cookie = e->conn;
-	g->credit = g->since_wake = 0;
-	g->gone = g->released = false;
+	serve(g, c);
 	g->answered = !(__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) & HR_G_WAIT_NATIVE);
-	g->client = c;
-	c->g = g;
 	memcpy(c->src.ip, e->src_ip, sizeof(c->src.ip));
 	c->src_port = ntohs(e->src_port_be);
-	c->s.readable = c->s.writable = true;
-	PX_COUNT(g->w->bound);
 }
 
 static void drain(struct px_gslot *g);
@@ -97,6 +102,7 @@ static void on_slot(void *ctx, uint32_t events)
 {
 	struct px_gslot *g = ctx;
 	uint64_t word;
+	char byte;
 
 	if (g->client) {
 		/* the pair is the agent's own: its hang-up says nothing of C */
@@ -108,11 +114,12 @@ static void on_slot(void *ctx, uint32_t events)
 		drain(g);
 		return;
 	}
-	if (!(events & EPOLLIN) || g->lent)
+	/* the slot is described before its first byte comes: not before that is it read */
+	if (!(events & EPOLLIN) || recv(g->p, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
 		return;
 	word = word_of(g);
 	if (HR_G_STATE(word) != HR_G_BOUND)
-		return; /* an edge of bytes that were read already */
+		return;
 	bound(g, word);
 	if (g->client)
 		px_client_run(g->client);
@@ -174,6 +181,21 @@ void px_g_wait(struct px_gslot *g)
 		hr_timer_start(g->w->loop, &g->timer, g->wait_ms, look_again, g);
 }
 
+/* An answer of this C is on its way through another worker (urelay.c). Rare: C sent a request
+ * before it had the answer of a moved one. */
+static bool relayed(const struct px_gslot *g)
+{
+	const struct hr_u *u = hr_kern_u(kern_of(g));
+
+	for (uint32_t i = 0; i < HR_U_SLOTS; i++) {
+		uint64_t word = __atomic_load_n(&u[i].word, __ATOMIC_ACQUIRE);
+
+		if (HR_WORD_STATE(word) == HR_U_RELAY && u[i].conn == g->cookie)
+			return true;
+	}
+	return false;
+}
+
 /* Bytes that may be injected now. */
 static size_t window(struct px_gslot *g)
 {
@@ -181,7 +203,7 @@ static size_t window(struct px_gslot *g)
 
 	if (!g->answered) {
 		/* another answer is still on its way: ours must not overtake it */
-		if (!hr_kern_conn_quiet(kern_of(g), g->cookie))
+		if (!hr_kern_conn_quiet(kern_of(g), g->cookie) || (!g->lent && relayed(g)))
 			return 0;
 		g->answered = true;
 	}
@@ -189,7 +211,7 @@ static size_t window(struct px_gslot *g)
 		return g->credit;
 	queued = hr_kern_conn_queued(kern_of(g), g->cookie);
 	if (queued < 0)
-		return HR_INJECT_WINDOW; /* gone: the event comes, the bytes go nowhere */
+		return HR_INJECT_WINDOW; /* gone: writing fails */
 	g->credit = queued < HR_INJECT_WINDOW ? (uint64_t)(HR_INJECT_WINDOW - queued) : 0;
 	return g->credit;
 }
@@ -263,6 +285,13 @@ void px_g_detach(struct px_client *c)
 	hr_timer_stop(&g->timer);
 	g->wait_ms = 0;
 	PX_ADD(g->w->bound, -1);
+	if (g->lent) {
+		g->lent = false;
+		/* cut off in the middle: C must not wait for the rest */
+		if (c->req && !c->req->answered)
+			hr_kern_conn_shutdown(kern_of(g), g->cookie);
+		g->released = set_free(g, 0);
+	}
 	if (g->released) {
 		/* the next connection may have put bytes here already, and their edge is used up */
 		on_slot(g, EPOLLIN);
@@ -272,6 +301,24 @@ void px_g_detach(struct px_client *c)
 		hr_kern_conn_shutdown(kern_of(g), g->cookie);
 	g->draining = true;
 	drain(g);
+}
+
+struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn)
+{
+	struct hr_door door = {.conn = conn, .proto = HR_PROTO_HTTP1, .why = HR_WHY_RELAY};
+	struct px_client *c = px_client_new(g->w, g->p, &door, 0);
+
+	g->gen = HR_G_GEN(word_of(g));
+	g->cookie = conn;
+	if (!c) {
+		hr_kern_conn_shutdown(kern_of(g), conn);
+		set_free(g, 0);
+		return NULL;
+	}
+	serve(g, c);
+	g->lent = true;
+	g->answered = false; /* what the kernel has delivered itself comes first */
+	return c;
 }
 
 /* ---- slots come and go (posted by the main thread) ---- */

@@ -42,6 +42,7 @@ struct px_plan {
 	atomic_uint users;
 	struct px_adopt { /* what is posted to each worker */
 		struct px_worker *w;
+		struct px_holder *holder;
 		struct px_plan *published;
 	} adopt[];
 };
@@ -137,7 +138,8 @@ struct px_client {
 	uint64_t tx, rx;
 	struct hr_timer timer; /* slow head, idle, linger */
 	struct hr_timer again;
-	struct px_gslot *g; /* NULL: door A */
+	struct px_gslot *g;	/* NULL: door A */
+	struct px_relay *relay; /* carries the answer of a moved request (urelay.c) */
 };
 
 /* A door A connection. Takes the fd. */
@@ -199,6 +201,8 @@ void px_g_detach(struct px_client *c);
 void px_g_added(void *gslot); /* posted by the main thread, which made it */
 void px_g_event(struct px_gslot *g, uint32_t kind, uint32_t gen);
 void px_g_close_all(struct px_worker *w);
+/* A client for injecting only, of a slot that hr_kern_inject_to has bound. NULL: no memory. */
+struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn);
 
 /* ---- upstream -------------------------------------------------------------------------------- */
 
@@ -237,6 +241,7 @@ struct px_up {
 	uint32_t nreq;
 	bool reused;
 	const struct hr_connection_pool *settings; /* only while a request holds the plan */
+	struct px_relay *relay; /* U, lent by the holder: not of a pool, not ours to close */
 };
 
 /* A connection for `owner`: idle unless `fresh`, else a new one on its way. NULL: no memory, or no
@@ -246,6 +251,7 @@ struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uin
 /* Back to the pool. */
 void px_up_idle(struct px_up *u);
 void px_up_close(struct px_up *u);
+int px_up_watch(struct px_up *u);
 /* Nobody waits for it any more: it becomes idle once it is connected. */
 void px_up_orphan(struct px_up *u);
 /* The helper thread has made the socket; in the worker. */
@@ -270,9 +276,10 @@ void px_netns_job(struct hr_proxy *px, struct px_sock_job *job);
 int px_netns_start(struct hr_proxy *px);
 void px_netns_stop(struct hr_proxy *px); /* the helper thread */
 void px_netns_free(struct hr_proxy *px);
+/* A served namespace's fd, to be closed; -1: it is not served. Any thread. */
+int px_netns_dup(struct hr_proxy *px, uint64_t cookie);
+size_t px_netns_list(struct hr_proxy *px, uint64_t *cookies, size_t max);
 uint64_t px_own_netns(void);
-/* A socket in a served namespace, made by a short-lived thread. fd or -errno. Main thread. */
-int px_netns_socket(struct hr_proxy *px, uint64_t cookie, int family);
 
 /* ---- request --------------------------------------------------------------------------------- */
 
@@ -306,11 +313,13 @@ struct px_req {
 	const struct hr_plan_cluster *cluster; /* NULL: pass through */
 	const struct hr_plan_dst *dst;
 	const struct hr_plan_ep *ep;
-	struct hr_addr addr; /* where to */
+	uint32_t route_id, cluster_id, ep_id; /* 0: none */
+	struct hr_addr addr;		      /* where to */
 	uint16_t port;
 	/* what goes upstream; kept from its start while it may have to be sent again */
 	struct px_out wire;
 	size_t wire_head;    /* length of the head in it */
+	bool relayed;	     /* only its answer is ours (urelay.c) */
 	bool begun, ended;   /* px_req_begin, px_req_end were here */
 	bool bad;	     /* no head could be read */
 	bool req_sent;	     /* head and body are out */
@@ -344,6 +353,7 @@ struct px_req {
 	bool resp_partial; /* what is in the input was parsed: more is needed */
 	bool started;	   /* a byte of the final answer went to the client's queue */
 	bool resp_done;	   /* the whole answer is in the client's queue */
+	bool answered;	   /* it went out whole */
 	uint8_t interims;
 	uint16_t status;
 	const char *flags; /* "" or Envoy's words */
@@ -498,7 +508,7 @@ struct hr_proxy {
 	bool draining;
 	uint64_t max_clients;
 	atomic_ullong n_clients;
-	struct px_upool_set *upools;
+	struct px_holder *holder; /* with kernel path */
 	struct px_gpool *gpool;
 	/* shared with the socket maker */
 	pthread_mutex_t ns_lock;
@@ -509,13 +519,20 @@ struct hr_proxy {
 	pthread_t ns_thread;
 };
 
-/* ---- holders of kernel slots (main thread): upool.c, gpool.c ---- */
-int px_upool_new(struct hr_proxy *px);
-void px_upool_free(struct hr_proxy *px);
-void px_upool_event(struct hr_proxy *px, const struct hr_event *ev);
-void px_upool_tick(struct hr_proxy *px);
-void px_upool_forget(struct hr_proxy *px, uint64_t netns);
+/* ---- the kernel's sockets: gpool.c (main thread), upool.c (the holder's thread) ---- */
 int px_gpool_new(struct hr_proxy *px);
 void px_gpool_free(struct hr_proxy *px);
 void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev);
-void px_gpool_tick(struct hr_proxy *px);
+int px_upool_new(struct hr_proxy *px);
+void px_upool_stop(struct hr_proxy *px); /* the thread */
+void px_upool_free(struct hr_proxy *px);
+void px_upool_event(struct hr_proxy *px, const struct hr_event *ev);
+/* A new plan, of which the caller has counted one user more. */
+void px_upool_plan(struct hr_proxy *px, struct px_plan *pp);
+void px_upool_netns(struct hr_proxy *px); /* the served namespaces have changed */
+
+/* ---- relayed answers (urelay.c) ---- */
+void px_relay_up_done(struct px_up *u, bool reusable);
+void px_relay_client_done(struct px_client *c);
+/* Of a request that the kernel has counted in. */
+void px_inflight_lower(struct hr_proxy *px, uint32_t ep, uint32_t cluster);

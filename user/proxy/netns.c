@@ -28,6 +28,7 @@ static int make_socket(int family)
 	return fd < 0 ? -errno : fd;
 }
 
+/* With the lock held. */
 static int nsfd_of(struct hr_proxy *px, uint64_t cookie)
 {
 	hr_list_for_each (l, &px->netns) {
@@ -37,6 +38,28 @@ static int nsfd_of(struct hr_proxy *px, uint64_t cookie)
 			return fcntl(ns->nsfd, F_DUPFD_CLOEXEC, 3);
 	}
 	return -1;
+}
+
+int px_netns_dup(struct hr_proxy *px, uint64_t cookie)
+{
+	int fd;
+
+	pthread_mutex_lock(&px->ns_lock);
+	fd = nsfd_of(px, cookie);
+	pthread_mutex_unlock(&px->ns_lock);
+	return fd;
+}
+
+size_t px_netns_list(struct hr_proxy *px, uint64_t *cookies, size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&px->ns_lock);
+	hr_list_for_each (l, &px->netns)
+		if (n < max)
+			cookies[n++] = hr_list_entry(l, struct px_netns, link)->cookie;
+	pthread_mutex_unlock(&px->ns_lock);
+	return n;
 }
 
 /* In the helper thread, which may stay where it is: it only makes sockets. */
@@ -60,9 +83,7 @@ static void serve_job(struct hr_proxy *px, struct px_sock_job *job)
 {
 	_cleanup_close_ int nsfd = -1;
 
-	pthread_mutex_lock(&px->ns_lock);
-	nsfd = nsfd_of(px, job->netns);
-	pthread_mutex_unlock(&px->ns_lock);
+	nsfd = px_netns_dup(px, job->netns);
 	job->fd = socket_there(nsfd, job->family);
 	if (hr_loop_post(job->w->loop, deliver, job) < 0) {
 		hr_err("out of memory: a socket is lost");
@@ -191,21 +212,6 @@ static int inside(int nsfd, int (*fn)(void *ctx), void *ctx)
 		return r;
 	pthread_join(t, NULL);
 	return v.result;
-}
-
-static int socket_fn(void *ctx)
-{
-	return make_socket(*(int *)ctx);
-}
-
-int px_netns_socket(struct hr_proxy *px, uint64_t cookie, int family)
-{
-	_cleanup_close_ int nsfd = -1;
-
-	if (cookie == px->own_netns || !cookie)
-		return make_socket(family);
-	nsfd = nsfd_of(px, cookie);
-	return nsfd < 0 ? -ENOENT : inside(nsfd, socket_fn, &family);
 }
 
 /* ---- doors ---- */
@@ -359,6 +365,8 @@ int hr_proxy_serve_netns(struct hr_proxy *px, int nsfd, uint64_t cookie, struct 
 		r = hr_kern_netns_set(px->opts.kern, cookie, ports);
 	if (r)
 		hr_proxy_forget_netns(px, cookie);
+	else if (px->holder)
+		px_upool_netns(px);
 	return r;
 }
 
@@ -368,13 +376,13 @@ void hr_proxy_forget_netns(struct hr_proxy *px, uint64_t cookie)
 
 	if (!ns)
 		return;
-	if (px->opts.kern) {
+	if (px->opts.kern)
 		hr_kern_netns_del(px->opts.kern, cookie);
-		px_upool_forget(px, cookie);
-	}
 	for (unsigned i = 0; i < px->n_workers; i++)
 		px_worker_drop_doors(&px->workers[i], cookie);
 	pthread_mutex_lock(&px->ns_lock);
 	netns_free(ns);
 	pthread_mutex_unlock(&px->ns_lock);
+	if (px->holder)
+		px_upool_netns(px);
 }

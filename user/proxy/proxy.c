@@ -97,6 +97,7 @@ void hr_proxy_free(struct hr_proxy *px)
 {
 	if (!px)
 		return;
+	px_upool_stop(px);
 	px_netns_stop(px);
 	for (unsigned i = 0; i < px->n_workers; i++)
 		px_worker_stop(&px->workers[i]);
@@ -136,10 +137,6 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 void hr_proxy_tick(struct hr_proxy *px)
 {
 	px_plans_collect(px);
-	if (!px->opts.kern)
-		return;
-	px_upool_tick(px);
-	px_gpool_tick(px);
 }
 
 void hr_proxy_drain(struct hr_proxy *px)

@@ -66,7 +66,7 @@ static void adopt(void *ctx)
 
 static void tell_worker(struct px_worker *w, struct px_plan *pp)
 {
-	pp->adopt[w->index] = (struct px_adopt){w, pp};
+	pp->adopt[w->index] = (struct px_adopt){.w = w, .published = pp};
 	if (!hr_loop_post(w->loop, adopt, &pp->adopt[w->index]))
 		return;
 	hr_err("out of memory: worker %u keeps its plan", w->index);
@@ -76,7 +76,7 @@ static void tell_worker(struct px_worker *w, struct px_plan *pp)
 void hr_proxy_publish(struct hr_proxy *px, const struct hr_plan *plan,
 		      void (*release)(const struct hr_plan *))
 {
-	struct px_plan *pp = calloc(1, sizeof(*pp) + px->n_workers * sizeof(pp->adopt[0]));
+	struct px_plan *pp = calloc(1, sizeof(*pp) + (px->n_workers + 1) * sizeof(pp->adopt[0]));
 	struct px_plan *old = px->current;
 
 	if (!pp) {
@@ -88,11 +88,13 @@ void hr_proxy_publish(struct hr_proxy *px, const struct hr_plan *plan,
 	pp->plan = plan;
 	pp->release = release;
 	pp->addrs = plan_addrs(plan);
-	atomic_init(&pp->users, px->n_workers + 1);
+	atomic_init(&pp->users, px->n_workers + 1 + (px->holder != NULL));
 	hr_list_add_tail(&px->plans, &pp->link);
 	px->current = pp;
 	for (unsigned i = 0; i < px->n_workers; i++)
 		tell_worker(&px->workers[i], pp);
+	if (px->holder)
+		px_upool_plan(px, pp);
 	if (old)
 		atomic_fetch_sub(&old->users, 1);
 	px_plans_collect(px);

@@ -90,6 +90,14 @@ static void stop_timers(struct px_req *r)
 	}
 }
 
+void px_inflight_lower(struct hr_proxy *px, uint32_t ep, uint32_t cluster)
+{
+	if (ep && ep < HR_EPS_MAX)
+		__atomic_fetch_sub(&px->ep_rt[ep].inflight, 1, __ATOMIC_RELAXED);
+	if (cluster && cluster < HR_CLUSTERS_MAX)
+		__atomic_fetch_sub(&px->cluster_rt[cluster].inflight, 1, __ATOMIC_RELAXED);
+}
+
 void px_req_leave(struct px_req *r, bool reusable)
 {
 	struct px_up *u = TAKE_PTR(r->up);
@@ -100,8 +108,7 @@ void px_req_leave(struct px_req *r, bool reusable)
 		px_up_idle(u);
 	else if (u)
 		px_up_close(u);
-	if (r->in_ep)
-		__atomic_fetch_sub(&r->c->w->px->ep_rt[r->ep->id].inflight, 1, __ATOMIC_RELAXED);
+	px_inflight_lower(r->c->w->px, r->in_ep ? r->ep_id : 0, 0);
 	r->in_ep = false;
 }
 
@@ -205,6 +212,7 @@ static void match(struct px_req *r)
 
 	hr_http_joins_reset(&r->c->w->joins);
 	hr_plan_match(plan, &q, &r->match);
+	r->route_id = r->match.route ? r->match.route->id : 0;
 }
 
 void px_req_begin(struct px_client *c)
@@ -295,6 +303,7 @@ void px_req_try(struct px_req *r)
 		}
 		r->addr = r->ep->addr;
 		r->port = r->ep->port;
+		r->ep_id = r->ep->id;
 		r->in_ep = true;
 		__atomic_fetch_add(&c->w->px->ep_rt[r->ep->id].inflight, 1, __ATOMIC_RELAXED);
 		if (r->n_avoid < PX_TRIES_MAX)
@@ -395,9 +404,10 @@ static bool finish(struct px_req *r)
 			px_req_leave(r, false); /* it does not get the rest of the request */
 		return px_relay_discard(r);
 	}
+	r->answered = true;
 	px_req_end(r);
 	px_client_next(c);
-	return true;
+	return !c->closed;
 }
 
 static bool exchange(struct px_req *r)

@@ -61,6 +61,7 @@ static void destination(struct px_req *r)
 			 PX_BODY_UH);
 		return;
 	}
+	r->cluster_id = r->cluster->id;
 	px_retry_setup(r);
 	px_head_request(r);
 	if (r->body.done)

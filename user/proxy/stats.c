@@ -56,8 +56,8 @@ static void record(struct px_req *r, uint64_t us)
 		.route = r->match.route ? r->match.route->key : "",
 		.cluster = r->cluster ? r->cluster->name : "",
 		.tries = r->tries,
-		.route_id = r->match.route ? r->match.route->id : 0,
-		.ep_id = r->ep ? r->ep->id : 0,
+		.route_id = r->route_id,
+		.ep_id = r->ep_id,
 		.why = r->why,
 		.req_bytes = r->req_bytes,
 		.resp_bytes = r->resp_bytes,
@@ -67,7 +67,7 @@ static void record(struct px_req *r, uint64_t us)
 
 	text(method, sizeof(method), r->bad ? HR_SLICE("") : hr_http_str(&r->msg, r->msg.method));
 	text(host, sizeof(host), r->bad ? HR_SLICE("") : hr_http_host(&r->msg));
-	if (r->tries)
+	if (r->tries && !r->relayed)
 		a.upstream = hr_addr_port_text(&r->addr, r->port, upstream);
 	o->access(o->ctx, &a);
 }
@@ -77,11 +77,12 @@ void px_stat_request(struct px_req *r)
 	struct px_worker *w = r->c->w;
 	uint64_t us = px_now_us() - r->t0_us;
 
-	if (r->match.route && r->match.route->id < HR_ROUTES_MAX)
-		count(&w->route_stats[r->match.route->id], r, us);
-	if (r->ep && r->ep->id < HR_EPS_MAX)
-		count(&w->ep_stats[r->ep->id], r, us);
-	PX_COUNT(w->why[r->why < HR_WHY_MAX ? r->why : HR_WHY_ERROR]);
+	if (r->route_id && r->route_id < HR_ROUTES_MAX)
+		count(&w->route_stats[r->route_id], r, us);
+	if (r->ep_id && r->ep_id < HR_EPS_MAX)
+		count(&w->ep_stats[r->ep_id], r, us);
+	if (!r->relayed) /* the kernel has counted those */
+		PX_COUNT(w->why[r->why < HR_WHY_MAX ? r->why : HR_WHY_ERROR]);
 	if (w->px->opts.access)
 		record(r, us);
 }

@@ -50,6 +50,10 @@ static void pool_free(struct px_worker *w, struct px_pool *p)
 
 void px_up_close(struct px_up *u)
 {
+	if (u->relay) {
+		px_relay_up_done(u, false);
+		return;
+	}
 	if (u->job) /* its thread has it: the socket is closed when it comes */
 		u->job->up = NULL;
 	if (u->state == PX_UP_IDLE)
@@ -140,6 +144,11 @@ static void set_options(struct px_up *u)
 			   &(int){(int)((p->keepalive_interval + 999) / 1000)}, sizeof(int));
 }
 
+int px_up_watch(struct px_up *u)
+{
+	return px_side_watch(u->w->loop, &u->s, on_up, u);
+}
+
 /* The socket is there: starts the connection. */
 static void start(struct px_up *u, int fd)
 {
@@ -162,7 +171,7 @@ static void start(struct px_up *u, int fd)
 		fail(u, errno);
 		return;
 	}
-	r = px_side_watch(u->w->loop, &u->s, on_up, u);
+	r = px_up_watch(u);
 	if (r)
 		fail(u, -r);
 }
@@ -274,6 +283,10 @@ void px_up_idle(struct px_up *u)
 {
 	struct px_pool *p = u->pool;
 
+	if (u->relay) {
+		px_relay_up_done(u, true);
+		return;
+	}
 	if (u->state != PX_UP_READY || u->s.hup || u->s.error || u->s.eof || u->s.shut ||
 	    px_buf_len(&u->s.in) || worn_out(u, u->settings) || p->n_idle >= PX_POOL_IDLE_MAX ||
 	    u->w->draining) {

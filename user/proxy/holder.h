@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The holder: one thread that owns the upstream connections (U) which the kernel uses by itself.
+ * It opens them inside their namespaces, knows from them which endpoints live, hands answers that
+ * the kernel will not carry to a worker, and closes what is of no more use.
+ *
+ *	px_addr    an endpoint address of the plan: alive or not       (upool.c)
+ *	px_upool   connections from one namespace to one address       (upool.c)
+ *	px_u       one connection in one slot of the kernel's table    (uslot.c)
+ */
+#pragma once
+
+#include "proxy/internal.h"
+
+#define PX_U_CHUNK_COUNT (HR_U_SLOTS / HR_U_CHUNK)
+#define PX_U_MAX (HR_U_CHUNK * HR_U_CHUNKS) /* connections of one pool */
+
+struct px_addr {
+	struct hr_list link; /* holder->addrs */
+	uint32_t addr_id;
+	struct hr_addr addr;
+	uint16_t port;
+	bool in_plan;
+	unsigned live; /* connections of all its pools */
+	bool dead;     /* said so in ep_rt */
+};
+
+enum px_u_state { PX_U_CONNECTING, PX_U_LISTED, PX_U_RELAYED };
+
+struct px_u {
+	struct hr_list link; /* pool->conns */
+	struct px_upool *pool;
+	enum px_u_state state;
+	uint32_t slot;
+	int fd;
+	struct hr_watch *watch;
+	struct hr_timer timer;	/* connect timeout */
+	uint64_t since;		/* ns: listed */
+	struct px_relay *relay; /* what a worker does with it */
+	bool relay_again;	/* and then once more */
+};
+
+struct px_upool {
+	struct hr_list link; /* holder->pools */
+	struct px_holder *holder;
+	uint64_t netns;
+	struct px_addr *addr;
+	struct hr_list conns;
+	unsigned n, connecting, listed;
+	unsigned want;
+	unsigned nchunks;
+	uint32_t chunk[HR_U_CHUNKS]; /* first slot of each */
+	struct px_u *slots[PX_U_MAX];
+	uint32_t backoff_ms;
+	struct hr_timer retry;
+	bool going; /* its address or namespace is gone */
+};
+
+struct px_holder {
+	struct hr_proxy *px;
+	struct hr_kern *kern;
+	struct hr_loop *loop;
+	pthread_t thread;
+	bool started;
+	int home; /* fd of the agent's own namespace */
+	struct px_plan *plan;
+	struct hr_list addrs, pools;
+	struct hr_map *addr_map, *pool_map; /* addr_id; struct hr_pool_key */
+	unsigned chunks_used;
+	struct px_upool *owner[PX_U_CHUNK_COUNT];
+	struct hr_timer tick;
+	unsigned next_worker;
+};
+
+/* ---- upool.c ---- */
+void px_upool_fill(struct px_upool *p);
+void px_upool_lost(struct px_upool *p, bool failed);
+void px_upool_live(struct px_upool *p, int delta);
+
+/* ---- uslot.c ---- */
+/* A connection on its way into a free place of the pool. 0 or -errno. */
+int px_u_open(struct px_upool *p, unsigned place);
+/* Takes it out of the kernel's hands and closes it. False: it carries a request. */
+bool px_u_retire(struct px_u *u);
+/* Closes whatever it does: the namespace or the agent ends. */
+void px_u_drop(struct px_u *u);
+void px_u_event(struct px_holder *h, const struct hr_event *ev);
+uint64_t px_now_ns(void);
+
+/* ---- urelay.c: an answer that goes through a worker ---- */
+struct px_relay {
+	struct px_holder *h;
+	struct px_u *u; /* NULL once the holder has dropped it */
+	struct px_worker *w;
+	uint32_t slot, gen;
+	int fd;	   /* U; the holder closes it */
+	bool fail; /* no answer will come from U: it gets ours */
+	bool head_request, reusable;
+	uint64_t left; /* of an answer whose head C has had already, 0: none of it */
+	uint64_t conn, t0_ns, tx;
+	uint32_t ep, cluster, route;
+	unsigned tries;
+	struct hr_timer timer; /* worker: waits for a free G slot */
+};
+/* Hands the answer to a worker; px_u_returned comes back. */
+int px_relay_start(struct px_u *u, uint32_t gen, bool fail);
+void px_u_returned(struct px_relay *r);
