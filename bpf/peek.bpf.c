@@ -97,6 +97,8 @@ int peek_conn(struct hr_peek *p)
 	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
 	p->drained = between_stages_empty(addr);
 	p->quiet = !p->owed && !moved_pending(c, p->cookie) && p->drained;
+	p->ep = c->counted ? c->pub.ep : 0;
+	p->cluster = c->counted ? c->cluster : 0;
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }

@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 
 #include "core/cleanup.h"
+#include "core/log.h"
 #include "kern/internal.h"
 
 #define BPFFS "/sys/fs/bpf"
@@ -46,6 +47,18 @@ static bool privileged(void)
 	return (caps & 1ULL << CAP_SYS_ADMIN) || (caps & fine) == fine;
 }
 
+/* Not ours to change, and no reason to refuse: it widens what a local attacker can try. */
+static void warn_unprivileged_bpf(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/unprivileged_bpf_disabled", "re");
+
+	if (f && fgetc(f) == '0')
+		hr_warn("any user may load BPF programs here: "
+			"sysctl kernel.unprivileged_bpf_disabled=1 forbids it");
+	if (f)
+		fclose(f);
+}
+
 int kern_check_host(struct hr_strbuf *err)
 {
 	/* kernels before 5.11 charge maps to it; harmless later */
@@ -66,6 +79,7 @@ int kern_check_host(struct hr_strbuf *err)
 		return -ENOENT;
 	}
 	setrlimit(RLIMIT_MEMLOCK, &all);
+	warn_unprivileged_bpf();
 	return 0;
 }
 

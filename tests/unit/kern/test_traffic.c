@@ -352,6 +352,8 @@ static pid_t doomed_agent(struct world *w, bool with_g)
 		plan_weight(w, 100);
 		if (with_g)
 			put_g(w, 0, &g);
+		hr_kern_ep_rt(w->k)[1].inflight += 5; /* requests that it carries itself */
+		hr_kern_cluster_rt(w->k)[1].inflight += 5;
 		(void)!write(ready[1], "r", 1);
 		pause();
 		_exit(0);
@@ -392,8 +394,14 @@ static void test_killed_and_restarted(void **state)
 	native_exchange(w);
 	kill_agent(pid);
 	native_exchange(w);
+	say(w->c, ASK);
 	w->k = box_open(HR_DATAPATH_KERNEL);
-	native_exchange(w);
+	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight, 1); /* ours, natively */
+	assert_int_equal(hr_kern_cluster_rt(w->k)[1].inflight, 1);
+	hear(w->s1, ASK);
+	say(w->s1, ANSWER "ok");
+	hear(w->c, ANSWER "ok");
+	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight, 0);
 	plan_weight(w, 0);
 
 	_cleanup_close_ int u = connect_to(&w->at2), s2 = accept(w->listen2, NULL, NULL);
