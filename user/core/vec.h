@@ -29,4 +29,5 @@ void hr_vec_grow(void **data, size_t *cap, size_t need, size_t size);
 		(v)->data = NULL;        \
 		(v)->len = (v)->cap = 0; \
 	} while (0)
-#define hr_vec_for_each(p, v) for (p = (v)->data; p != (v)->data + (v)->len; p++)
+/* An empty vector has no storage, and NULL + 0 is undefined: looked at first. */
+#define hr_vec_for_each(p, v) for (p = (v)->data; p && p != (v)->data + (v)->len; p++)
