@@ -74,8 +74,7 @@ void hr_diag_add(struct hr_diags *d, enum hr_severity sev, struct hr_pos pos, co
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	defuse(text);
-	f = hr_arena_strndup(d->arena, field ? field : "",
-			     strnlen(field ? field : "", MESSAGE_MAX));
+	f = hr_arena_printf(d->arena, "%.*s", MESSAGE_MAX, field ? field : "");
 	defuse(f);
 	pos.file = keep_file(d, pos.file);
 	n = &d->list.data[d->list.len++];

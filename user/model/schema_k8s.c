@@ -221,7 +221,9 @@ static void set_endpoints(struct hr_dec *x, const struct hr_field *f, const stru
 		item_init(&item);
 		hr_path_index(&x->path, i);
 		hr_decode_message(x, f->msg, c, &item);
-		s->endpoints.len += add_item(&item, c->pos, s->endpoints.data + s->endpoints.len);
+		if (item.addresses.len)
+			s->endpoints.len +=
+				add_item(&item, c->pos, s->endpoints.data + s->endpoints.len);
 		hr_path_cut(&x->path, mark);
 	}
 }

@@ -320,6 +320,19 @@ static void set_hosts(struct hr_dec *x, const struct hr_field *f, const struct h
 	}
 }
 
+/* Each entry of a match list is a rule of its own in the plan. */
+static void count_rules(struct hr_dec *x, const struct hr_ynode *n,
+			const struct hr_virtual_service *vs)
+{
+	size_t rules = 0;
+
+	for (size_t i = 0; i < vs->http.len; i++)
+		rules += HR_MAX(vs->http.data[i].match.len, (size_t)1);
+	if (rules > HR_RULES_MAX)
+		hr_dec_say_at(x, "http", HR_SEV_ERROR, hr_node_get(n, "http")->pos, "limit",
+			      "%zu rules, more than %d", rules, HR_RULES_MAX);
+}
+
 static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	const struct hr_virtual_service *vs = obj;
@@ -328,6 +341,7 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 
 	if (hr_dec_absent(n, "http") && hr_dec_absent(n, "tls") && hr_dec_absent(n, "tcp"))
 		hr_dec_missing(x, "http", "one of http, tls and tcp must be set");
+	count_rules(x, n, vs);
 	for (size_t i = 0; i < vs->gateways.len; i++)
 		mesh = mesh || hr_streq(vs->gateways.data[i], "mesh");
 	if (vs->gateways.len && !mesh)

@@ -284,6 +284,35 @@ static void test_collection_as_key(void **state)
 	assert_said(&r, "t.yaml:1:3: error: a mapping key must be a word");
 }
 
+static void test_too_many_rules(void **state)
+{
+	/* 10,000 rules are read (and looked at for reach in reasonable time), 10,001 refused */
+	_cleanup_sb_ struct hr_strbuf sb = {};
+
+	(void)state;
+	hr_sb_add(&sb, "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+		       "metadata: {name: x}\nspec:\n  hosts: [x]\n  http:\n");
+	for (int i = 0; i < HR_RULES_MAX; i++)
+		hr_sb_printf(&sb,
+			     "  - match: [{uri: {exact: /p%d}}]\n"
+			     "    route: [{destination: {host: x}}]\n",
+			     i);
+	{
+		_cleanup_run_ struct run r = run_bytes(0, sb.data, sb.len);
+
+		hr_validate_refs(r.set, "cluster.local", r.diags);
+		assert_clean(&r);
+		assert_int_equal(r.set->virtual_services.data[0]->http.len, HR_RULES_MAX);
+	}
+	hr_sb_add(&sb, "  - route: [{destination: {host: x}}]\n");
+	{
+		_cleanup_run_ struct run r = run_bytes(0, sb.data, sb.len);
+
+		assert_said(&r, "t.yaml:7:3: error: spec.http: 10001 rules, more than 10000");
+		assert_int_equal(r.set->total, 0);
+	}
+}
+
 static void test_findings_are_bounded(void **state)
 {
 	/* a file of nothing but mistakes costs no more memory than the bound */
@@ -321,6 +350,7 @@ int main(void)
 		cmocka_unit_test(test_empty_files),
 		cmocka_unit_test(test_half_a_file),
 		cmocka_unit_test(test_collection_as_key),
+		cmocka_unit_test(test_too_many_rules),
 		cmocka_unit_test(test_findings_are_bounded),
 	};
 
