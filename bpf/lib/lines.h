@@ -100,3 +100,25 @@ HR_INLINE __u32 hr_line_value(const __u8 *buf, __u32 from, __u32 end, __u32 mask
 		return 0;
 	return from;
 }
+
+/* 1 to 15 decimal digits; 0 when it is something else. No loop: older verifiers lose the bounds of
+ * an index that the compiler folds into a loop counter. */
+HR_INLINE int hr_line_decimal(const __u8 *p, __u32 n, __u64 *out)
+{
+	__u32 more = hr_bound(n - 8, 7);
+	__u64 w = hr_w8(p), tail;
+
+	if (!n || n > 15)
+		return 0;
+	if (n <= 8) {
+		if (!hr_w_digits(w, n))
+			return 0;
+		*out = hr_w_decimal(w, n);
+		return 1;
+	}
+	tail = hr_w8(p + more);
+	if (!hr_w_digits(w, more) || !hr_w_digits(tail, 8))
+		return 0;
+	*out = hr_w_decimal(w, more) * 100000000 + hr_w_decimal(tail, 8);
+	return 1;
+}

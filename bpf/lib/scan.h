@@ -253,24 +253,13 @@ static long hr_scan_host_byte(__u32 i, void *ctx)
 /* ":port" after the name; decimal, at most 65535. */
 HR_INLINE int hr_scan_port_ok(struct hr_scan *s)
 {
-	__u32 off = hr_bound(s->host_off + s->host_len, HR_KHEAD_MASK), v = 0;
+	const __u8 *p = s->buf + hr_bound(s->host_off + s->host_len, HR_KHEAD_MASK);
 	__u32 n = s->host_raw_len - s->host_len;
+	__u64 port;
 
 	if (!n)
 		return 1;
-	if (s->buf[off] != ':' || n < 2 || n > 6)
-		return 0;
-	for (__u32 i = 1; i < 6; i++) {
-		/* masked here, not only at `off`: older verifiers lose i < 6 (DESIGN trap 20) */
-		__u8 c = s->buf[hr_bound(off + i, HR_KHEAD_MASK)];
-
-		if (i >= n)
-			break;
-		if (c < '0' || c > '9')
-			return 0;
-		v = v * 10 + (c - '0');
-	}
-	return v <= 65535;
+	return *p == ':' && n <= 6 && hr_line_decimal(p + 1, n - 1, &port) && port <= 65535;
 }
 
 /* 0 or a verdict. */
@@ -309,23 +298,13 @@ HR_INLINE int hr_scan_host(struct hr_scan *s)
 	return 0;
 }
 
-/* Decimal digits only, at most 15. */
 HR_INLINE int hr_scan_length(struct hr_scan *s)
 {
 	const __u8 *p = s->buf + hr_bound(s->cl_off, HR_KHEAD_MASK);
-	__u64 v = 0;
+	__u64 v;
 
-	if (!s->cl_len || s->cl_len > 15)
+	if (!hr_line_decimal(p, s->cl_len, &v))
 		return HR_SCAN_DECLINE(s, HEAD_ODD);
-	for (__u32 i = 0; i < 15; i++) {
-		__u8 ch = p[i];
-
-		if (i >= s->cl_len)
-			break;
-		if (ch < '0' || ch > '9')
-			return HR_SCAN_DECLINE(s, HEAD_ODD);
-		v = v * 10 + (ch - '0');
-	}
 	s->content_length = v;
 	return 0;
 }

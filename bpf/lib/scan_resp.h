@@ -115,19 +115,10 @@ HR_INLINE int hr_resp_status(struct hr_resp *s, __u32 n)
 HR_INLINE int hr_resp_length(struct hr_resp *s)
 {
 	const __u8 *p = s->buf + hr_bound(s->cl_off, HR_KRESP_MASK);
-	__u64 v = 0;
+	__u64 v;
 
-	if (!s->cl_len || s->cl_len > 15)
+	if (!hr_line_decimal(p, s->cl_len, &v))
 		return 0;
-	for (__u32 i = 0; i < 15; i++) {
-		__u8 ch = p[i];
-
-		if (i >= s->cl_len)
-			break;
-		if (ch < '0' || ch > '9')
-			return 0;
-		v = v * 10 + (ch - '0');
-	}
 	s->content_length = v;
 	return 1;
 }

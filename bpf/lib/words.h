@@ -123,3 +123,21 @@ HR_INLINE __u64 hr_w_below(__u32 n)
 {
 	return n >= 8 ? ~0ULL : (1ULL << (8 * n)) - 1;
 }
+
+/* Are the first n bytes decimal digits; 0 < n <= 8. */
+HR_INLINE int hr_w_digits(__u64 w, __u32 n)
+{
+	return !(~hr_w_in(w & HR_W_LOW7, '0', '9') & HR_W_HIGH & hr_w_below(n)) &&
+	       !(w & HR_W_HIGH & hr_w_below(n));
+}
+
+/* Their value: neighbours are added up in pairs, three times. */
+HR_INLINE __u64 hr_w_decimal(__u64 w, __u32 n)
+{
+	w = (w & hr_w_below(n)) & HR_W_REP(0x0f);
+	w <<= (8 - n) * 8 & 63; /* as if zeros stood before it */
+	w = (w * 10) + (w >> 8);
+	return (((w & 0x000000ff000000ffULL) * 0x000f424000000064ULL) +
+		(((w >> 16) & 0x000000ff000000ffULL) * 0x0000271000000001ULL)) >>
+	       32;
+}
