@@ -49,6 +49,8 @@ struct sk_psock___peek {
 #define USER_DATA_PSOCK 4ULL
 #define USER_DATA_FLAGS 7ULL
 
+#define PRESUMED_OVER_NS (200 * 1000 * 1000ULL)
+
 static __always_inline struct conn *living(__u64 cookie)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
@@ -83,6 +85,14 @@ static __always_inline int between_stages_empty(__u64 addr)
 	return !mutex && !BPF_CORE_READ(psock, work_state.len);
 }
 
+/* An answer whose end cannot be seen: its client has read all there is and asks for more, and its
+ * server has been silent for a while. */
+static __always_inline int presumed_over(const struct conn *c, __u32 queued)
+{
+	return c->rstate == RESP_UNKNOWN && !queued &&
+	       bpf_ktime_get_ns() - c->rx_at > PRESUMED_OVER_NS;
+}
+
 SEC("syscall")
 int peek_conn(struct hr_peek *p)
 {
@@ -96,7 +106,8 @@ int peek_conn(struct hr_peek *p)
 	p->owed = c->pub.owed;
 	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
 	p->drained = between_stages_empty(addr);
-	p->quiet = !p->owed && !moved_pending(c, p->cookie) && p->drained;
+	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie) &&
+		   p->drained;
 	p->ep = c->counted ? c->pub.ep : 0;
 	p->cluster = c->counted ? c->cluster : 0;
 	c = living(p->cookie);
@@ -111,7 +122,7 @@ int peek_kill(struct hr_peek *p)
 
 	if (!c)
 		return PEEK_GONE;
-	c->pub.flags |= HR_CONN_F_DEAD;
+	conn_flag(c, HR_CONN_F_DEAD);
 	return PEEK_OK;
 }
 

@@ -17,7 +17,7 @@ static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 {
 	native_done(c, cookie, c->status);
 	if (c->resp.close)
-		c->pub.flags |= HR_CONN_F_DEAD;
+		conn_flag(c, HR_CONN_F_DEAD);
 	c->rstate = RESP_HEAD;
 	c->rlen = 0;
 	c->native_owed = 0;
@@ -29,7 +29,8 @@ static __always_inline void answer_unknown(struct conn *c, __u64 cookie)
 {
 	native_done(c, cookie, c->status);
 	c->rstate = RESP_UNKNOWN;
-	c->pub.flags |= HR_CONN_F_END_UNKNOWN;
+	c->rx_at = bpf_ktime_get_ns();
+	conn_flag(c, HR_CONN_F_END_UNKNOWN);
 }
 
 struct head_copy {
@@ -124,6 +125,8 @@ static __always_inline void answer_body(struct __sk_buff *skb, struct conn *c, _
 			answer_ended(c, cookie);
 		else if (c->chunks.state == CHUNK_BAD)
 			answer_unknown(c, cookie);
+	} else {
+		c->rx_at = bpf_ktime_get_ns();
 	}
 }
 
@@ -169,7 +172,7 @@ int reply_c(struct __sk_buff *skb)
 	if (!answered_elsewhere(c, cookie))
 		return SK_PASS;
 	/* a server that speaks out of turn (408, a second answer): not into another's answer */
-	c->pub.flags |= HR_CONN_F_DEAD;
+	conn_flag(c, HR_CONN_F_DEAD);
 	return SK_DROP;
 }
 

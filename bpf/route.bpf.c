@@ -72,7 +72,7 @@ static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg,
 		return HR_WHY_DATAPATH;
 	if (c->always)
 		return c->always;
-	if (c->native_owed || moved_pending(c, cookie))
+	if ((c->native_owed && c->rstate != RESP_UNKNOWN) || moved_pending(c, cookie))
 		return HR_WHY_PIPELINED;
 	if (c->pub.flags & HR_CONN_F_DEAD)
 		return HR_WHY_DEAD;
@@ -103,8 +103,10 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 }
 
 /* The request is whole in this message and may leave its connection; 0 or why not. */
-static __always_inline __u32 movable(const struct sk_msg_md *msg, __u64 total)
+static __always_inline __u32 movable(const struct sk_msg_md *msg, const struct conn *c, __u64 total)
 {
+	if (c->native_owed)
+		return HR_WHY_PIPELINED; /* after an answer whose end was not seen (trap 18) */
 	if (total > HR_MOVE_MAX)
 		return HR_WHY_BODY_BIG;
 	return total != msg->size ? HR_WHY_BODY_SPLIT : 0;
@@ -148,8 +150,7 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	by_force = forced(c, msg, cookie);
 	if (by_force || reason)
 		return bind(msg, c, cookie, by_force ? by_force : reason);
-	if (!(c->pub.flags & HR_CONN_F_HTTP))
-		c->pub.flags |= HR_CONN_F_HTTP;
+	conn_flag(c, HR_CONN_F_HTTP);
 	total = s->scan.head_len + s->scan.content_length;
 	c->pub.t0 = bpf_ktime_get_ns();
 	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
@@ -158,13 +159,19 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 		return bind(msg, c, cookie, d.why);
 	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id)
 		return send_native(msg, c, cookie, &d, total);
-	reason = movable(msg, total);
+	reason = movable(msg, c, total);
 	if (reason)
 		return bind(msg, c, cookie, reason);
 	if (d.kind == DECIDE_LOCAL)
 		return answer_local(msg, c, cookie, &d, total);
 	verdict = move(msg, c, cookie, &d);
-	return verdict >= 0 ? verdict : bind(msg, c, cookie, HR_WHY_NO_U);
+	if (verdict >= 0)
+		return verdict;
+	if (!d.own_ep)
+		return bind(msg, c, cookie, HR_WHY_NO_U);
+	/* the less loaded one cannot be had: C's own will do */
+	d.ep = d.own_ep;
+	return send_native(msg, c, cookie, &d, total);
 }
 
 /* The body of a native request: 1 and a verdict while some of it is missing. */
@@ -186,6 +193,16 @@ static __always_inline int native_more(struct sk_msg_md *msg, struct conn *c, __
 	return 1;
 }
 
+/* The agent answered after everything that was owed before. */
+static __always_inline void bound_ended(struct conn *c)
+{
+	c->pub.state = HR_CONN_NATIVE;
+	c->native_owed = 0;
+	c->pub.owed = 0;
+	c->rstate = RESP_HEAD;
+	c->rlen = 0;
+}
+
 SEC("sk_msg")
 int route(struct sk_msg_md *msg)
 {
@@ -204,7 +221,7 @@ int route(struct sk_msg_md *msg)
 	case HR_CONN_BOUND:
 		if (bound_more(msg, c, &verdict))
 			return verdict;
-		c->pub.state = HR_CONN_NATIVE;
+		bound_ended(c);
 		break;
 	case HR_CONN_MOVED:
 		if (moved_pending(c, cookie)) {

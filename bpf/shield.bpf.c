@@ -82,7 +82,7 @@ int shield(struct __sk_buff *skb)
 	/* an answer of its own that has begun ends with this packet, or never: as in plain TCP */
 	if (c->native_owed ? !answer_lost(c, cookie, p) : !answered_elsewhere(c, cookie))
 		return 1;
-	c->pub.flags |= HR_CONN_F_DEAD;
+	conn_flag(c, HR_CONN_F_DEAD);
 	return 0;
 }
 

@@ -107,17 +107,21 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 		count_why(HR_WHY_NO_G);
 		return SK_DROP;
 	}
-	count_why(reason);
 	g_describe(msg, g, c, cookie, reason, wait);
+	if (bpf_msg_redirect_map(msg, &g_map, slot, 0) != SK_PASS) {
+		/* no socket behind the word: the agent has died. Nothing may pass in its place. */
+		g->word = HR_G_WORD(HR_G_EMPTY, gen, 0);
+		count_why(HR_WHY_NO_G);
+		return SK_DROP;
+	}
+	count_why(reason);
 	c->g_seq = g_write_seq(slot);
 	c->pub.slot = slot;
 	c->pub.gen = gen;
 	c->pub.state = HR_CONN_BOUND;
 	c->up_left = 0;
-	if (!(c->pub.flags & HR_CONN_F_HTTP))
-		c->pub.flags |= HR_CONN_F_HTTP;
-	/* the agent is gone when the slot has no socket: nothing may pass in its place */
-	return bpf_msg_redirect_map(msg, &g_map, slot, 0);
+	conn_flag(c, HR_CONN_F_HTTP);
+	return SK_PASS;
 }
 
 /*

@@ -97,6 +97,7 @@ struct decision {
 	__u32 reply; /* LOCAL */
 	__u32 status;
 	__u32 cluster, ep, addr_id; /* SEND */
+	__u32 own_ep; /* SEND elsewhere: C's own endpoint would do as well; 0: it would not */
 };
 
 static __always_inline int decide_bind(struct decision *d, __u32 reason)
@@ -212,6 +213,8 @@ static __always_inline int decide_endpoint(const struct conn *c, struct decision
 		return decide_bind(d, HR_WHY_CLUSTER);
 	if (!p.ep)
 		return decide_bind(d, HR_WHY_NO_ENDPOINT);
+	if (own_ep && cl->lb == HR_LB_LEAST_REQUEST && ep_alive(*own_ep))
+		d->own_ep = *own_ep;
 	d->kind = DECIDE_SEND;
 	d->ep = p.ep;
 	d->addr_id = p.addr_id;

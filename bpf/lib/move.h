@@ -65,10 +65,21 @@ static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 *sl
 	return 0;
 }
 
+/* When the agent was last told of a pool; several may share a place. */
+#define MISS_PLACES 256
+#define MISS_EVERY_NS (1000 * 1000ULL)
+__u64 miss_at[MISS_PLACES];
+
 static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 addr_id)
 {
-	struct hr_event *e = event_begin(HR_EV_POOL_MISS, cookie);
+	__u32 place = hr_bound(addr_id ^ (__u32)c->pub.netns, MISS_PLACES - 1);
+	__u64 now = bpf_ktime_get_ns();
+	struct hr_event *e;
 
+	if (now - miss_at[place] < MISS_EVERY_NS)
+		return;
+	miss_at[place] = now;
+	e = event_begin(HR_EV_POOL_MISS, cookie);
 	if (!e)
 		return;
 	e->netns = c->pub.netns;

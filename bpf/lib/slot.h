@@ -5,10 +5,21 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "lib/count.h"
 
 /* Connections in `conns`: connect() sends new ones to door A before the table is full. */
 __u32 conns_used __weak;
+
+/* Flags are set by programs of both directions and by the agent's peek_kill: the word that begins
+ * with them is changed as one. */
+static __always_inline void conn_flag(struct conn *c, __u32 flag)
+{
+	_Static_assert(offsetof(struct hr_conn, flags) % 4 == 0, "an aligned word");
+	if (!(c->pub.flags & flag))
+		__sync_fetch_and_or((__u32 *)(void *)&c->pub.flags, flag);
+}
 
 static __always_inline int word_swap(__u64 *word, __u64 from, __u64 to)
 {

@@ -483,6 +483,23 @@ static void t_response_slow(void)
 	}
 }
 
+/* An answer that the kernel does not understand passes; what comes after it may be native, or goes
+ * to the agent, which waits until the answer is presumably over (DESIGN trap 18). */
+static void t_response_odd(void)
+{
+	int fd = dial();
+
+	for (int i = 0; i < 3; i++) {
+		expect(ask(fd, "GET", "/odd", NULL), 200, "ep1 GET /odd 0");
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+		expect(ask(fd, "GET", "/odd", NULL), 200, "ep1 GET /odd 0");
+		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "agent GET /b 0");
+		usleep(5000);
+		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+	}
+}
+
 /* The answer ends with the connection: nothing is known of its end, nothing may be moved. */
 static void t_response_close(void)
 {
@@ -782,6 +799,9 @@ static const struct test {
 	{"response-slow",
 	 t_response_slow,
 	 {{HR_WHY_NATIVE, 3}, {HR_WHY_MOVED, 6}, {HR_WHY_RELAY, 3}}},
+	{"response-odd",
+	 t_response_odd,
+	 {{HR_WHY_NATIVE, 9}, {HR_WHY_MOVED, 6}, {HR_WHY_PIPELINED, 3}}},
 	{"response-close", t_response_close, {{HR_WHY_NATIVE, 1}}},
 	{"server-closes", t_server_closes, {{HR_WHY_NATIVE, 1}}},
 	{"shield-fin", t_shield_fin, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}, {HR_WHY_DEAD, 1}}},

@@ -7,6 +7,7 @@
  *	/late		after 20 ms, in one piece
  *	/early		answers before it reads the body, /fin closes after the answer
  *	/drop, /abort	closes (resets) the connection instead of answering
+ *	/odd		a header that the kernel does not read
  *	/soon, /reset	answers and closes (resets) the connection 10 ms later
  *	other		"epN METHOD PATH BODYBYTES"
  */
@@ -181,8 +182,9 @@ static bool answer(const struct one *o, const char *req, long body)
 		return false;
 	}
 	snprintf(text, sizeof(text), "ep%d %s %s %ld", o->ep, method, path, body);
-	snprintf(head, sizeof(head), "HTTP/1.1 %d OK\r\nContent-Length: %zu\r\n\r\n",
-		 strstr(path, "/500") ? 500 : 200, strlen(text));
+	snprintf(head, sizeof(head), "HTTP/1.1 %d OK\r\n%sContent-Length: %zu\r\n\r\n",
+		 strstr(path, "/500") ? 500 : 200,
+		 strstr(path, "/odd") ? "X-Name: J\xc3\xbcrgen\r\n" : "", strlen(text));
 	if (strcmp(method, "HEAD"))
 		strcat(head, text);
 	if (!strncmp(path, "/slow", 5))
