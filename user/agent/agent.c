@@ -157,6 +157,7 @@ void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *
 		.kern = hr_kern_status(a->kern),
 		.killed = a->killed,
 	};
+	m->access_dropped = a->access ? hr_access_dropped(a->access) : 0;
 	m->mode = a->killed ? HR_DATAPATH_AGENT : m->kern->mode;
 	list_workloads(a, arena, m);
 	hr_meters_live(m, &a->live);
@@ -261,6 +262,7 @@ static int open_dns(struct hr_agent *a, struct hr_strbuf *err)
 
 	if (r < 0)
 		hr_sb_printf(err, "cannot start the DNS server: %s", strerror(-r));
+	a->live.dns = a->dns;
 	return r;
 }
 

@@ -118,7 +118,7 @@ int agent_cgroup_move(const char *cgroup, pid_t pid)
 	return write(fd, text, (size_t)n) == n ? 0 : -errno;
 }
 
-ssize_t agent_cgroup_pids(const char *cgroup, void (*fn)(void *ctx, pid_t pid), void *ctx)
+static ssize_t pids_of(const char *cgroup, void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	_cleanup_free_ char *path = join(cgroup, "cgroup.procs");
 	FILE *f = fopen(path, "re");
@@ -131,6 +131,27 @@ ssize_t agent_cgroup_pids(const char *cgroup, void (*fn)(void *ctx, pid_t pid), 
 		if (fn)
 			fn(ctx, pid);
 	fclose(f);
+	return n;
+}
+
+ssize_t agent_cgroup_pids(const char *cgroup, void (*fn)(void *ctx, pid_t pid), void *ctx)
+{
+	ssize_t n = pids_of(cgroup, fn, ctx);
+	DIR *d = opendir(cgroup);
+	struct dirent *e;
+
+	while (d && n >= 0 && (e = readdir(d))) {
+		_cleanup_free_ char *below = NULL;
+		ssize_t more;
+
+		if (e->d_type != DT_DIR || e->d_name[0] == '.')
+			continue;
+		below = join(cgroup, e->d_name);
+		more = agent_cgroup_pids(below, fn, ctx);
+		n += more > 0 ? more : 0;
+	}
+	if (d)
+		closedir(d);
 	return n;
 }
 

@@ -18,7 +18,7 @@ const char *agent_cgroup_base(const char *pin_dir);
 int agent_cgroup_make(const char *base, const char *name,
 		      char **out); /* ROOT/BASE/NAME, malloc'ed */
 int agent_cgroup_move(const char *cgroup, pid_t pid);
-/* Calls fn for each process of the cgroup itself; gives how many, or -errno. */
+/* Calls fn for each process in the cgroup and below it; gives how many, or -errno. */
 ssize_t agent_cgroup_pids(const char *cgroup, void (*fn)(void *ctx, pid_t pid), void *ctx);
 /* Is a process in it or below it? */
 bool agent_cgroup_populated(const char *cgroup);

@@ -48,6 +48,15 @@ static void live_endpoint(void *ctx, uint32_t id, struct hr_stats *out)
 	}
 }
 
+static void live_tables(void *ctx,
+			void (*row)(void *row_ctx, const char *name, uint64_t used, uint64_t size),
+			void *row_ctx)
+{
+	struct hr_live *l = ctx;
+
+	hr_kern_tables(l->kern, row, row_ctx);
+}
+
 void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 {
 	m->ctx = live;
@@ -57,9 +66,12 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		hr_kern_why(live->kern, m->kern_why);
 		m->events_lost = hr_kern_events_lost(live->kern);
 		m->ep_rt = hr_kern_ep_rt(live->kern);
+		m->tables = live_tables;
 	}
 	if (live->proxy)
 		hr_proxy_stats(live->proxy, &m->proxy);
+	if (live->dns)
+		hr_dns_stats(live->dns, &m->dns);
 }
 
 uint64_t hr_meters_kernel(const struct hr_meters *m)

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "dns/dns.h"
 #include "kern/kern.h"
 #include "plan/plan.h"
 #include "proxy/proxy.h"
@@ -39,13 +40,20 @@ struct hr_meters {
 	uint64_t kern_why[HR_WHY_MAX];
 	struct hr_proxy_stats proxy;
 	uint64_t events_lost;
+	struct hr_dns_stats dns;
+	uint64_t access_dropped; /* access log lines that nobody took */
+	/* calls row for each table of the kernel; NULL: none */
+	void (*tables)(void *ctx,
+		       void (*row)(void *row_ctx, const char *name, uint64_t used, uint64_t size),
+		       void *row_ctx);
 };
 
-/* Fills the counters from a running agent; k or p may be NULL. The struct hr_live must outlive
+/* Fills the counters from a running agent; each may be NULL. The struct hr_live must outlive
  * the use of `m`. */
 struct hr_live {
 	struct hr_kern *kern;
 	struct hr_proxy *proxy;
+	struct hr_dns *dns;
 };
 void hr_meters_live(struct hr_meters *m, struct hr_live *live);
 

@@ -316,6 +316,49 @@ static void features(const struct hr_meters *m, struct hr_strbuf *out)
 			     m->kern->features[i].name, m->kern->features[i].ok);
 }
 
+struct table_rows {
+	struct hr_strbuf used, size;
+};
+
+static void table_row(void *ctx, const char *name, uint64_t used, uint64_t size)
+{
+	struct table_rows *t = ctx;
+
+	hr_sb_printf(&t->used, "headrace_table_entries{table=\"%s\"} %llu\n", name,
+		     (unsigned long long)used);
+	hr_sb_printf(&t->size, "headrace_table_size{table=\"%s\"} %llu\n", name,
+		     (unsigned long long)size);
+}
+
+static void tables(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	struct table_rows t = {};
+
+	if (m->tables)
+		m->tables(m->ctx, table_row, &t);
+	head(out, "headrace_table_entries", "gauge", "Entries in use of a kernel table.");
+	hr_sb_add(out, hr_sb_str(&t.used));
+	head(out, "headrace_table_size", "gauge", "Entries that a kernel table can hold.");
+	hr_sb_add(out, hr_sb_str(&t.size));
+	hr_sb_free(&t.used);
+	hr_sb_free(&t.size);
+}
+
+static void dns(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	const struct {
+		const char *result;
+		uint64_t n;
+	} rows[] = {{"mesh", m->dns.mesh},	     {"forwarded", m->dns.forwarded},
+		    {"malformed", m->dns.malformed}, {"failed", m->dns.failed},
+		    {"overload", m->dns.overload},   {"spoofed", m->dns.spoofed}};
+
+	head(out, "headrace_dns_total", "counter", "DNS queries, by what became of them.");
+	for (size_t i = 0; i < HR_ARRAY_SIZE(rows); i++)
+		hr_sb_printf(out, "headrace_dns_total{result=\"%s\"} %llu\n", rows[i].result,
+			     (unsigned long long)rows[i].n);
+}
+
 static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 {
 	uint64_t kernel = hr_meters_kernel(m), total = kernel + hr_meters_agent(m);
@@ -341,6 +384,8 @@ static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 	one(out, "headrace_workloads", "gauge", "Enrolled cgroups.", (double)m->workloads.len);
 	one(out, "headrace_events_lost_total", "counter", "Kernel events that found the ring full.",
 	    (double)m->events_lost);
+	one(out, "headrace_access_log_dropped_total", "counter",
+	    "Access log lines that nobody took.", (double)m->access_dropped);
 	one(out, "headrace_agent_connections", "gauge", "Open client connections of the agent.",
 	    (double)m->proxy.connections);
 	one(out, "headrace_agent_upstream_connections", "gauge",
@@ -363,5 +408,7 @@ void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 	carried(m, out);
 	routes(m, out);
 	features(m, out);
+	tables(m, out);
+	dns(m, out);
 	agent(m, out);
 }
