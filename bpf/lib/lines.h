@@ -37,11 +37,11 @@ HR_INLINE int hr_lines_newline(struct hr_lines *l, const __u8 *after, __u32 pos)
 	return 1;
 }
 
-/* The eight bytes p at offset off: only visible ASCII, spaces, and CR LF pairs pass. True: stop. */
-HR_INLINE int hr_lines_word(struct hr_lines *l, const __u8 *p, __u32 off)
+/* A word that is not plain text, or follows a carriage return. True: stop. */
+HR_INLINE int hr_lines_break(struct hr_lines *l, const __u8 *p, __u32 off, __u64 w)
 {
 	__u32 limit = l->n - off, k;
-	__u64 w = hr_w8(p), w7 = w & HR_W_LOW7;
+	__u64 w7 = w & HR_W_LOW7;
 	__u64 cr = hr_w_eq(w7, '\r'), lf = hr_w_eq(w7, '\n');
 	__u64 bad = (w & HR_W_HIGH) | (~hr_w_ge(w7, 0x20) & HR_W_HIGH & ~(cr | lf)) |
 		    hr_w_eq(w7, 0x7f) | (lf ^ (cr << 8 | l->carry));
@@ -65,6 +65,26 @@ HR_INLINE int hr_lines_word(struct hr_lines *l, const __u8 *p, __u32 off)
 	if (bad & hr_w_below(limit))
 		l->bad = 1;
 	return end || l->bad || l->nstart > HR_SCAN_LINES + 1;
+}
+
+/* Bytes that one callback looks at: returning from it costs more than eight of them. */
+#define HR_LINES_STEP 32
+
+/* The step at p, offset off: only visible ASCII, spaces, and CR LF pairs pass. True: stop. */
+HR_INLINE int hr_lines_step(struct hr_lines *l, const __u8 *p, __u32 off)
+{
+	HR_UNROLL
+	for (__u32 j = 0; j < HR_LINES_STEP; j += 8) {
+		__u64 w = hr_w8(p + j), w7 = w & HR_W_LOW7;
+		__u64 odd = (w | (w7 + HR_W_ONES) | ~(w7 + HR_W_REP(0x60))) & HR_W_HIGH;
+
+		if (off + j >= l->n)
+			return 1;
+		/* most words are plain; the zeros after the last byte are odd */
+		if ((odd | l->carry) && hr_lines_break(l, p + j, off + j, w))
+			return 1;
+	}
+	return 0;
 }
 
 /* Length of the name before the colon, 0 when the line is odd. Every byte of it is a letter, a

@@ -18,12 +18,12 @@
 
 #include "lib/scan_guess.h"
 
-static long hr_scan_word(__u32 i, void *ctx)
+static long hr_scan_step(__u32 i, void *ctx)
 {
 	struct hr_scan *s = ((struct hr_scan_ctx *)ctx)->s;
-	__u32 off = hr_bound(i * 8, HR_KHEAD_MASK & ~7U);
+	__u32 off = hr_bound(i * HR_LINES_STEP, HR_KHEAD_MASK);
 
-	return hr_lines_word(&s->lines, s->buf + off, off);
+	return hr_lines_step(&s->lines, s->buf + off, off);
 }
 
 HR_INLINE __u32 hr_scan_method(struct hr_scan *s)
@@ -138,12 +138,18 @@ HR_INLINE int hr_scan_target(struct hr_scan *s, __u32 from, __u32 end)
 
 /* ---- header lines -------------------------------------------------------------------------- */
 
+/* Lengths of the names below: most fields are none of them. */
+#define HR_SCAN_KNOWN_LENGTHS \
+	(1ULL << 4 | 1ULL << 6 | 1ULL << 7 | 1ULL << 10 | 1ULL << 14 | 1ULL << 16 | 1ULL << 17)
+
 /* What the value of a field that frames or addresses the message must be. */
 HR_INLINE void hr_scan_known(struct hr_scan *s, const struct hr_scan_line *l, const __u64 f[3])
 {
 	const __u8 *v = s->buf + hr_bound(l->value_off, HR_KHEAD_MASK);
 	__u32 len = l->value_len;
 
+	if (!(1ULL << (l->name_len & 63) & HR_SCAN_KNOWN_LENGTHS))
+		return;
 	if (l->name_len == 4 && f[0] == HR_W("host")) {
 		if (s->host_off)
 			s->why = HR_WHY_DUP_HEADER;
@@ -367,7 +373,7 @@ HR_SCAN_GLOBAL int hr_scan_request(struct hr_scan *s, __u32 n)
 	if (!target)
 		return hr_scan_guess(s, n);
 
-	hr_each((n + 7) / 8, hr_scan_word, &c);
+	hr_each((n + HR_LINES_STEP - 1) / HR_LINES_STEP, hr_scan_step, &c);
 	if (s->lines.nstart) {
 		r = s->lines.bad ? hr_scan_guess(s, n) : hr_scan_line0(s, n, target);
 		if (r)

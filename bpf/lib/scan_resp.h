@@ -45,12 +45,12 @@ struct hr_resp_ctx {
 
 #define HR_KRESP_MASK (HR_KRESP_MAX - 1)
 
-static long hr_resp_word(__u32 i, void *ctx)
+static long hr_resp_step(__u32 i, void *ctx)
 {
 	struct hr_resp *s = ((struct hr_resp_ctx *)ctx)->s;
-	__u32 off = hr_bound(i * 8, HR_KRESP_MASK & ~7U);
+	__u32 off = hr_bound(i * HR_LINES_STEP, HR_KRESP_MASK);
 
-	return hr_lines_word(&s->lines, s->buf + off, off);
+	return hr_lines_step(&s->lines, s->buf + off, off);
 }
 
 /* f: the name, folded; the value is at v. */
@@ -172,7 +172,7 @@ HR_SCAN_GLOBAL int hr_scan_response(struct hr_resp *s, __u32 n, __u32 head_reque
 	hr_w8_zero(tail + 8);
 	if (!hr_resp_status(s, n))
 		return HR_RESP_ODD;
-	hr_each((n + 7) / 8, hr_resp_word, &c);
+	hr_each((n + HR_LINES_STEP - 1) / HR_LINES_STEP, hr_resp_step, &c);
 	if (s->lines.bad || s->lines.nstart > HR_SCAN_LINES + 1)
 		return HR_RESP_ODD;
 	if (!s->lines.end)
