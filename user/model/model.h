@@ -17,10 +17,10 @@
 #include "core/map.h"
 #include "headrace/abi.h"
 
-#define HR_LIST(...)                                                                               \
-	struct {                                                                                   \
-		__VA_ARGS__ *data;                                                                 \
-		size_t len;                                                                        \
+#define HR_LIST(...)               \
+	struct {                   \
+		__VA_ARGS__ *data; \
+		size_t len;        \
 	}
 
 /* Where something was written. file is "<stdin>", a path, or "<control>". line and col from 1. */
@@ -64,8 +64,13 @@ struct hr_meta {
 
 /* ---- matching ------------------------------------------------------------------------------ */
 
-enum hr_match_type { HR_MATCH_NONE = 0, HR_MATCH_EXACT, HR_MATCH_PREFIX, HR_MATCH_REGEX,
-		     HR_MATCH_PRESENT /* headers: {} */ };
+enum hr_match_type {
+	HR_MATCH_NONE = 0,
+	HR_MATCH_EXACT,
+	HR_MATCH_PREFIX,
+	HR_MATCH_REGEX,
+	HR_MATCH_PRESENT /* headers: {} */
+};
 
 struct hr_string_match {
 	enum hr_match_type type;
@@ -95,7 +100,7 @@ struct hr_http_match { /* HTTPMatchRequest: one entry of http[].match, condition
 struct hr_destination {
 	const char *host; /* as written */
 	const char *subset;
-	uint32_t port; /* 0: not set */
+	uint32_t port;		       /* 0: not set */
 	struct hr_pos pos, subset_pos; /* of the host's and the subset's value */
 };
 
@@ -117,11 +122,11 @@ struct hr_route_destination {
 
 struct hr_retries {
 	bool set;
-	int32_t attempts;	  /* 0: none */
-	int64_t per_try_timeout;  /* ms, -1 */
-	hr_strs retry_on;	  /* split at commas; empty: default */
-	int64_t backoff;	  /* ms, -1: 25 ms base */
-	int retry_remote_localities;	/* -1 not set, 0, 1 */
+	int32_t attempts;		 /* 0: none */
+	int64_t per_try_timeout;	 /* ms, -1 */
+	hr_strs retry_on;		 /* split at commas; empty: default */
+	int64_t backoff;		 /* ms, -1: 25 ms base */
+	int retry_remote_localities;	 /* -1 not set, 0, 1 */
 	int retry_ignore_previous_hosts; /* -1 not set, 0, 1 */
 	struct hr_pos pos;
 };
@@ -167,7 +172,7 @@ struct hr_cors {
 	bool set;
 	HR_LIST(struct hr_string_match) allow_origins;
 	hr_strs allow_methods, allow_headers, expose_headers;
-	int64_t max_age; /* ms, -1 */
+	int64_t max_age;       /* ms, -1 */
 	int allow_credentials; /* -1 not set */
 	const char *unmatched_preflights;
 	struct hr_pos pos;
@@ -215,8 +220,13 @@ struct hr_virtual_service {
 
 /* ---- DestinationRule ----------------------------------------------------------------------- */
 
-enum hr_hash_kind { HR_HASH_NONE = 0, HR_HASH_HEADER, HR_HASH_COOKIE, HR_HASH_SOURCE_IP,
-		    HR_HASH_QUERY };
+enum hr_hash_kind {
+	HR_HASH_NONE = 0,
+	HR_HASH_HEADER,
+	HR_HASH_COOKIE,
+	HR_HASH_SOURCE_IP,
+	HR_HASH_QUERY
+};
 
 struct hr_load_balancer {
 	bool set;
@@ -237,7 +247,8 @@ struct hr_load_balancer {
 	HR_LIST(struct hr_locality_distribute {
 		const char *from;
 		hr_kvs to; /* value: weight, decimal */
-	}) distribute;
+	})
+	distribute;
 	HR_LIST(struct hr_locality_failover { const char *from, *to; }) failover;
 	hr_strs failover_priority;
 };
@@ -274,7 +285,8 @@ struct hr_traffic_policy {
 		uint32_t port;
 		struct hr_traffic_policy *policy;
 		struct hr_pos pos;
-	}) port_level;
+	})
+	port_level;
 	struct hr_pos pos;
 };
 
@@ -310,7 +322,11 @@ typedef HR_LIST(struct hr_port) hr_ports;
 struct hr_workload_entry { /* also an entry of ServiceEntry.endpoints */
 	struct hr_meta meta;
 	const char *address;
-	HR_LIST(struct hr_named_port { const char *name; uint32_t number; }) ports;
+	HR_LIST(struct hr_named_port {
+		const char *name;
+		uint32_t number;
+	})
+	ports;
 	hr_kvs labels;
 	const char *network, *locality, *service_account;
 	int64_t weight; /* -1: not set */
@@ -361,7 +377,8 @@ struct hr_pod {
 	struct hr_meta meta;
 	const char *node, *service_account;
 	HR_LIST(struct hr_addr) ips;
-	bool ready; /* condition Ready, or phase Running without conditions; files: true if absent */
+	bool ready; /* condition Ready, or phase Running without conditions; files: true if absent
+		     */
 	bool terminating;
 	bool host_network;
 	HR_LIST(struct hr_named_port) ports; /* containers[].ports */

@@ -30,30 +30,28 @@ static void test_every_way_to_name_a_host(void **state)
 		refs(SVC("reviews") VS("name: x", "hosts: [x], http: [" ROUTE("reviews") "]") VS(
 			"name: y", "hosts: [y], http: [" ROUTE("reviews.default") "]")
 			     VS("name: z", "hosts: [z], http: [" ROUTE("reviews.default.svc") "]")
-				     VS(
-					     "name: a", "hosts: [a], http: [" ROUTE(
-								"Reviews.default.svc.cluster."
-								"local.") "]") "---\n{apiVersion: "
-									       "networking.istio."
-									       "io/v1, kind: "
-									       "ServiceEntry, "
-									       "metadata: {name: "
-									       "e},"
-									       " spec: {hosts: "
-									       "['*.example.com'], "
-									       "ports: [{number: "
-									       "80, name: "
-									       "http}]}}\n" VS(
-										       "name: b",
-										       "hosts: "
-										       "[b], http: "
-										       "[" ROUTE(
-											       "api"
-											       ".ex"
-											       "amp"
-											       "le."
-											       "co"
-											       "m") "]"));
+				     VS("name: a",
+					"hosts: [a], http: [" ROUTE(
+						"Reviews.default.svc.cluster."
+						"local.") "]") "---\n{apiVersion: "
+							       "networking.istio."
+							       "io/v1, kind: "
+							       "ServiceEntry, "
+							       "metadata: {name: "
+							       "e},"
+							       " spec: {hosts: "
+							       "['*.example.com'], "
+							       "ports: [{number: "
+							       "80, name: "
+							       "http}]}}\n" VS("name: b",
+									       "hosts: "
+									       "[b], http: "
+									       "[" ROUTE("api"
+											 ".ex"
+											 "amp"
+											 "le."
+											 "co"
+											 "m") "]"));
 
 	(void)state;
 	assert_clean(&r);
