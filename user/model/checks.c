@@ -85,7 +85,8 @@ void hr_check_dest_host(struct hr_dec *x, const struct hr_ynode *n, const char *
 
 void hr_check_dns_label(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
-	if (!label_ok(v, strlen(v), false) || has_upper(v))
+	/* Kubernetes writes "" for a name that is not set */
+	if (*v && (!label_ok(v, strlen(v), false) || has_upper(v)))
 		bad(x, n, v, "is no DNS label (a-z, 0-9 and -, 63 at most)");
 }
 
