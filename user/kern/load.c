@@ -90,10 +90,15 @@ static int set_pin_paths(struct hr_kern *k)
 		return -errno;
 	bpf_object__for_each_map(m, k->skel->obj)
 	{
-		/* .rodata and the like belong to one load of the programs */
-		if (bpf_map__is_internal(m))
+		const char *name = bpf_map__name(m);
+
+		/* variables are state as any table is; .rodata belongs to one load of the programs
+		 */
+		if (m == k->skel->maps.bss)
+			name = "bss";
+		else if (bpf_map__is_internal(m))
 			continue;
-		snprintf(path, sizeof(path), "%s/maps/%s", k->pin_dir, bpf_map__name(m));
+		snprintf(path, sizeof(path), "%s/maps/%s", k->pin_dir, name);
 		if (bpf_map__set_pin_path(m, path))
 			return -errno;
 	}
