@@ -395,11 +395,12 @@ static const struct hr_field *find_field(const struct hr_message *msg, const cha
 
 static void unknown_field(struct hr_dec *x, const struct hr_message *msg, const struct hr_ynode *n)
 {
-	bool lenient = x->flags & HR_DECODE_LENIENT;
 	const char *names[128], *near;
 	size_t k = 0;
 
 	for (const struct hr_hint *h = msg->hints; h && h->msg; h++) {
+		bool lenient = h->lenient && x->flags & HR_DECODE_LENIENT;
+
 		if (!find_field(h->msg, n->key))
 			continue;
 		hr_dec_say(x, lenient ? HR_SEV_WARNING : HR_SEV_ERROR, n->key_pos,

@@ -83,6 +83,7 @@ struct hr_field {
 struct hr_hint { /* where a field that is unknown here is known */
 	const struct hr_message *msg;
 	const char *where;
+	bool lenient; /* a slip that --lenient forgives: warned of and ignored */
 };
 
 struct hr_message {

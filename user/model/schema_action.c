@@ -309,8 +309,13 @@ static const struct hr_field http_route_fields[] = {
 	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
 	       HR_AT(struct hr_http_route, headers)),
 	HR_END};
+static const struct hr_hint http_route_hints[] = {{&hr_msg_http_match, "match[]", false},
+						  {&hr_msg_http_destination, "route[]", false},
+						  {&hr_msg_retries, "retries", false},
+						  {NULL, NULL, false}};
 const struct hr_message hr_msg_http_route = {.name = "HTTPRoute",
 					     .fields = http_route_fields,
+					     .hints = http_route_hints,
 					     .size = sizeof(struct hr_http_route),
 					     .init = http_route_init,
 					     .check = http_route_check,

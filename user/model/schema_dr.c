@@ -6,7 +6,8 @@
 
 /* ---- connectionPool ---- */
 
-static const struct hr_hint pool_hints[] = {{&hr_msg_outlier, "outlierDetection"}, {NULL, NULL}};
+static const struct hr_hint pool_hints[] = {{&hr_msg_outlier, "outlierDetection", true},
+					    {NULL, NULL, false}};
 
 #define POOL(field, type, status, member, ...) \
 	HR_ROW(field, type, status, HR_AT(struct hr_connection_pool, member), __VA_ARGS__)
@@ -24,9 +25,9 @@ static const struct hr_message keepalive = {
 	.set_off = offsetof(struct hr_connection_pool, keepalive) + 1};
 
 extern const struct hr_message hr_msg_pool_http;
-static const struct hr_hint tcp_hints[] = {{&hr_msg_pool_http, "connectionPool.http"},
-					   {&hr_msg_outlier, "outlierDetection"},
-					   {NULL, NULL}};
+static const struct hr_hint tcp_hints[] = {{&hr_msg_pool_http, "connectionPool.http", true},
+					   {&hr_msg_outlier, "outlierDetection", true},
+					   {NULL, NULL, false}};
 static const struct hr_field pool_tcp_fields[] = {
 	POOL("maxConnections", INT, AGENT, max_connections, COUNT),
 	POOL("connectTimeout", DURATION, AGENT, connect_timeout, .min = 1),
@@ -82,10 +83,10 @@ static void pool_init(void *obj)
 static const struct hr_field pool_fields[] = {
 	HR_ROW("tcp", MESSAGE, AGENT, .msg = &pool_tcp, .off = 0),
 	HR_ROW("http", MESSAGE, AGENT, .msg = &hr_msg_pool_http, .off = 0), HR_END};
-static const struct hr_hint pool_top_hints[] = {{&pool_tcp, "connectionPool.tcp"},
-						{&hr_msg_pool_http, "connectionPool.http"},
-						{&hr_msg_outlier, "outlierDetection"},
-						{NULL, NULL}};
+static const struct hr_hint pool_top_hints[] = {{&pool_tcp, "connectionPool.tcp", true},
+						{&hr_msg_pool_http, "connectionPool.http", true},
+						{&hr_msg_outlier, "outlierDetection", true},
+						{NULL, NULL, false}};
 static const struct hr_message pool = {.name = "ConnectionPoolSettings",
 				       .fields = pool_fields,
 				       .hints = pool_top_hints,
@@ -122,9 +123,9 @@ static const struct hr_field outlier_fields[] = {
 	HR_ROW("outlierDetectionHttpErrorCodes", ANY, NOT_BUILT, .why = "own list of error codes",
 	       HR_NOWHERE),
 	HR_END};
-static const struct hr_hint outlier_hints[] = {{&hr_msg_pool_http, "connectionPool.http"},
-					       {&pool_tcp, "connectionPool.tcp"},
-					       {NULL, NULL}};
+static const struct hr_hint outlier_hints[] = {{&hr_msg_pool_http, "connectionPool.http", true},
+					       {&pool_tcp, "connectionPool.tcp", true},
+					       {NULL, NULL, false}};
 const struct hr_message hr_msg_outlier = {.name = "OutlierDetection",
 					  .fields = outlier_fields,
 					  .hints = outlier_hints,
@@ -247,8 +248,13 @@ static const struct hr_field policy_fields[] = {
 	       .why = "retry budgets; connectionPool.http.maxRetries bounds retries",
 	       .msg = &retry_budget, HR_NOWHERE),
 	HR_END};
+static const struct hr_hint policy_hints[] = {{&hr_msg_load_balancer, "loadBalancer", false},
+					      {&pool, "connectionPool", false},
+					      {&hr_msg_outlier, "outlierDetection", false},
+					      {NULL, NULL, false}};
 const struct hr_message hr_msg_traffic_policy = {.name = "TrafficPolicy",
 						 .fields = policy_fields,
+						 .hints = policy_hints,
 						 .size = sizeof(struct hr_traffic_policy),
 						 HR_SET(struct hr_traffic_policy)};
 
@@ -266,8 +272,11 @@ static const struct hr_field subset_fields[] = {
 	HR_ROW("trafficPolicy", MESSAGE, CONTROL, .msg = &hr_msg_traffic_policy,
 	       HR_AT(struct hr_subset, policy)),
 	HR_END};
+static const struct hr_hint below_hints[] = {{&hr_msg_traffic_policy, "trafficPolicy", false},
+					     {NULL, NULL, false}};
 static const struct hr_message subset = {.name = "Subset",
 					 .fields = subset_fields,
+					 .hints = below_hints,
 					 .size = sizeof(struct hr_subset),
 					 .init = subset_init,
 					 HR_POS(struct hr_subset)};
@@ -314,8 +323,10 @@ static const struct hr_field spec_fields[] = {
 	HR_ROW("workloadSelector", MESSAGE, NOT_BUILT, .why = "rules for some clients only",
 	       .msg = &selector, .off = 0),
 	HR_END};
-static const struct hr_message spec = {
-	.name = "DestinationRule", .fields = spec_fields, .check = destination_rule_check};
+static const struct hr_message spec = {.name = "DestinationRule",
+				       .fields = spec_fields,
+				       .hints = below_hints,
+				       .check = destination_rule_check};
 static const struct hr_field top_fields[] = {HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(spec),
 					     HR_STATUS_ROW, HR_END};
 

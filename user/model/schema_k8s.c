@@ -240,11 +240,26 @@ static const struct hr_word address_types[] = {
 	{"FQDN", 2, HR_ST_NOT_BUILT, "endpoints that are names"},
 	{NULL, 0, 0, NULL}};
 
+/* A slice has one family; the API server refuses others as well. */
+static void check_families(struct hr_dec *x, const char *type, const struct hr_endpoint_slice *s)
+{
+	for (size_t i = 0; i < s->endpoints.len; i++) {
+		const struct hr_endpoint *e = &s->endpoints.data[i];
+		char text[HR_ADDR_TEXT];
+
+		if (hr_streq(type, hr_addr_is4(&e->addr) ? "IPv6" : "IPv4"))
+			hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, e->pos, "bad-value",
+				      "%s is no %s address", hr_addr_text(&e->addr, text), type);
+	}
+}
+
 static void slice_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	struct hr_endpoint_slice *s = obj;
+	const struct hr_ynode *type = hr_node_get(n, "addressType");
 
-	(void)n;
+	if (type && type->type == HR_NODE_SCALAR)
+		check_families(x, type->value, s);
 	for (size_t i = 0; i < s->meta.labels.len; i++)
 		if (hr_streq(s->meta.labels.data[i].key, "kubernetes.io/service-name"))
 			s->service = s->meta.labels.data[i].value;

@@ -184,8 +184,13 @@ static const struct hr_field http_destination_fields[] = {
 	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
 	       HR_AT(struct hr_route_destination, headers)),
 	HR_END};
+static const struct hr_hint http_destination_hints[] = {
+	{&hr_msg_destination, "destination", false},
+	{&hr_msg_http_route, "http[], beside route", false},
+	{NULL, NULL, false}};
 const struct hr_message hr_msg_http_destination = {.name = "HTTPRouteDestination",
 						   .fields = http_destination_fields,
+						   .hints = http_destination_hints,
 						   .size = sizeof(struct hr_route_destination),
 						   .init = route_destination_init,
 						   HR_POS(struct hr_route_destination)};
@@ -368,8 +373,11 @@ static const struct hr_field spec_fields[] = {
 	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
 	       .check = hr_check_export_to, HR_AT(struct hr_virtual_service, export_to)),
 	HR_END};
+static const struct hr_hint spec_hints[] = {{&hr_msg_http_route, "http[]", false},
+					    {NULL, NULL, false}};
 static const struct hr_message spec = {.name = "VirtualService",
 				       .fields = spec_fields,
+				       .hints = spec_hints,
 				       .size = sizeof(struct hr_virtual_service),
 				       .check = virtual_service_check};
 static const struct hr_field top_fields[] = {HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(spec),

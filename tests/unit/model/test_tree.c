@@ -313,6 +313,24 @@ static void test_too_many_rules(void **state)
 	}
 }
 
+static void test_too_many_objects(void **state)
+{
+	/* in all files together; what came before is kept */
+	_cleanup_sb_ struct hr_strbuf sb = {};
+
+	(void)state;
+	hr_sb_add(&sb, "apiVersion: v1\nkind: NamespaceList\nitems:\n");
+	for (int i = 0; i <= HR_OBJECTS_MAX; i++)
+		hr_sb_printf(&sb, "- metadata: {name: n%d}\n", i);
+	{
+		_cleanup_run_ struct run r = run_bytes(0, sb.data, sb.len);
+
+		assert_said(&r, "t.yaml:100004:3: error: more than 100000 objects");
+		assert_int_equal(r.diags->errors, 1);
+		assert_int_equal(r.set->total, HR_OBJECTS_MAX);
+	}
+}
+
 static void test_findings_are_bounded(void **state)
 {
 	/* a file of nothing but mistakes costs no more memory than the bound */
@@ -351,6 +369,7 @@ int main(void)
 		cmocka_unit_test(test_half_a_file),
 		cmocka_unit_test(test_collection_as_key),
 		cmocka_unit_test(test_too_many_rules),
+		cmocka_unit_test(test_too_many_objects),
 		cmocka_unit_test(test_findings_are_bounded),
 	};
 
