@@ -104,24 +104,37 @@ out:
 	return r;
 }
 
+static void open_lookups(struct hr_build *b)
+{
+	b->svc_by_fqdn = hr_map_new();
+	b->svc_by_short = hr_map_new();
+	b->pod_by_name = hr_map_new();
+	b->pod_by_addr = hr_map_new();
+	b->locality_by_node = hr_map_new();
+	b->cluster_by_name = hr_map_new();
+	b->vhost_by_host = hr_map_new();
+}
+
+static void close_lookups(struct hr_build *b)
+{
+	hr_map_free(b->svc_by_fqdn);
+	hr_map_free(b->svc_by_short);
+	hr_map_free(b->pod_by_name);
+	hr_map_free(b->pod_by_addr);
+	hr_map_free(b->locality_by_node);
+	hr_map_free(b->cluster_by_name);
+	hr_map_free(b->vhost_by_host);
+	hr_chain_free(&b->slices_by_service);
+	hr_chain_free(&b->vs_by_host);
+	hr_chain_free(&b->dr_by_host);
+}
+
 int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_plan_opts *opts,
 		  struct hr_diags *diags)
 {
-	_cleanup_map_ struct hr_map *svcs = hr_map_new(), *pods = hr_map_new(),
-				    *addrs = hr_map_new(), *clusters = hr_map_new();
 	struct hr_arena *a = hr_arena_new();
 	struct hr_plan *p = hr_arena_new0(a, struct hr_plan);
-	struct hr_build b = {
-		.plan = p,
-		.a = a,
-		.o = o,
-		.opts = opts,
-		.diags = diags,
-		.svc_by_fqdn = svcs,
-		.pod_by_name = pods,
-		.pod_by_addr = addrs,
-		.cluster_by_name = clusters,
-	};
+	struct hr_build *b = hr_arena_new0(a, struct hr_build);
 	int r;
 
 	p->arena = a;
@@ -130,8 +143,15 @@ int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_pl
 	p->registry_only = opts->registry_only;
 	p->vhost_by_name = hr_map_new();
 	p->vip_by_addr = hr_map_new();
-	r = run_steps(&b);
-	hr_vec_free(&b.svcs);
+	b->plan = p;
+	b->a = a;
+	b->o = o;
+	b->opts = opts;
+	b->diags = diags;
+	open_lookups(b);
+	r = run_steps(b);
+	close_lookups(b);
+	hr_vec_free(&b->svcs);
 	if (r) {
 		hr_plan_free(p);
 		return r;

@@ -19,39 +19,40 @@ static int ns_rank(const struct hr_destination_rule *r, const struct hr_svc *s)
 	return hr_streq(r->meta.ns, "istio-system") ? 1 : 0;
 }
 
-static const char *rule_host(struct hr_build *b, const struct hr_destination_rule *r)
+/* The best of the rules under `key` that match the host; HR_NONE. */
+static uint32_t best_rule(const struct hr_build *b, const char *key, const struct hr_svc *s)
 {
-	return hr_host_fqdn_known(b->a, r->host, r->meta.ns, b->opts->cluster_domain,
-				  b->svc_by_fqdn);
+	uint32_t best = HR_NONE;
+
+	for (uint32_t i = hr_chain_first(&b->dr_by_host, key); i != HR_NONE;
+	     i = hr_chain_next(&b->dr_by_host, i)) {
+		const struct hr_destination_rule *const *rules =
+			(const struct hr_destination_rule *const *)b->o->destination_rules.data;
+		int better = 1;
+
+		if (!hr_host_matches(b->dr_hosts[i], s->fqdn))
+			continue;
+		if (best != HR_NONE)
+			better = hr_host_specificity_cmp(b->dr_hosts[i], b->dr_hosts[best]);
+		if (!better)
+			better = ns_rank(rules[i], s) - ns_rank(rules[best], s);
+		if (better > 0)
+			best = i;
+	}
+	return best;
 }
 
-void hr_build_policy(struct hr_build *b, struct hr_svc *s)
+/* Rules of one namespace for the same host merge their subsets; the first name wins. */
+static void merge_subsets(struct hr_build *b, struct hr_svc *s, const char *key, uint32_t best)
 {
-	const struct hr_destination_rule *best = NULL;
-	const char *best_host = NULL;
 	HR_VEC(const struct hr_subset *) subsets = {0};
 
-	for (size_t i = 0; i < b->o->destination_rules.len; i++) {
-		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
-		const char *host = rule_host(b, r);
-		int better;
-
-		if (!hr_host_matches(host, s->fqdn))
-			continue;
-		better = best ? hr_host_specificity_cmp(host, best_host) : 1;
-		if (!better)
-			better = ns_rank(r, s) - ns_rank(best, s);
-		if (better > 0) {
-			best = r;
-			best_host = host;
-		}
-	}
-	s->rule = best;
-	/* rules of one namespace for the same host merge their subsets; the first name wins */
-	for (size_t i = 0; best && i < b->o->destination_rules.len; i++) {
+	for (uint32_t i = hr_chain_first(&b->dr_by_host, key); i != HR_NONE;
+	     i = hr_chain_next(&b->dr_by_host, i)) {
 		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
 
-		if (!hr_streq(r->meta.ns, best->meta.ns) || !hr_streq(rule_host(b, r), best_host))
+		if (!hr_streq(r->meta.ns, s->rule->meta.ns) ||
+		    !hr_streq(b->dr_hosts[i], b->dr_hosts[best]))
 			continue;
 		for (size_t k = 0; k < r->subsets.len; k++)
 			hr_vec_push(&subsets, &r->subsets.data[k]);
@@ -61,6 +62,21 @@ void hr_build_policy(struct hr_build *b, struct hr_svc *s)
 		memcpy(s->subsets.data, subsets.data, subsets.len * sizeof(*subsets.data));
 	s->subsets.len = subsets.len;
 	hr_vec_free(&subsets);
+}
+
+void hr_build_policy(struct hr_build *b, struct hr_svc *s)
+{
+	const char *key = s->fqdn;
+	uint32_t best = best_rule(b, key, s);
+
+	if (best == HR_NONE) {
+		key = "*";
+		best = best_rule(b, key, s);
+	}
+	if (best == HR_NONE)
+		return;
+	s->rule = b->o->destination_rules.data[best];
+	merge_subsets(b, s, key, best);
 }
 
 /* ---- effective policy ---- */
@@ -102,15 +118,16 @@ static void apply_policy(struct hr_plan_cluster *c, const struct hr_traffic_poli
 	take_set_fields(c, pl);
 }
 
-/* Limits that only the agent can keep. Those on connections and requests at once are counted in
- * cluster_rt by both sides: the kernel carries requests below them. */
+/* Limits that only the agent can keep: it is the one that lets requests wait. The kernel knows
+ * http2MaxRequests (hr_cluster.max_requests), beyond which none waits. */
 static uint16_t agent_reason(const struct hr_plan_cluster *c)
 {
 	if (c->proto == HR_PROTO_HTTP2)
 		return HR_WHY_PROTO;
 	if (c->tls_mode && !hr_streq(c->tls_mode, "DISABLE"))
 		return HR_WHY_CLUSTER;
-	if (c->pool && c->pool->max_requests_per_connection > 0)
+	if (c->pool && (c->pool->max_requests_per_connection > 0 || c->pool->max_connections > 0 ||
+			c->pool->http1_max_pending >= 0))
 		return HR_WHY_CLUSTER;
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
 		return HR_WHY_CLUSTER;

@@ -26,6 +26,17 @@ struct hr_svc {
 	HR_LIST(const struct hr_subset *) subsets;
 };
 
+/* Key -> indexes of some list, in the list's order. */
+struct hr_chain {
+	struct hr_map *first, *last; /* index + 1 */
+	uint32_t *next;		     /* index + 1, 0: the end */
+};
+
+struct hr_vs_host { /* one host of a VirtualService, full name or wildcard */
+	const struct hr_virtual_service *vs;
+	const char *host;
+};
+
 struct hr_build {
 	struct hr_plan *plan;
 	struct hr_arena *a;
@@ -34,8 +45,18 @@ struct hr_build {
 	struct hr_diags *diags;
 	HR_VEC(struct hr_svc *) svcs;
 	struct hr_map *svc_by_fqdn;
-	struct hr_map *pod_by_name; /* "ns/name" */
-	struct hr_map *pod_by_addr; /* struct hr_addr */
+	struct hr_map *svc_by_short;	   /* short name; not a service when several have it */
+	struct hr_map *pod_by_name;	   /* "ns/name" */
+	struct hr_map *pod_by_addr;	   /* struct hr_addr */
+	struct hr_map *locality_by_node;   /* node name -> "region/zone/subzone" */
+	struct hr_chain slices_by_service; /* "ns/name" -> o->slices */
+	/* Those that speak for the mesh and have HTTP routes. All wildcards are under "*". */
+	HR_LIST(struct hr_vs_host) vs_hosts;
+	struct hr_chain vs_by_host;   /* -> vs_hosts */
+	const char **dr_hosts;	      /* resolved, in the order of o->destination_rules */
+	struct hr_chain dr_by_host;   /* -> o->destination_rules */
+	struct hr_map *vhost_by_host; /* "port/fqdn": index + 1 */
+	bool wildcard_on[65536];      /* port has a wildcard vhost */
 	HR_VEC(struct hr_plan_vip) vips;
 	HR_VEC(struct hr_plan_vhost) vhosts;
 	HR_VEC(struct hr_plan_route) routes;
@@ -45,6 +66,16 @@ struct hr_build {
 	struct hr_map *cluster_by_name; /* index + 1 */
 };
 
+void hr_chain_init(struct hr_build *b, struct hr_chain *c, size_t n);
+void hr_chain_free(struct hr_chain *c);
+void hr_chain_add(struct hr_chain *c, const char *key, uint32_t i);
+/* HR_NONE at the end. */
+uint32_t hr_chain_first(const struct hr_chain *c, const char *key);
+uint32_t hr_chain_next(const struct hr_chain *c, uint32_t i);
+
+bool hr_speaks_for_mesh(const hr_strs *gateways);
+void hr_build_place_lookups(struct hr_build *b);
+void hr_build_rule_lookups(struct hr_build *b); /* once the services are known */
 void hr_build_services(struct hr_build *b);
 void hr_build_endpoints(struct hr_build *b, struct hr_svc *s);
 void hr_build_policy(struct hr_build *b, struct hr_svc *s);

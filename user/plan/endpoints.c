@@ -44,28 +44,9 @@ static void keep(struct hr_build *b, ep_vec *v, struct hr_svc_eps *out, uint32_t
 
 static const char *node_locality(const struct hr_build *b, const char *node)
 {
-	const char *region = NULL, *zone = NULL, *sub = NULL;
+	const char *known = node ? hr_map_gets(b->locality_by_node, node) : NULL;
 
-	for (size_t i = 0; node && i < b->o->nodes.len; i++) {
-		const struct hr_meta *m = &b->o->nodes.data[i]->meta;
-
-		if (!hr_streq(m->name, node))
-			continue;
-		for (size_t k = 0; k < m->labels.len; k++) {
-			const struct hr_kv *kv = &m->labels.data[k];
-
-			if (hr_streq(kv->key, "topology.kubernetes.io/region"))
-				region = kv->value;
-			else if (hr_streq(kv->key, "topology.kubernetes.io/zone"))
-				zone = kv->value;
-			else if (hr_streq(kv->key, "topology.istio.io/subzone"))
-				sub = kv->value;
-		}
-	}
-	if (!region)
-		return "";
-	return hr_arena_printf(b->a, "%s%s%s%s%s", region, zone ? "/" : "", zone ? zone : "",
-			       zone && sub ? "/" : "", zone && sub ? sub : "");
+	return known ? known : "";
 }
 
 static struct hr_plan_ep pod_ep(const struct hr_build *b, const struct hr_pod *pod,
@@ -96,14 +77,14 @@ static const struct hr_port *slice_port(const struct hr_endpoint_slice *sl, cons
 static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
 			  ep_vec *v, uint32_t *draining)
 {
+	const char *key = hr_arena_printf(b->a, "%s/%s", s->ns, s->name);
 	size_t slices = 0;
 
-	for (size_t i = 0; i < b->o->slices.len; i++) {
+	for (uint32_t i = hr_chain_first(&b->slices_by_service, key); i != HR_NONE;
+	     i = hr_chain_next(&b->slices_by_service, i)) {
 		const struct hr_endpoint_slice *sl = b->o->slices.data[i];
 		const struct hr_port *sp;
 
-		if (!hr_streq(sl->service, s->name) || !hr_streq(sl->meta.ns, s->ns))
-			continue;
 		slices++;
 		sp = slice_port(sl, p);
 		for (size_t k = 0; sp && k < sl->endpoints.len; k++) {

@@ -103,21 +103,34 @@ static bool normal_host(struct hr_slice host, char out[static 256])
 	return true;
 }
 
-const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t port,
-					     struct hr_slice host)
+static const struct hr_plan_vhost *vhost_of(const struct hr_plan *p, uint16_t port,
+					    struct hr_slice host,
+					    const struct hr_plan_vhost *fallback)
 {
 	const struct hr_plan_vhost *best = NULL;
 	char name[256], key[272];
+	size_t len;
 
 	if (!normal_host(host, name))
-		return NULL;
+		return fallback;
 	snprintf(key, sizeof(key), "%u/%s", port, name);
 	best = hr_map_gets(p->vhost_by_name, key);
+	/* a short name that several namespaces have is in no table: the address says which */
+	len = strlen(name);
+	if (!best && fallback && !strchr(name, '.') && !strncmp(fallback->host, name, len) &&
+	    fallback->host[len] == '.')
+		return fallback;
 	for (size_t i = 0; !best && i < p->wildcards.len; i++)
 		if (p->wildcards.data[i]->port == port &&
 		    hr_host_matches(p->wildcards.data[i]->host, name))
 			best = p->wildcards.data[i]; /* the longest pattern stands first */
-	return best;
+	return best ? best : fallback;
+}
+
+const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t port,
+					     struct hr_slice host)
+{
+	return vhost_of(p, port, host, NULL);
 }
 
 /* ---- rules ---- */
@@ -127,7 +140,8 @@ static bool all_hold(const struct hr_plan_req *req, const struct hr_plan_rule *r
 	return !rule->agent_why || !rule->m || hr_match_holds(req, rule->m, NULL);
 }
 
-static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_req *req)
+static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_req *req,
+			  uint32_t *kernel)
 {
 	struct hr_match_scratch s = {0};
 	struct eval e = {v, req};
@@ -138,6 +152,8 @@ static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_re
 		while (bit >= 0) {
 			uint32_t i = b * HR_BLOCK_RULES + (uint32_t)bit;
 
+			if (*kernel == HR_NONE)
+				*kernel = i;
 			if (all_hold(req, &v->rules[i]))
 				return i;
 			s.acc.w[bit / 64] &= ~(1ULL << bit % 64);
@@ -150,14 +166,14 @@ static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_re
 void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
 		   struct hr_plan_match *out)
 {
-	const struct hr_plan_vhost *v = hr_plan_vhost_of(p, req->port, req->host);
+	const struct hr_plan_vhost *own =
+		req->fallback_vhost != HR_NONE ? &p->vhosts.data[req->fallback_vhost] : NULL;
+	const struct hr_plan_vhost *v = vhost_of(p, req->port, req->host, own);
 
-	if (!v && req->fallback_vhost != HR_NONE)
-		v = &p->vhosts.data[req->fallback_vhost];
-	*out = (struct hr_plan_match){.vhost = v, .rule_index = HR_NONE};
+	*out = (struct hr_plan_match){.vhost = v, .rule_index = HR_NONE, .kernel_index = HR_NONE};
 	if (!v)
 		return;
-	out->rule_index = find_rule(v, req);
+	out->rule_index = find_rule(v, req, &out->kernel_index);
 	if (out->rule_index == HR_NONE)
 		return;
 	out->rule = &v->rules[out->rule_index];
@@ -170,10 +186,10 @@ enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_mat
 		return HR_WHY_HOST;
 	if (m->vhost->k.flags & HR_VHOST_AGENT)
 		return HR_WHY_VHOST;
-	if (!m->rule)
-		return 0;
-	if (m->rule->agent_why)
-		return m->rule->agent_why;
+	if (m->kernel_index == HR_NONE)
+		return 0; /* 404 */
+	if (m->vhost->rules[m->kernel_index].agent_why)
+		return m->vhost->rules[m->kernel_index].agent_why;
 	for (uint32_t i = 0; i < m->route->ndst; i++) {
 		const struct hr_plan_cluster *c = &p->clusters.data[m->route->dst[i].cluster];
 

@@ -175,6 +175,9 @@ struct hr_plan_match {
 	const struct hr_plan_rule *rule;   /* NULL: no rule matched (404) */
 	const struct hr_plan_route *route;
 	uint32_t rule_index;
+	/* The rule that the kernel finds: the same one, or an earlier one that only the agent can
+	 * decide, which is then why the agent gets the request. HR_NONE when nothing matched. */
+	uint32_t kernel_index;
 };
 
 /* Same algorithm and same header (bpf/lib/match.h) as the kernel for what the kernel can match;

@@ -50,7 +50,8 @@ static uint32_t dim_of(struct rows *r, enum hr_dim_kind kind, const char *name)
 	size_t len = name ? strlen(name) : 0;
 	struct hr_dim *d;
 
-	if (len >= HR_HNAME_MAX || (kind == HR_DIM_HEADER && len < 3))
+	/* ":path" and the like are no lines of a head; the scanner wants three bytes of a name */
+	if (len >= HR_HNAME_MAX || (kind == HR_DIM_HEADER && (len < 3 || *name == ':')))
 		return HR_NONE;
 	for (uint32_t i = 0; i < r->v->k.ndims; i++) {
 		d = &r->v->k.dims[i];
@@ -103,8 +104,10 @@ static void add_cond(struct rows *r, enum hr_dim_kind kind, const char *name,
 	uint32_t d = dim_of(r, kind, name);
 	struct hr_cond *c;
 
+	/* a missing header counts as an empty one where a condition is negative: no row says that
+	 */
 	if (d == HR_NONE || m->type == HR_MATCH_REGEX || (!negative && r->positive[d]) ||
-	    (m->value && strlen(m->value) > HR_COND_MAX)) {
+	    (m->value && (strlen(m->value) > HR_COND_MAX || (negative && !*m->value)))) {
 		need_agent(r);
 		return;
 	}

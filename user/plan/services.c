@@ -102,23 +102,11 @@ static struct hr_svc *add_svc(struct hr_build *b, const char *fqdn, const char *
 	return s;
 }
 
-static void index_pods(struct hr_build *b)
-{
-	for (size_t i = 0; i < b->o->pods.len; i++) {
-		struct hr_pod *p = b->o->pods.data[i];
-
-		hr_map_puts(b->pod_by_name,
-			    hr_arena_printf(b->a, "%s/%s", p->meta.ns, p->meta.name), p);
-		for (size_t k = 0; !p->host_network && k < p->ips.len; k++)
-			hr_map_put(b->pod_by_addr, &p->ips.data[k], sizeof(p->ips.data[k]), p);
-	}
-}
-
 void hr_build_services(struct hr_build *b)
 {
 	const char *domain = b->opts->cluster_domain;
 
-	index_pods(b);
+	hr_build_place_lookups(b);
 	for (size_t i = 0; i < b->o->services.len; i++) {
 		const struct hr_service *k = b->o->services.data[i];
 		struct hr_svc *s;
@@ -127,6 +115,8 @@ void hr_build_services(struct hr_build *b)
 		if (!s)
 			continue;
 		s->name = k->meta.name;
+		hr_map_puts(b->svc_by_short, s->name,
+			    hr_map_gets(b->svc_by_short, s->name) ? (void *)b : s);
 		s->k8s = k;
 		s->ports = &k->ports;
 		give_vips(b, s, &k->cluster_ips);
@@ -147,6 +137,7 @@ void hr_build_services(struct hr_build *b)
 			give_vips(b, s, &se->addresses);
 		}
 	}
+	hr_build_rule_lookups(b);
 	for (size_t i = 0; i < b->svcs.len; i++) {
 		hr_build_endpoints(b, b->svcs.data[i]);
 		hr_build_policy(b, b->svcs.data[i]);

@@ -7,14 +7,6 @@
 #include "model/hosts.h"
 #include "plan/compile.h"
 
-static bool speaks_for_mesh(const hr_strs *gateways)
-{
-	for (size_t i = 0; i < gateways->len; i++)
-		if (hr_streq(gateways->data[i], "mesh"))
-			return true;
-	return !gateways->len;
-}
-
 /* Older first; objects are in (namespace, name) order already. */
 static bool older(const struct hr_virtual_service *a, const struct hr_virtual_service *b)
 {
@@ -22,32 +14,32 @@ static bool older(const struct hr_virtual_service *a, const struct hr_virtual_se
 	       (!b->meta.created_ms || a->meta.created_ms < b->meta.created_ms);
 }
 
-static const struct hr_virtual_service *vs_for(struct hr_build *b, const char *fqdn)
+static const struct hr_vs_host *best_vs(const struct hr_build *b, const char *key, const char *fqdn)
 {
-	const struct hr_virtual_service *best = NULL;
-	const char *best_host = NULL;
+	const struct hr_vs_host *best = NULL;
 
-	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
-		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+	for (uint32_t i = hr_chain_first(&b->vs_by_host, key); i != HR_NONE;
+	     i = hr_chain_next(&b->vs_by_host, i)) {
+		const struct hr_vs_host *e = &b->vs_hosts.data[i];
+		int d;
 
-		if (!speaks_for_mesh(&vs->gateways) || !vs->http.len)
+		if (!hr_streq(e->host, fqdn) && !hr_host_matches(e->host, fqdn))
 			continue;
-		for (size_t h = 0; h < vs->hosts.len; h++) {
-			const char *host =
-				hr_host_fqdn_known(b->a, vs->hosts.data[h], vs->meta.ns,
-						   b->opts->cluster_domain, b->svc_by_fqdn);
-			int d;
-
-			if (!hr_streq(host, fqdn) && !hr_host_matches(host, fqdn))
-				continue;
-			d = best ? hr_host_specificity_cmp(host, best_host) : 1;
-			if (d > 0 || (!d && older(vs, best))) {
-				best = vs;
-				best_host = host;
-			}
-		}
+		d = best ? hr_host_specificity_cmp(e->host, best->host) : 1;
+		if (d > 0 || (!d && older(e->vs, best->vs)))
+			best = e;
 	}
 	return best;
+}
+
+/* Also for a host that is a wildcard itself. */
+static const struct hr_virtual_service *vs_for(const struct hr_build *b, const char *fqdn)
+{
+	const struct hr_vs_host *best = *fqdn == '*' ? NULL : best_vs(b, fqdn, fqdn);
+
+	if (!best)
+		best = best_vs(b, "*", fqdn);
+	return best ? best->vs : NULL;
 }
 
 /* ---- routes ---- */
@@ -65,11 +57,30 @@ static bool retries_need_agent(const struct hr_retries *r)
 	return r->set && r->attempts != 0 && (r->retry_on.len || r->per_try_timeout > 0);
 }
 
+/* The kernel aborts a share of the requests by itself; it has no clock to delay them. */
+static bool fault_needs_agent(const struct hr_http_route *h)
+{
+	const struct hr_fault *f = &h->fault;
+
+	if (!f->set)
+		return false;
+	return f->delay_ms > 0 || f->abort_grpc || h->direct_response.set;
+}
+
+/* What the head of a reply takes at most, bytes (kern/replies.c writes it). */
+#define REPLY_HEAD_MAX 128
+
+static bool response_needs_agent(const struct hr_direct_response *d)
+{
+	return d->set && d->body_len > HR_REPLY_MAX - REPLY_HEAD_MAX;
+}
+
 static bool needs_agent(const struct hr_http_route *h)
 {
-	if (h->timeout > 0 || retries_need_agent(&h->retries) || h->fault.set || h->redirect.set ||
-	    h->direct_response.set || h->rewrite.set || h->mirrors.len || h->cors.set ||
-	    h->delegate_name || ops_set(&h->headers))
+	if (h->timeout > 0 || retries_need_agent(&h->retries) || fault_needs_agent(h) ||
+	    response_needs_agent(&h->direct_response) || h->redirect.set || h->rewrite.set ||
+	    h->mirrors.len || h->cors.set || h->delegate_name || ops_set(&h->headers) ||
+	    h->route.len > HR_DST_MAX)
 		return true;
 	for (size_t i = 0; i < h->route.len; i++)
 		if (ops_set(&h->route.data[i].headers))
@@ -105,8 +116,12 @@ static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *v
 		};
 		r.total += weight;
 	}
-	r.agent_why = needs_agent(h) ? HR_WHY_RULE : 0;
-	r.action = r.agent_why ? HR_ACT_AGENT : HR_ACT_ROUTE;
+	/* all weights 0: nobody to send it to, and no answer of the kernel says so */
+	r.agent_why = needs_agent(h) || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
+	r.action = r.agent_why		    ? HR_ACT_AGENT
+		   : h->direct_response.set ? HR_ACT_LOCAL
+					    : HR_ACT_ROUTE;
+	r.status = h->direct_response.set ? (uint16_t)h->direct_response.status : 0;
 	hr_vec_push(&b->routes, r);
 	return (uint32_t)b->routes.len - 1;
 }
@@ -131,7 +146,7 @@ static uint32_t add_default_route(struct hr_build *b, const struct hr_plan_vhost
 
 static bool on_this_port(const struct hr_http_match *m, uint16_t port)
 {
-	return (!m->port || m->port == port) && speaks_for_mesh(&m->gateways);
+	return (!m->port || m->port == port) && hr_speaks_for_mesh(&m->gateways);
 }
 
 static void build_rules(struct hr_build *b, struct hr_plan_vhost *v)
@@ -177,6 +192,13 @@ static void claim_name(struct hr_build *b, struct hr_map *taken, name_vec *names
 	hr_vec_push(names, name);
 }
 
+/* A short name that several namespaces have belongs to none: without knowing who asks, the address
+ * that was connected to says better which service is meant (hr_plan_match). */
+static bool short_name_is_unique(const struct hr_build *b, const struct hr_svc *s)
+{
+	return hr_map_gets(b->svc_by_short, s->name) == s;
+}
+
 static void names_of(struct hr_build *b, const struct hr_svc *s, struct hr_map *taken,
 		     uint16_t port, name_vec *out)
 {
@@ -186,7 +208,8 @@ static void names_of(struct hr_build *b, const struct hr_svc *s, struct hr_map *
 	if (s->name) {
 		claim_name(b, taken, out, port, hr_arena_printf(b->a, "%s.%s.svc", s->name, s->ns));
 		claim_name(b, taken, out, port, hr_arena_printf(b->a, "%s.%s", s->name, s->ns));
-		claim_name(b, taken, out, port, s->name);
+		if (short_name_is_unique(b, s))
+			claim_name(b, taken, out, port, s->name);
 	}
 	for (size_t i = 0; i < s->vips.len; i++)
 		claim_name(b, taken, out, port,
@@ -203,6 +226,10 @@ static void add_vhost(struct hr_build *b, struct hr_plan_vhost v, name_vec *name
 	names->len = 0;
 	build_rules(b, &v);
 	hr_vec_push(&b->vhosts, v);
+	hr_map_puts(b->vhost_by_host, hr_arena_printf(b->a, "%u/%s", v.port, v.host),
+		    (void *)b->vhosts.len);
+	if (*v.host == '*')
+		b->wildcard_on[v.port] = true;
 }
 
 static bool is_http(const struct hr_port *p)
@@ -239,29 +266,22 @@ static void vhosts_of_names(struct hr_build *b, struct hr_map *taken, const uint
 {
 	name_vec names = {0};
 
-	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
-		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+	for (size_t i = 0; i < b->vs_hosts.len * nports; i++) {
+		const char *host = b->vs_hosts.data[i / nports].host;
 
-		for (size_t h = 0; h < vs->hosts.len * nports; h++) {
-			const char *host =
-				hr_host_fqdn_known(b->a, vs->hosts.data[h / nports], vs->meta.ns,
-						   b->opts->cluster_domain, b->svc_by_fqdn);
-
-			if (!speaks_for_mesh(&vs->gateways) || !vs->http.len ||
-			    hr_map_gets(b->svc_by_fqdn, host))
-				continue;
-			claim_name(b, taken, &names, ports[h % nports], host);
-			if (!names.len)
-				continue;
-			add_vhost(b,
-				  (struct hr_plan_vhost){
-					  .host = host,
-					  .port = ports[h % nports],
-					  .vs = vs_for(b, host),
-					  .default_cluster = HR_NONE,
-				  },
-				  &names);
-		}
+		if (hr_map_gets(b->svc_by_fqdn, host))
+			continue;
+		claim_name(b, taken, &names, ports[i % nports], host);
+		if (!names.len)
+			continue;
+		add_vhost(b,
+			  (struct hr_plan_vhost){
+				  .host = host,
+				  .port = ports[i % nports],
+				  .vs = vs_for(b, host),
+				  .default_cluster = HR_NONE,
+			  },
+			  &names);
 	}
 	hr_vec_free(&names);
 }
@@ -288,20 +308,17 @@ int hr_build_vhosts(struct hr_build *b)
 {
 	_cleanup_map_ struct hr_map *taken = hr_map_new();
 	HR_VEC(uint16_t) ports = {0};
+	bool *seen = hr_arena_array(b->a, bool, 65536);
 	int r = 0;
 
-	/* short names: the namespace "default" has the first word */
-	for (int pass = 0; pass < 2; pass++)
-		for (size_t i = 0; i < b->svcs.len; i++)
-			if (hr_streq(b->svcs.data[i]->ns, "default") == !pass)
-				vhosts_of_service(b, b->svcs.data[i], taken);
+	for (size_t i = 0; i < b->svcs.len; i++)
+		vhosts_of_service(b, b->svcs.data[i], taken);
 	for (size_t i = 0; i < b->vhosts.len; i++) {
-		bool seen = false;
+		uint16_t port = b->vhosts.data[i].port;
 
-		for (size_t k = 0; k < ports.len; k++)
-			seen |= ports.data[k] == b->vhosts.data[i].port;
-		if (!seen)
-			hr_vec_push(&ports, b->vhosts.data[i].port);
+		if (!seen[port])
+			hr_vec_push(&ports, port);
+		seen[port] = true;
 	}
 	if (ports.len)
 		vhosts_of_names(b, taken, ports.data, ports.len);
@@ -315,20 +332,12 @@ int hr_build_vhosts(struct hr_build *b)
 
 /* ---- addresses ---- */
 
-static bool wildcard_on(const struct hr_build *b, uint16_t port)
+static uint32_t vhost_of(struct hr_build *b, const struct hr_svc *s, uint16_t port)
 {
-	for (size_t i = 0; i < b->vhosts.len; i++)
-		if (b->vhosts.data[i].port == port && b->vhosts.data[i].host[0] == '*')
-			return true;
-	return false;
-}
+	uintptr_t i = (uintptr_t)hr_map_gets(b->vhost_by_host,
+					     hr_arena_printf(b->a, "%u/%s", port, s->fqdn));
 
-static uint32_t vhost_of(const struct hr_build *b, const struct hr_svc *s, uint16_t port)
-{
-	for (size_t i = 0; i < b->vhosts.len; i++)
-		if (b->vhosts.data[i].port == port && hr_streq(b->vhosts.data[i].host, s->fqdn))
-			return (uint32_t)i;
-	return HR_NONE;
+	return i ? (uint32_t)i - 1 : HR_NONE;
 }
 
 static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p)
@@ -346,7 +355,7 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 		vip.cluster = b->vhosts.data[vip.vhost].default_cluster;
 	if (vip.proto == HR_PROTO_HTTP2)
 		vip.flags |= HR_VIP_AGENT;
-	if (wildcard_on(b, port))
+	if (b->wildcard_on[port])
 		vip.flags |= HR_VIP_WILDCARD;
 	for (size_t i = 0; i < s->vips.len; i++) {
 		vip.addr = s->vips.data[i];

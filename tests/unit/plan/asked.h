@@ -6,7 +6,7 @@
 
 #include "plan/plan.h"
 
-#define ASKED_HEADERS 6
+#define ASKED_HEADERS 12
 
 struct asked {
 	const char *method, *path, *query, *host, *scheme, *source_ns;

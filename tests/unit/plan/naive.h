@@ -132,8 +132,7 @@ static inline const struct hr_virtual_service *naive_vs(const struct hr_objects 
 			else if (*host != '*' || n - 1 >= f || strcmp(fqdn + f - (n - 1), host + 1))
 				continue;
 			if (score > best_score ||
-			    (score == best_score &&
-			     vs->meta.created_ms < best->meta.created_ms)) {
+			    (score == best_score && vs->meta.created_ms < best->meta.created_ms)) {
 				best = vs;
 				best_score = score;
 			}
