@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import mesh
-from agent import HEADRACE, PINS, own_cgroups
+from agent import HEADRACE, PINS, cleanup, own_cgroups
 from mesh import dst, header, rule
 from runner import check, eventually, test
 from test_reload import check_load, under_load
@@ -20,9 +20,9 @@ POLICY = mesh.vs("reco", [rule(dst("reco", "v2"), header("x-v2")), rule(dst("rec
 @test(fresh=True)
 def second_agent_refuses(env):
     """Two agents would fight over the same sockets: the second says whose machine it is, and the first goes on."""
-    done = sh(HEADRACE, "run", "-f", env.agent.config, "--socket", env.agent.socket + "2", check=False, timeout=15)
+    done = sh(HEADRACE, "run", "-f", env.agent.config, "--socket", env.agent.socket + "2", "--pins", PINS, check=False, timeout=15)
     check((done.returncode, str(env.agent.proc.pid) in done.stderr + done.stdout), (1, True), done.stderr)
-    done = sh(HEADRACE, "run", "-f", env.agent.config, "--socket", env.agent.socket, check=False, timeout=15)
+    done = sh(HEADRACE, "run", "-f", env.agent.config, "--socket", env.agent.socket, "--pins", PINS, check=False, timeout=15)
     check((done.returncode, str(env.agent.proc.pid) in done.stderr + done.stdout), (1, True), done.stderr)
     check(env.get(f"http://{RECO}:8080/")[0], 200)
 
@@ -82,11 +82,11 @@ def cleanup_after_kill(env):
     """`headrace cleanup` removes what a killed agent left; with an agent running it refuses."""
     env.policy(POLICY)
     env.call("count", host=RECO, port=8080, total=20, vhost="reco")
-    refused = sh(HEADRACE, "cleanup", check=False, timeout=15)
+    refused = cleanup()
     check((refused.returncode, env.get(f"http://{RECO}:8080/")[0]), (1, 200), refused.stderr)
     env.clients.pop("c1").close()
     env.agent.kill()
-    sh(HEADRACE, "cleanup", timeout=15)
+    cleanup(check=True)
     check([os.path.exists(PINS) and any(f for _, _, f in os.walk(PINS)), own_cgroups()], [False, []])
     check(env.agent.leftovers()[:1], [s for s in env.agent.leftovers()[:1] if s.startswith("socket")])
 
@@ -232,10 +232,10 @@ def bad_start(world, datapath, log):
     with open(os.path.join(env.agent.config, "mesh.yaml"), "w") as f:
         f.write("apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: x}\nspec: {hots: [x]}\n")
     done = sh(HEADRACE, "run", "-f", env.agent.config, "--socket", env.agent.socket, f"--datapath={datapath}",
-              check=False, timeout=20)
+              "--pins", PINS, check=False, timeout=20)
     check((done.returncode, "mesh.yaml:4" in done.stderr, "hots" in done.stderr), (1, True, True), done.stderr)
     check(env.agent.leftovers(1), [])
-    missing = sh(HEADRACE, "run", "-f", "/nonexistent", "--socket", env.agent.socket, check=False, timeout=20)
+    missing = sh(HEADRACE, "run", "-f", "/nonexistent", "--socket", env.agent.socket, "--pins", PINS, check=False, timeout=20)
     check((missing.returncode, "/nonexistent" in missing.stderr), (1, True), missing.stderr)
 
 

@@ -9,14 +9,14 @@ import time
 import urllib.request
 
 from servers import PYTHON, HERE
-from topo import sh, spawn, stop
+from topo import SLOW, sh, spawn, stop
 
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.path.join(ROOT, os.environ.get("B", "build"))
 HEADRACE = os.environ.get("HEADRACE", os.path.join(BUILD, "headrace"))
-PINS = "/sys/fs/bpf/headrace"
-# Pins and cgroups have one name on a machine: whoever runs an agent holds this lock.
-LOCK = os.environ.get("HR_AGENT_LOCK", "/run/lock/headrace-test.lock")
+# Pins and cgroups carry one name; another one (HR_PINS) lets a second set of tests run beside.
+PINS = os.environ.get("HR_PINS", "/sys/fs/bpf/headrace")
+LOCK = f"/run/lock/{os.path.basename(PINS)}-test.lock"  # held by whoever runs an agent of that name
 
 
 def cgroup2_mount():
@@ -45,7 +45,12 @@ def all_programs():
 
 def own_cgroups():
     base = cgroup2_mount()
-    return [base + "/headrace"] if base and os.path.isdir(base + "/headrace") else []
+    path = f"{base}/{os.path.basename(PINS)}"
+    return [path] if base and os.path.isdir(path) else []
+
+
+def cleanup(check=False):
+    return sh(HEADRACE, "cleanup", "--pins", PINS, check=check, timeout=20)
 
 
 class AgentError(Exception):
@@ -71,17 +76,20 @@ class Agent:
             fcntl.flock(self.lock, fcntl.LOCK_EX)
         mount_bpffs()
         argv = [HEADRACE, "run", "-f", self.config, "--socket", self.socket,
-                "--store", os.path.join(self.dir, "store"), f"--datapath={self.datapath}", *self.args]
+                "--pins", PINS, "--store", os.path.join(self.dir, "store"), f"--datapath={self.datapath}", *self.args]
         if self.resolv:  # its own /etc/resolv.conf, as a pod has one
             argv = ["unshare", "-m", "sh", "-c", f"mount --bind {self.resolv} /etc/resolv.conf && exec \"$@\"",
                     "sh", *argv]
         self.log = open(self.log_path, "a")
         self.proc = spawn(argv, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL,
                           env={**os.environ, **self.env})
-        done = self.ctl("status", "--wait", str(wait), check=False, timeout=wait + 5)
-        if done.returncode != 0 or self.proc.poll() is not None:
-            stop(self.proc)
-            raise AgentError(f"not ready (status says {done.returncode}): {self.log_tail()}")
+        deadline = time.monotonic() + wait * SLOW
+        while self.ctl("status", "--wait", "1", check=False).returncode != 0 or self.proc.poll() is not None:
+            ended = self.proc.poll()
+            if ended is not None or time.monotonic() > deadline:
+                stop(self.proc)
+                why = f"ended with {ended}" if ended is not None else f"not ready after {wait * SLOW:.0f} s"
+                raise AgentError(f"{why}: {self.log_tail()}")
         self.programs = programs_of(self.proc.pid)
         return self
 
@@ -98,7 +106,7 @@ class Agent:
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             try:
-                self.proc.wait(timeout)
+                self.proc.wait(timeout * SLOW)
             except subprocess.TimeoutExpired:
                 self.proc.send_signal(signal.SIGABRT)  # leaves a core or at least a place in the log
                 stop(self.proc)
@@ -112,7 +120,7 @@ class Agent:
 
     def leftovers(self, patience=3.0):
         """What is on the machine that a stopped agent should have removed: a list of words, empty when clean."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + patience * SLOW
         while True:
             left = []
             if os.path.isdir(PINS) and any(files for _, _, files in os.walk(PINS)):
@@ -129,7 +137,7 @@ class Agent:
 
     # ---- talk ----
     def ctl(self, *argv, check=True, timeout=15, stdin=None):
-        return sh(HEADRACE, argv[0], "--socket", self.socket, *argv[1:], check=check, timeout=timeout, input=stdin)
+        return sh(HEADRACE, argv[0], "--socket", self.socket, *argv[1:], check=check, timeout=timeout * SLOW, input=stdin)
 
     def status(self):
         return json.loads(self.ctl("status", "-o", "json").stdout)
@@ -169,7 +177,7 @@ class Agent:
         os.rename(aside, os.path.join(self.config, name))
         if not wait:
             return
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOW
         while time.monotonic() < deadline:
             config = self.status()["config"]
             new = config["generation"] > before["generation"]

@@ -38,11 +38,11 @@ def _object(api, kind, name, ns, labels=None, **rest):
 
 
 def service(name, vips, ports, selector=None, ns="default"):
-    """ports: {name: number} or {name: (number, targetPort)}; vips: [] is headless."""
+    """ports: {name: number} or {name: (number, targetPort)}, "" is without a name; vips: [] is headless."""
     rows = []
     for n, p in ports.items():
         number, target = p if isinstance(p, tuple) else (p, p)
-        rows.append({"name": n, "port": number, "targetPort": target, "protocol": "TCP"})
+        rows.append({**({"name": n} if n else {}), "port": number, "targetPort": target, "protocol": "TCP"})
     spec = {"clusterIP": vips[0] if vips else "None", "clusterIPs": vips or ["None"], "ports": rows}
     if selector:
         spec["selector"] = selector

@@ -11,8 +11,8 @@ import sys
 import time
 import traceback
 
-from agent import BUILD, HEADRACE
-from topo import sh
+from agent import BUILD, cleanup
+from topo import SLOW
 from world import Env
 
 TESTS = []
@@ -51,7 +51,7 @@ def check_share(count, total, share, what="", sigmas=3.0):
 
 def eventually(f, what, timeout=5.0):
     """Until f() is true; its value."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * SLOW
     while True:
         value = f()
         if value:
@@ -94,7 +94,7 @@ class Runner:
             env.close()
             left = env.agent.leftovers()
         finally:
-            sh(HEADRACE, "cleanup", check=False, timeout=20)
+            cleanup()
         if left:
             raise AssertionError("left behind after SIGTERM: " + "; ".join(left))
 
@@ -114,18 +114,18 @@ class Runner:
         def log(text):
             lines.append(f"{time.monotonic() - start:7.3f} {text}")
         try:
-            signal.alarm(f.timeout + 25)  # with the start of an agent
+            signal.alarm(int((f.timeout + 25) * SLOW))  # with the start of an agent
             if f.own:
                 self.drop_shared()
                 f(self.world, datapath, log)
             else:
                 env = self.env_for(f, datapath)
                 env.log, log_from = log, env.agent.log_size()
-                signal.alarm(f.timeout)
+                signal.alarm(int(f.timeout * SLOW))
                 f(env)
                 if not env.agent.alive():
                     raise AssertionError(f"the agent ended with {env.agent.proc.returncode}")
-                signal.alarm(40)
+                signal.alarm(int(40 * SLOW))
                 if f.fresh:
                     self.end_env(env)
                 else:
@@ -176,7 +176,7 @@ class Runner:
         if env is self.shared:
             self.shared = None
         try:
-            signal.alarm(40)
+            signal.alarm(int(40 * SLOW))
             if env:
                 env.close()
         except (Exception, Timeout):
@@ -186,7 +186,7 @@ class Runner:
                 env.agent.release()
         finally:
             signal.alarm(0)
-            sh(HEADRACE, "cleanup", check=False, timeout=20)
+            cleanup()
 
     def finish(self):
         self.drop_shared()

@@ -20,6 +20,8 @@ import time
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
+# An emulated machine is slower: waits are this many times as long there.
+SLOW = float(os.environ.get("HR_SLOW", "1"))
 
 
 def _die_with_parent():
@@ -140,7 +142,7 @@ class Topology:
     def wait_port(self, pod, port, timeout=10):
         """Until something in the pod listens on the TCP port."""
         want = f"{port:04X}"
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * SLOW
         while time.monotonic() < deadline:
             rows = self.run(pod, "cat", "/proc/net/tcp", "/proc/net/tcp6", check=False).stdout
             for row in rows.splitlines():

@@ -23,7 +23,7 @@ import tempfile
 import mesh
 import servers
 from agent import Agent, Client
-from topo import Topology, sh
+from topo import SLOW, Topology, sh
 
 RECO, RECO6, ORIGIN, ORIGIN6 = "10.96.0.10", "fd96::10", "10.96.0.20", "fd96::20"
 USER, GREETER, ECHO, SOLO, EMPTY = "10.96.0.30", "10.96.0.40", "10.96.0.41", "10.96.0.50", "10.96.0.60"
@@ -134,7 +134,7 @@ class Env:
 
     def exec_(self, *argv, pod="c1", check=True, timeout=30, **kw):
         """A command, enrolled, in the pod."""
-        done = sh(*self.agent.exec_argv(self.topo, pod, argv, **kw), check=check, timeout=timeout)
+        done = sh(*self.agent.exec_argv(self.topo, pod, argv, **kw), check=check, timeout=timeout * SLOW)
         self.log(f"exec {argv} -> {done.returncode}\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
         return done
 
