@@ -88,6 +88,9 @@
 #define HR_DOCS_MAX 10000
 /* Values of one document: a tree node costs about 100 bytes. */
 #define HR_NODES_MAX 1000000
+/* Items of a list in which each is held against the others (hosts, ports, subsets): Istio's own
+ * bound of portLevelSettings. */
+#define HR_ITEMS_MAX 4096
 /* Findings kept of one check; more are only counted. */
 #define HR_DIAGS_MAX 10000
 #define HR_DEPTH_MAX 32

@@ -380,9 +380,13 @@ static void *list_of(struct hr_objects *o, enum hr_kind kind)
 }
 
 /* Each subset of an Endpoints object is a slice that carries the object's own meta. An object
- * without subsets still is there: it says that the service has no endpoint. */
+ * without subsets is an empty slice: it says that the service has no endpoint. */
 static void add_endpoints(struct hr_objects *o, struct hr_endpoints_object *e)
 {
+	if (!e->subsets.len) {
+		e->subsets.data = hr_arena_new0(o->arena, struct hr_endpoint_slice);
+		e->subsets.len = 1;
+	}
 	for (size_t i = 0; i < e->subsets.len; i++) {
 		struct hr_endpoint_slice *s = &e->subsets.data[i];
 
@@ -403,8 +407,9 @@ struct hr_objects *hr_decoder_finish(struct hr_decoder *d)
 		qsort(d->entries.data, d->entries.len, sizeof(*d->entries.data), by_name);
 	for (size_t i = 0; i < d->entries.len; i++)
 		if (d->entries.data[i].kind == HR_KIND_ENDPOINTS)
-			subsets += ((struct hr_endpoints_object *)d->entries.data[i].meta)
-					   ->subsets.len;
+			subsets += HR_MAX(((struct hr_endpoints_object *)d->entries.data[i].meta)
+						  ->subsets.len,
+					  (size_t)1);
 	for (int k = HR_KIND_INVALID + 1; k < HR_KIND_MAX; k++)
 		if (list_of(o, k))
 			reserve_list(d, list_of(o, k), k,

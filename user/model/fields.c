@@ -70,6 +70,17 @@ bool hr_dec_is(struct hr_dec *x, const struct hr_ynode *n, enum hr_node_type typ
 	return false;
 }
 
+bool hr_dec_is_list(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n)
+{
+	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+		return false;
+	if (!f->max || n->count <= (size_t)f->max)
+		return true;
+	hr_dec_say(x, HR_SEV_ERROR, n->pos, "limit", "%zu items, more than %lld", n->count,
+		   (long long)f->max);
+	return false;
+}
+
 void *hr_dec_list(struct hr_dec *x, size_t n, size_t size)
 {
 	return n ? hr_arena_alloc(x->arena, n * size) : NULL;
@@ -251,7 +262,7 @@ static void set_strings(struct hr_dec *x, const struct hr_field *f, const struct
 	hr_strs list = {};
 	size_t mark = x->path.len, i = 0;
 
-	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+	if (!hr_dec_is_list(x, f, n))
 		return;
 	list.data = hr_dec_list(x, n->count, sizeof(*list.data));
 	for (const struct hr_ynode *c = n->first; c; c = c->next, i++) {
@@ -327,7 +338,7 @@ static void set_messages(struct hr_dec *x, const struct hr_field *f, const struc
 	HR_LIST(char) list = {};
 	size_t mark = x->path.len, i = 0;
 
-	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+	if (!hr_dec_is_list(x, f, n))
 		return;
 	list.data = hr_dec_list(x, n->count, f->msg->size);
 	for (const struct hr_ynode *c = n->first; c; c = c->next, i++) {
@@ -410,7 +421,7 @@ static void unknown_field(struct hr_dec *x, const struct hr_message *msg, const 
 	}
 	for (const struct hr_field *f = msg->fields; f->name && k < HR_ARRAY_SIZE(names); f++)
 		names[k++] = f->name;
-	near = hr_nearest(n->key, names, k);
+	near = x->diags->errors < HR_DIAGS_MAX ? hr_nearest(n->key, names, k) : NULL;
 	x->suggested = near ? near : x->suggested;
 	if (near)
 		hr_dec_say(x, HR_SEV_ERROR, n->key_pos, "unknown-field",

@@ -9,8 +9,9 @@
 #include "core/vec.h"
 #include "model/validate.h"
 
-/* Pairs of match entries looked at in one VirtualService: 10,000 rules would be 50 million. */
-#define PAIRS_MAX 20000000
+/* Comparisons of match entries in one VirtualService, each weighted with its headers: 10,000 rules
+ * would be 50 million. Later rules are not looked at. */
+#define WORK_MAX 20000000
 
 struct entry {
 	const struct hr_http_match *m; /* NULL: matches all */
@@ -149,11 +150,10 @@ static void add_entries(entries *all, const struct hr_http_route *r, size_t rule
 }
 
 /* The first rule that covers the entry, or -1. */
-static long first_cover(const entries *all, size_t end, const struct hr_http_match *m,
-			size_t *pairs)
+static long first_cover(const entries *all, size_t end, const struct hr_http_match *m, size_t *work)
 {
 	for (size_t i = 0; i < end; i++) {
-		++*pairs;
+		*work += 1 + (m ? m->headers.len + m->query_params.len : 0);
 		if (covers(all->data[i].m, m))
 			return (long)all->data[i].rule;
 	}
@@ -161,16 +161,16 @@ static long first_cover(const entries *all, size_t end, const struct hr_http_mat
 }
 
 /* The latest of the rules that together cover all entries of rule r, or -1. */
-static long rule_cover(const entries *all, const struct hr_http_route *r, size_t *pairs)
+static long rule_cover(const entries *all, const struct hr_http_route *r, size_t *work)
 {
 	size_t end = all->len;
 	long last;
 
 	if (!r->match.len)
-		return first_cover(all, end, NULL, pairs);
+		return first_cover(all, end, NULL, work);
 	last = -1;
 	for (size_t i = 0; i < r->match.len; i++) {
-		long by = first_cover(all, end, &r->match.data[i], pairs);
+		long by = first_cover(all, end, &r->match.data[i], work);
 
 		if (by < 0)
 			return -1;
@@ -182,11 +182,11 @@ static long rule_cover(const entries *all, const struct hr_http_route *r, size_t
 void hr_validate_reach(const struct hr_virtual_service *vs, struct hr_diags *diags)
 {
 	entries all = {};
-	size_t pairs = 0;
+	size_t work = 0;
 
-	for (size_t i = 0; i < vs->http.len && pairs < PAIRS_MAX; i++) {
+	for (size_t i = 0; i < vs->http.len && work < WORK_MAX; i++) {
 		const struct hr_http_route *r = &vs->http.data[i];
-		long by = rule_cover(&all, r, &pairs);
+		long by = rule_cover(&all, r, &work);
 		char field[64];
 
 		if (by >= 0) {

@@ -73,7 +73,7 @@ struct hr_field {
 	uint32_t off;
 	uint16_t width;	  /* of the member, bytes */
 	uint8_t oneof;	  /* fields of one number exclude each other; 0: none */
-	int64_t min, max; /* INT, DURATION (ms); both 0: no bound but the type's */
+	int64_t min, max; /* INT, DURATION (ms); both 0: no bound but the type's. Lists: items */
 	const struct hr_message *msg;
 	const struct hr_word *words; /* ends with word NULL */
 	hr_check_fn *check;
@@ -152,6 +152,8 @@ void hr_dec_missing(struct hr_dec *x, const char *field, const char *why);
 bool hr_dec_absent(const struct hr_ynode *map, const char *field);
 /* The string of a scalar that must be one (said when not); NULL then. Set's arena. */
 const char *hr_dec_string(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n);
+/* Is it a list, and of no more items than its row allows? Said when not. */
+bool hr_dec_is_list(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n);
 bool hr_dec_is(struct hr_dec *x, const struct hr_ynode *n, enum hr_node_type type);
 /* "not built yet: FIELD (why)", unless inside of what was said already. */
 void hr_dec_not_built(struct hr_dec *x, struct hr_pos pos, const char *field, const char *why);

@@ -190,7 +190,7 @@ static void set_port_level(struct hr_dec *x, const struct hr_field *f, const str
 	struct hr_traffic_policy *p = obj;
 	size_t mark = x->path.len, i = 0;
 
-	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+	if (!hr_dec_is_list(x, f, n))
 		return;
 	p->port_level.data = hr_dec_list(x, n->count, sizeof(*p->port_level.data));
 	for (const struct hr_ynode *c = n->first; c; c = c->next, i++) {
@@ -238,8 +238,8 @@ static const struct hr_message retry_budget = {.name = "TrafficPolicy.RetryBudge
 
 static const struct hr_field policy_fields[] = {
 	POLICY_ROWS,
-	HR_ROW("portLevelSettings", MESSAGES, CONTROL, .msg = &port_policy, .set = set_port_level,
-	       HR_NOWHERE),
+	HR_ROW("portLevelSettings", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &port_policy,
+	       .set = set_port_level, HR_NOWHERE),
 	HR_ROW("tunnel", MESSAGE, NOT_BUILT, .why = "tunnelling through CONNECT", .msg = &tunnel,
 	       HR_NOWHERE),
 	HR_ROW("proxyProtocol", MESSAGE, NOT_BUILT, .why = "PROXY protocol", .msg = &proxy_protocol,
@@ -315,7 +315,7 @@ static const struct hr_field spec_fields[] = {
 	       .set = set_host, HR_NOWHERE),
 	HR_ROW("trafficPolicy", MESSAGE, CONTROL, .msg = &hr_msg_traffic_policy,
 	       HR_AT(struct hr_destination_rule, policy)),
-	HR_ROW("subsets", MESSAGES, CONTROL, .msg = &subset,
+	HR_ROW("subsets", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &subset,
 	       HR_AT(struct hr_destination_rule, subsets)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
 	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",

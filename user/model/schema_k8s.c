@@ -102,7 +102,8 @@ static const struct hr_word service_types[] = {
 	{NULL, 0, 0, NULL}};
 
 static const struct hr_field service_spec_fields[] = {
-	HR_ROW("ports", MESSAGES, CONTROL, .msg = &service_port, HR_AT(struct hr_service, ports)),
+	HR_ROW("ports", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &service_port,
+	       HR_AT(struct hr_service, ports)),
 	HR_ROW("selector", STRING_MAP, CONTROL, HR_AT(struct hr_service, selector)),
 	HR_ROW("clusterIP", STRING, KERNEL, HR_NOWHERE),
 	HR_ROW("clusterIPs", STRINGS, KERNEL, HR_AT(struct hr_service, cluster_ips)),
@@ -274,7 +275,7 @@ static const struct hr_field slice_top[] = {
 	HR_ROW("addressType", WORD, CONTROL, .flags = HR_F_REQUIRED, .words = address_types,
 	       HR_NOWHERE),
 	HR_ROW("endpoints", MESSAGES, KERNEL, .msg = &endpoint, .set = set_endpoints, HR_NOWHERE),
-	HR_ROW("ports", MESSAGES, CONTROL, .msg = &slice_port,
+	HR_ROW("ports", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &slice_port,
 	       HR_AT(struct hr_endpoint_slice, ports)),
 	HR_END};
 const struct hr_message hr_msg_endpoint_slice = {.name = "EndpointSlice object",
@@ -348,7 +349,7 @@ static const struct hr_field subset_fields[] = {
 	HR_ROW("addresses", MESSAGES, KERNEL, .msg = &address, .set = set_addresses, HR_NOWHERE),
 	HR_ROW("notReadyAddresses", MESSAGES, CONTROL, .msg = &address, .set = set_addresses,
 	       HR_NOWHERE),
-	HR_ROW("ports", MESSAGES, CONTROL, .msg = &slice_port,
+	HR_ROW("ports", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &slice_port,
 	       HR_AT(struct hr_endpoint_slice, ports)),
 	HR_END};
 static const struct hr_message subset = {.name = "EndpointSubset",

@@ -175,11 +175,12 @@ static const struct hr_field selector_fields[] = {
 	HR_END};
 static const struct hr_message selector = {.name = "WorkloadSelector", .fields = selector_fields};
 static const struct hr_field spec_fields[] = {
-	HR_ROW("hosts", STRINGS, CONTROL, .flags = HR_F_REQUIRED | HR_F_LOWER,
+	HR_ROW("hosts", STRINGS, CONTROL, .max = HR_ITEMS_MAX, .flags = HR_F_REQUIRED | HR_F_LOWER,
 	       .check = check_entry_host, HR_AT(struct hr_service_entry, hosts)),
 	HR_ROW("addresses", STRINGS, CONTROL, .why = "blocks (CIDR) are not built yet: an error",
 	       .check = hr_check_cidr_vip, HR_AT(struct hr_service_entry, addresses)),
-	HR_ROW("ports", MESSAGES, CONTROL, .msg = &port, HR_AT(struct hr_service_entry, ports)),
+	HR_ROW("ports", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &port,
+	       HR_AT(struct hr_service_entry, ports)),
 	HR_ROW("location", ENUM, CONTROL, .words = location_words,
 	       HR_AT(struct hr_service_entry, mesh_external)),
 	HR_ROW("resolution", ENUM, CONTROL, .words = resolution_words,

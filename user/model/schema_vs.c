@@ -2,6 +2,7 @@
 /* Rows of VirtualService, its matches and what goes around a route (networking/v1alpha3). The
  * actions of an HTTPRoute are in schema_action.c. */
 #include <string.h>
+#include <strings.h>
 
 #include "core/cleanup.h"
 #include "core/vec.h"
@@ -62,6 +63,20 @@ MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
 
 /* ---- HTTPMatchRequest ---- */
 
+/* Istio leaves conditions of these names out, and the rule then matches more than it says. */
+static void check_match_header(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	static const char *const reserved[] = {"uri", "scheme", "method", "authority"};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(reserved); i++)
+		if (!strcasecmp(v, reserved[i]))
+			hr_dec_say(x, HR_SEV_ERROR, n->pos, "refused",
+				   "Istio ignores a header condition called %s; use the field "
+				   "\"%s\" of match",
+				   v, reserved[i]);
+	hr_check_header_name(x, n, v);
+}
+
 static const struct hr_field http_match_fields[] = {
 	HR_ROW("name", STRING, CONTROL, HR_AT(struct hr_http_match, name)),
 	HR_ROW("uri", MESSAGE, KERNEL, .msg = &hr_msg_match_uri, HR_AT(struct hr_http_match, uri)),
@@ -72,11 +87,11 @@ static const struct hr_field http_match_fields[] = {
 	HR_ROW("authority", MESSAGE, AGENT, .msg = &hr_msg_match_authority,
 	       HR_AT(struct hr_http_match, authority)),
 	HR_ROW("headers", MATCH_MAP, KERNEL, .flags = HR_F_LOWER, .why = "{} asks for presence",
-	       .msg = &hr_msg_match_header, .check = hr_check_header_name,
+	       .msg = &hr_msg_match_header, .check = check_match_header,
 	       HR_AT(struct hr_http_match, headers)),
 	HR_ROW("withoutHeaders", MATCH_MAP, KERNEL, .flags = HR_F_LOWER,
 	       .why = "{} asks for absence", .msg = &hr_msg_match_header,
-	       .check = hr_check_header_name, HR_AT(struct hr_http_match, without_headers)),
+	       .check = check_match_header, HR_AT(struct hr_http_match, without_headers)),
 	HR_ROW("queryParams", MATCH_MAP, NOT_BUILT, .why = "matching by query parameter",
 	       .msg = &hr_msg_match_query, .check = hr_check_nonempty,
 	       HR_AT(struct hr_http_match, query_params)),
@@ -304,7 +319,7 @@ static void set_hosts(struct hr_dec *x, const struct hr_field *f, const struct h
 	struct hr_virtual_service *vs = obj;
 	size_t mark = x->path.len, i = 0;
 
-	if (!hr_dec_is(x, n, HR_NODE_SEQ))
+	if (!hr_dec_is_list(x, f, n))
 		return;
 	vs->hosts.data = hr_dec_list(x, n->count, sizeof(*vs->hosts.data));
 	vs->host_pos.data = hr_dec_list(x, n->count, sizeof(*vs->host_pos.data));
@@ -359,8 +374,8 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 }
 
 static const struct hr_field spec_fields[] = {
-	HR_ROW("hosts", STRINGS, KERNEL, .flags = HR_F_REQUIRED | HR_F_LOWER, .set = set_hosts,
-	       .check = hr_check_host, HR_AT(struct hr_virtual_service, hosts)),
+	HR_ROW("hosts", STRINGS, KERNEL, .max = HR_ITEMS_MAX, .flags = HR_F_REQUIRED | HR_F_LOWER,
+	       .set = set_hosts, .check = hr_check_host, HR_AT(struct hr_virtual_service, hosts)),
 	HR_ROW("gateways", STRINGS, CONTROL, .why = "\"mesh\"; others are not built yet: a warning",
 	       .check = hr_check_gateway, HR_AT(struct hr_virtual_service, gateways)),
 	HR_ROW("http", MESSAGES, KERNEL, .msg = &hr_msg_http_route,

@@ -10,6 +10,9 @@
 #include "core/vec.h"
 #include "model/hosts.h"
 
+/* "Did you mean" looks at every service: so many times at most. */
+#define SUGGESTIONS_MAX 200
+
 struct refs {
 	const struct hr_objects *o;
 	const char *domain;
@@ -20,9 +23,11 @@ struct refs {
 	HR_VEC(const char *) names;	/* all exact FQDNs, for "did you mean" */
 	struct hr_map *services;	/* FQDN -> struct hr_service * */
 	struct hr_map *rules;		/* FQDN -> struct rule * */
+	struct rule *wild_rules;	/* those of wildcard hosts */
+	size_t suggestions;		/* made so far */
 };
 
-/* The DestinationRules of one host, newest first. */
+/* A list of DestinationRules. */
 struct rule {
 	const struct hr_destination_rule *dr;
 	struct rule *next;
@@ -85,6 +90,8 @@ static const char *near_host(struct refs *r, const char *host, const char *ns, c
 {
 	const char *near;
 
+	if (r->suggestions++ >= SUGGESTIONS_MAX)
+		return NULL;
 	if (!strchr(host, '.')) {
 		HR_VEC(const char *) words = {};
 
@@ -124,39 +131,38 @@ static void collect_rules(struct refs *r)
 		struct rule *n = hr_arena_new0(r->arena, struct rule);
 
 		n->dr = dr;
-		n->next = hr_map_gets(r->rules, fqdn);
-		hr_map_puts(r->rules, fqdn, n);
+		n->next = *fqdn == '*' ? r->wild_rules : hr_map_gets(r->rules, fqdn);
+		if (*fqdn == '*')
+			r->wild_rules = n;
+		else
+			hr_map_puts(r->rules, fqdn, n);
 	}
 }
 
 typedef HR_VEC(const char *) words;
 
-/* Is the subset defined by a rule of this host? Its other subsets go to `near`. */
-static bool subset_in(const struct rule *list, const char *subset, words *near)
+/* Is the subset defined by this rule? Its other subsets go to `near`. */
+static bool subset_in(const struct hr_destination_rule *dr, const char *subset, words *near)
 {
-	for (; list; list = list->next)
-		for (size_t i = 0; i < list->dr->subsets.len; i++) {
-			if (hr_streq(list->dr->subsets.data[i].name, subset))
-				return true;
-			hr_vec_push(near, list->dr->subsets.data[i].name);
-		}
+	for (size_t i = 0; i < dr->subsets.len; i++) {
+		if (hr_streq(dr->subsets.data[i].name, subset))
+			return true;
+		hr_vec_push(near, dr->subsets.data[i].name);
+	}
 	return false;
 }
 
 static void check_subset(struct refs *r, const struct hr_virtual_service *vs,
 			 const struct hr_destination *d, const char *fqdn, const char *field)
 {
-	struct hr_map_iter it = {};
 	words others = {};
 	const char *near;
-	bool found = subset_in(hr_map_gets(r->rules, fqdn), d->subset, &others);
+	bool found = false;
 
-	while (!found && hr_map_next(r->rules, &it)) {
-		const struct rule *list = it.value;
-
-		if (*list->dr->host == '*' && hr_host_matches(list->dr->host, fqdn))
-			found = subset_in(list, d->subset, &others);
-	}
+	for (const struct rule *l = hr_map_gets(r->rules, fqdn); l && !found; l = l->next)
+		found = subset_in(l->dr, d->subset, &others);
+	for (const struct rule *l = r->wild_rules; l && !found; l = l->next)
+		found = hr_host_matches(l->dr->host, fqdn) && subset_in(l->dr, d->subset, &others);
 	near = found ? NULL : hr_nearest(d->subset, others.data, others.len);
 	if (near)
 		hr_diag_add(r->diags, HR_SEV_ERROR, d->subset_pos, "unknown-subset", &vs->meta,
@@ -307,38 +313,51 @@ static void check_claims(struct refs *r)
 	}
 }
 
-/* Rules of one host and namespace are merged: what both define is settled by the first. */
-static void check_rule_pair(struct refs *r, const struct hr_destination_rule *a,
-			    const struct hr_destination_rule *b)
+/* The first to say something about a key; NULL when it is this one. */
+static const struct hr_destination_rule *first_rule(struct hr_map *seen, const char *key,
+						    const struct hr_destination_rule *dr)
 {
-	if (a->policy.set && b->policy.set)
-		hr_diag_add(r->diags, HR_SEV_WARNING, b->policy.pos, "conflict", &b->meta,
+	const struct hr_destination_rule *first = hr_map_gets(seen, key);
+
+	if (!first)
+		hr_map_puts(seen, key, (void *)dr);
+	return first;
+}
+
+/* Rules of one host and namespace are merged: what two define is settled by the first. */
+static void check_merge(struct refs *r, const struct hr_destination_rule *dr, const char *fqdn,
+			struct hr_map *seen)
+{
+	const char *key = hr_arena_printf(r->arena, "%s/%s", dr->meta.ns, fqdn);
+	const struct hr_destination_rule *first = dr->policy.set ? first_rule(seen, key, dr) : NULL;
+
+	if (first)
+		hr_diag_add(r->diags, HR_SEV_WARNING, dr->policy.pos, "conflict", &dr->meta,
 			    "spec.trafficPolicy",
 			    "DestinationRule %s/%s has a trafficPolicy for the same host already",
-			    a->meta.ns, a->meta.name);
-	for (size_t i = 0; i < b->subsets.len; i++)
-		for (size_t k = 0; k < a->subsets.len; k++)
-			if (hr_streq(a->subsets.data[k].name, b->subsets.data[i].name))
-				hr_diag_add(r->diags, HR_SEV_WARNING, b->subsets.data[i].pos,
-					    "conflict", &b->meta, "spec.subsets",
-					    "DestinationRule %s/%s has a subset \"%s\" for the "
-					    "same host already",
-					    a->meta.ns, a->meta.name, a->subsets.data[k].name);
+			    first->meta.ns, first->meta.name);
+	for (size_t i = 0; i < dr->subsets.len; i++) {
+		const struct hr_subset *s = &dr->subsets.data[i];
+
+		first = first_rule(seen, hr_arena_printf(r->arena, "%s/%s", key, s->name), dr);
+		if (first)
+			hr_diag_add(r->diags, HR_SEV_WARNING, s->pos, "conflict", &dr->meta,
+				    "spec.subsets",
+				    "DestinationRule %s/%s has a subset \"%s\" for the same host "
+				    "already",
+				    first->meta.ns, first->meta.name, s->name);
+	}
 }
 
 static void check_rules(struct refs *r)
 {
-	struct hr_map_iter it = {};
+	_cleanup_map_ struct hr_map *seen = hr_map_new();
 
-	while (hr_map_next(r->rules, &it))
-		for (const struct rule *b = it.value; b; b = b->next)
-			for (const struct rule *a = b->next; a; a = a->next)
-				if (hr_streq(a->dr->meta.ns, b->dr->meta.ns))
-					check_rule_pair(r, a->dr, b->dr);
 	for (size_t i = 0; i < r->o->destination_rules.len; i++) {
 		const struct hr_destination_rule *dr = r->o->destination_rules.data[i];
 		const char *fqdn = resolve(r, dr->host, dr->meta.ns);
 
+		check_merge(r, dr, fqdn, seen);
 		if ((r->names.len || r->wildcards.len) && *dr->host != '*' && !host_known(r, fqdn))
 			unknown_host(r, HR_SEV_WARNING, &dr->meta, dr->host_pos, "spec.host",
 				     dr->host, fqdn);

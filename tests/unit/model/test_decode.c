@@ -245,6 +245,21 @@ static void test_kubernetes_kinds(void **state)
 	assert_int_equal(r.set->namespaces.len, 1);
 }
 
+static void test_endpoints_without_any(void **state)
+{
+	/* a service whose Endpoints are empty has no endpoint; that is not the same as a service
+	 * without Endpoints, whose pods count */
+	_cleanup_run_ struct run r =
+		run_text(0, "{apiVersion: v1, kind: Endpoints, metadata: {name: x}}\n");
+
+	(void)state;
+	assert_clean(&r);
+	assert_int_equal(r.set->slices.len, 1);
+	assert_string_equal(r.set->slices.data[0]->service, "x");
+	assert_int_equal(r.set->slices.data[0]->endpoints.len, 0);
+	assert_non_null(hr_object_yaml(r.set, HR_KIND_ENDPOINTS, "default", "x"));
+}
+
 static void test_same_object_in_every_version(void **state)
 {
 	static const char *const versions[] = {"v1", "v1beta1", "v1alpha3"};
@@ -364,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_destination_rule_in_full),
 		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_kubernetes_kinds),
+		cmocka_unit_test(test_endpoints_without_any),
 		cmocka_unit_test(test_same_object_in_every_version),
 		cmocka_unit_test(test_lists_and_json),
 		cmocka_unit_test(test_one_bad_item_of_a_list),

@@ -313,6 +313,26 @@ static void test_too_many_rules(void **state)
 	}
 }
 
+static void test_too_many_items(void **state)
+{
+	/* lists in which each item is held against the others: 4,096, or a file of a million hosts
+	 * keeps the agent busy for hours */
+	_cleanup_sb_ struct hr_strbuf sb = {};
+
+	(void)state;
+	hr_sb_add(&sb, "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+		       "metadata: {name: x}\nspec:\n  http:\n"
+		       "  - route: [{destination: {host: x}}]\n  hosts:\n");
+	for (int i = 0; i <= HR_ITEMS_MAX; i++)
+		hr_sb_printf(&sb, "  - h%d\n", i);
+	{
+		_cleanup_run_ struct run r = run_bytes(0, sb.data, sb.len);
+
+		assert_said(&r, "t.yaml:8:3: error: spec.hosts: 4097 items, more than 4096");
+		assert_int_equal(r.set->total, 0);
+	}
+}
+
 static void test_too_many_objects(void **state)
 {
 	/* in all files together; what came before is kept */
@@ -369,6 +389,7 @@ int main(void)
 		cmocka_unit_test(test_half_a_file),
 		cmocka_unit_test(test_collection_as_key),
 		cmocka_unit_test(test_too_many_rules),
+		cmocka_unit_test(test_too_many_items),
 		cmocka_unit_test(test_too_many_objects),
 		cmocka_unit_test(test_findings_are_bounded),
 	};
