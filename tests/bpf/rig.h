@@ -23,8 +23,8 @@
 #define RIG_PORT_EMPTY 84     /* a cluster without endpoints */
 #define RIG_DNS4 "10.99.0.53" /* nobody is there: the rig's DNS answers "dns:" and the question */
 #define RIG_DNS6 "fd99::53"
-#define RIG_G 8 /* G slots */
-#define RIG_U 4 /* U slots of each pool */
+#define RIG_G 40 /* G slots */
+#define RIG_U 4	 /* U slots of each pool */
 
 /* What the `x-to` header asks for; the rest goes to endpoint 1. Path /p/... goes to endpoint 2. */
 #define RIG_TO_TWO "two"

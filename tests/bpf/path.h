@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tests of path.c: each is the body of a client process. */
+#pragma once
+
+void t_agent_only(void);
+void t_answer_lost(void);
+void t_body_and_next(void);
+void t_bound(void);
+void t_breaker(void);
+void t_close_while_bound(void);
+void t_close_while_moved(void);
+void t_close_while_native(void);
+void t_dns(void);
+void t_doors(void);
+void t_half_close(void);
+void t_ipv4_mapped(void);
+void t_ipv6(void);
+void t_local(void);
+void t_many(void);
+void t_mixed(void);
+void t_moved(void);
+void t_moved_body(void);
+void t_native(void);
+void t_no_pool(void);
+void t_opaque(void);
+void t_peer_name(void);
+void t_pipelined(void);
+void t_request_chunked(void);
+void t_response_big(void);
+void t_response_chunked(void);
+void t_response_close(void);
+void t_response_odd(void);
+void t_response_slow(void);
+void t_round_robin(void);
+void t_server_closes(void);
+void t_shield_fin(void);
+void t_shield_reset(void);
+void t_split_head(void);
+void t_stress(void);
+void t_tunnel(void);
+void t_upload_bound(void);
+void t_upload_native(void);

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections: where they go, who ends them and when, families, names, many at once. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "path.h"
+#include "rig.h"
+
+/* getpeername() must give what was asked for, or clients that compare would break. */
+void t_peer_name(void)
+{
+	struct sockaddr_in in4 = {};
+	socklen_t len = sizeof(in4);
+	char text[64];
+	int fd = dial();
+
+	getpeername(fd, (void *)&in4, &len);
+	inet_ntop(AF_INET, &in4.sin_addr, text, sizeof(text));
+	if (strcmp(text, RIG_VIP4) || ntohs(in4.sin_port) != RIG_PORT)
+		fail("peer is %s:%u", text, ntohs(in4.sin_port));
+}
+
+/* The answer ends with the connection: nothing is known of its end, nothing may be moved. */
+void t_response_close(void)
+{
+	int fd = dial();
+
+	in_len = 0;
+	if (ask(fd, "GET", "/close/5000", NULL).status != 200)
+		fail("status");
+	need(fd, 5000);
+	take(5000);
+	expect_eof(fd);
+}
+
+void t_server_closes(void)
+{
+	int fd = dial();
+
+	expect(ask(fd, "GET", "/fin", NULL), 200, "ep1 GET /fin 0");
+	expect_eof(fd);
+}
+
+/*
+ *	C ---- E1: answered, then closes (or resets) the idle connection
+ *	C -> U -> E2: a request is under way meanwhile
+ *
+ * E1's FIN must not cut the answer of E2; afterwards C is not native any more, and the FIN, sent
+ * again by E1's kernel, ends it between two requests.
+ */
+static void server_closes_under(const char *path)
+{
+	char buf[256];
+	int fd = dial();
+
+	if (ask(fd, "GET", path, NULL).status != 200)
+		fail("status");
+	put(fd, buf, request(buf, "GET", "/late", RIG_TO_TWO));
+	expect(answer_of(fd, 0), 200, "ep2 GET /late 0");
+	expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
+	if (!strcmp(path, "/soon"))
+		expect_eof(fd);
+}
+
+void t_shield_fin(void)
+{
+	server_closes_under("/soon");
+}
+
+void t_shield_reset(void)
+{
+	server_closes_under("/reset");
+}
+
+/* A server that closes instead of answering: 503, and never a hang. */
+void t_answer_lost(void)
+{
+	static const char *path[] = {"/drop", "/abort"};
+
+	for (int i = 0; i < 2; i++) {
+		int fd = dial();
+
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+		expect(ask(fd, "GET", path[i], NULL), 503, "lost");
+		expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
+	}
+}
+
+void t_half_close(void)
+{
+	char buf[256];
+	int fd = dial();
+
+	put(fd, buf, request(buf, "GET", "/slow", NULL));
+	shutdown(fd, SHUT_WR);
+	expect(answer_of(fd, 0), 200, "ep1 GET /slow 0");
+	expect_eof(fd);
+}
+
+void t_close_while_native(void)
+{
+	char buf[256];
+	int fd = dial();
+
+	put(fd, buf, request(buf, "GET", "/slow", NULL));
+	usleep(3000);
+}
+
+void t_close_while_moved(void)
+{
+	char buf[256];
+	int fd = dial();
+
+	put(fd, buf, request(buf, "GET", "/late", RIG_TO_TWO));
+	usleep(3000);
+}
+
+void t_close_while_bound(void)
+{
+	int fd = dial();
+
+	put(fd, "GET /never-finis", 16);
+	usleep(3000);
+}
+
+void t_ipv6(void)
+{
+	int fd = dial_as(RIG_VIP6, RIG_PORT, SOCK_NONBLOCK);
+
+	for (int i = 0; i < 10; i++) {
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+		expect(ask(fd, "GET", "/b", RIG_TO_DENY), 403, "denied by the rig's rule");
+		expect(ask(fd, "GET", "/x", RIG_TO_AGENT), 200, "agent GET /x 0");
+		usleep(5000);
+	}
+}
+
+void t_ipv4_mapped(void)
+{
+	int fd = dial_as("::ffff:" RIG_VIP4, RIG_PORT, SOCK_NONBLOCK);
+
+	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+}
+
+void t_agent_only(void)
+{
+	int fd = dial();
+
+	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	rig_agent_only(true);
+	expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
+	rig_agent_only(false);
+	usleep(5000);
+	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+}
+
+void t_no_pool(void)
+{
+	int fd = dial();
+
+	rig_pool_block(true);
+	expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "agent GET /b 0");
+	rig_pool_block(false);
+	usleep(5000);
+	expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+}
+
+/* Opaque bytes on a port that detects: they reach the server, which (the rig's) waits for more. */
+void t_tunnel(void)
+{
+	int fd = dial_as(RIG_VIP4, RIG_PORT_AUTO, SOCK_NONBLOCK);
+
+	put(fd, "\x16\x03\x01\x02\x05hello\n", 11);
+	put(fd, "GET /evil HTTP/1.1\r\nHost: svc\r\nx-to: deny\r\n\r\n", 46);
+	expect(answer_of(fd, 0), 200, "ep1 \x16\x03\x01\x02\x05hello GET 0");
+}
+
+void t_opaque(void)
+{
+	int fd = dial_as(RIG_VIP4, RIG_PORT_TCP, 0);
+
+	expect(ask(fd, "GET", "/a", RIG_TO_DENY), 200, "ep1 GET /a 0");
+}
+
+static void at_door(int fd, enum hr_why why)
+{
+	struct sockaddr_in me = {};
+	struct hr_door door;
+	socklen_t len = sizeof(me);
+
+	getsockname(fd, (void *)&me, &len);
+	if (!rig_door(ntohs(me.sin_port), &door))
+		fail("not at the door");
+	if (door.why != (uint32_t)why || door.dst_ip[12] != 10 || !door.conn)
+		fail("door says %u", door.why);
+}
+
+void t_doors(void)
+{
+	at_door(dial_as(RIG_VIP4, RIG_PORT_DOOR, SOCK_NONBLOCK), HR_WHY_PROTO);
+	at_door(dial_as(RIG_VIP4, RIG_PORT, 0), HR_WHY_BLOCKING);
+	at_door(dial_as(RIG_VIP4, RIG_PORT_EMPTY, SOCK_NONBLOCK), HR_WHY_NO_ENDPOINT);
+	rig_agent_only(true);
+	at_door(dial_as(RIG_VIP4, RIG_PORT, SOCK_NONBLOCK), HR_WHY_DATAPATH);
+	rig_agent_only(false);
+}
+
+/* Resolvers check who answers: the server's own address must come back. */
+static void ask_dns(const char *ip, const void *to, socklen_t len, int connected)
+{
+	int family = strchr(ip, ':') ? AF_INET6 : AF_INET, fd = socket(family, SOCK_DGRAM, 0);
+	struct sockaddr_storage from = {};
+	struct sockaddr_in6 *from6 = (void *)&from;
+	struct sockaddr_in *from4 = (void *)&from;
+	socklen_t from_len = sizeof(from);
+	char buf[64] = {}, text[64];
+
+	if (connected ? connect(fd, to, len) || send(fd, "q", 1, 0) != 1
+		      : sendto(fd, "q", 1, 0, to, len) != 1)
+		fail("%s: send: %s", ip, strerror(errno));
+	wait_for(fd, POLLIN);
+	if (recvfrom(fd, buf, sizeof(buf), 0, (void *)&from, &from_len) != 5 ||
+	    strcmp(buf, "dns:q"))
+		fail("%s: answer is \"%s\"", ip, buf);
+	inet_ntop(family, family == AF_INET ? (void *)&from4->sin_addr : (void *)&from6->sin6_addr,
+		  text, sizeof(text));
+	if (strcmp(text, ip) || ntohs(from4->sin_port) != 53)
+		fail("%s: answer comes from %s:%u", ip, text, ntohs(from4->sin_port));
+	from_len = sizeof(from);
+	if (connected &&
+	    (getpeername(fd, (void *)&from, &from_len) || ntohs(from4->sin_port) != 53))
+		fail("%s: peer name", ip);
+	close(fd);
+}
+
+void t_dns(void)
+{
+	struct sockaddr_in in4 = {.sin_family = AF_INET, .sin_port = htons(53)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+
+	inet_pton(AF_INET, RIG_DNS4, &in4.sin_addr);
+	inet_pton(AF_INET6, RIG_DNS6, &in6.sin6_addr);
+	for (int connected = 0; connected < 2; connected++) {
+		ask_dns(RIG_DNS4, &in4, sizeof(in4), connected);
+		ask_dns(RIG_DNS6, &in6, sizeof(in6), connected);
+		inet_pton(AF_INET6, "::ffff:" RIG_DNS4, &in6.sin6_addr);
+		ask_dns("::ffff:" RIG_DNS4, &in6, sizeof(in6), connected);
+		inet_pton(AF_INET6, RIG_DNS6, &in6.sin6_addr);
+	}
+}
+
+void t_many(void)
+{
+	enum { N = 60 };
+	int fd[N];
+	char buf[256];
+
+	for (int i = 0; i < N; i++)
+		fd[i] = dial();
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < N; i++)
+			expect(ask(fd[i], "GET", "/a", (i + round) % 2 ? RIG_TO_TWO : NULL), 200,
+			       "ep%d GET /a 0", (i + round) % 2 + 1);
+	/* all at once: more than the pool holds */
+	for (int i = 0; i < 3; i++)
+		put(fd[i], buf, request(buf, "GET", "/late", RIG_TO_TWO));
+	for (int i = 0; i < 3; i++)
+		expect(answer_of(fd[i], 0), 200, "ep2 GET /late 0");
+}
+
+/* One client of the stress: requests of every kind, each with its own path, which comes back. */
+static void hammer(int id, int ms)
+{
+	static const char *to[] = {NULL,      NULL,	    RIG_TO_TWO, RIG_TO_TWO,
+				   RIG_TO_RR, RIG_TO_AGENT, RIG_TO_DENY};
+	struct timespec t0, t;
+	char path[64], buf[512];
+	int n = 0, fd = -1;
+
+	srand(id);
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	do {
+		const char *dest = to[rand() % 7];
+		int dice = rand() % 64;
+		struct answer a;
+
+		if (fd < 0)
+			fd = dial_as(rand() % 2 ? RIG_VIP4 : RIG_VIP6, RIG_PORT, SOCK_NONBLOCK);
+		snprintf(path, sizeof(path), "/%d-%d", id, n++);
+		put(fd, buf, request(buf, "GET", path, dest));
+		if (dice == 0) { /* goes away with an answer on its way */
+			close(fd);
+			fd = -1;
+		} else {
+			a = answer_of(fd, 0);
+			if (a.status == 200 && !strstr(a.body, path))
+				fail("%s answered with \"%s\"", path, a.body);
+			if (dice == 1) {
+				close(fd);
+				fd = -1;
+			}
+		}
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	} while ((t.tv_sec - t0.tv_sec) * 1000 + (t.tv_nsec - t0.tv_nsec) / 1000000 < ms);
+}
+
+void t_stress(void)
+{
+	enum { N = 12 };
+	int bad = 0, status;
+
+	for (int i = 0; i < N; i++)
+		if (!fork()) {
+			hammer(i, 3000);
+			_exit(0);
+		}
+	while (wait(&status) > 0)
+		bad += status != 0;
+	if (bad)
+		fail("%d of %d clients failed", bad, N);
+}
