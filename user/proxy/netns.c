@@ -17,6 +17,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "core/netns.h"
 #include "proxy/internal.h"
 
 /* ---- the helper thread ---- */
@@ -184,36 +185,6 @@ void px_netns_free(struct hr_proxy *px)
 	}
 }
 
-/* ---- what the main thread asks of a namespace ---- */
-
-struct visit {
-	int nsfd;
-	int (*fn)(void *ctx);
-	void *ctx;
-	int result;
-};
-
-static void *visitor(void *ctx)
-{
-	struct visit *v = ctx;
-
-	v->result = setns(v->nsfd, CLONE_NEWNET) < 0 ? -errno : v->fn(v->ctx);
-	return NULL;
-}
-
-/* Runs fn inside a namespace, in a thread of its own. */
-static int inside(int nsfd, int (*fn)(void *ctx), void *ctx)
-{
-	struct visit v = {.nsfd = nsfd, .fn = fn, .ctx = ctx};
-	pthread_t t;
-	int r = quiet_thread(&t, visitor, &v);
-
-	if (r)
-		return r;
-	pthread_join(t, NULL);
-	return v.result;
-}
-
 /* ---- doors ---- */
 
 struct doors {
@@ -342,11 +313,11 @@ int hr_proxy_serve_netns(struct hr_proxy *px, int nsfd, uint64_t cookie, struct 
 		return 0;
 	}
 	memset(d.fd, 0xff, sizeof(d.fd));
-	r = inside(nsfd, netns_cookie_fn, &real);
+	r = hr_netns_run(nsfd, netns_cookie_fn, &real);
 	if (!r && real != cookie)
 		r = -ESTALE; /* the process left, its number belongs to another */
 	if (!r)
-		r = inside(nsfd, doors_open, &d);
+		r = hr_netns_run(nsfd, doors_open, &d);
 	if (!r) {
 		ports->door_port = d.port[0];
 		ports->door6_port = d.port[1];

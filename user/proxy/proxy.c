@@ -45,12 +45,19 @@ static int runtime_words(struct hr_proxy *px)
 	if (px->opts.kern) {
 		px->ep_rt = hr_kern_ep_rt(px->opts.kern);
 		px->cluster_rt = hr_kern_cluster_rt(px->opts.kern);
-		return 0;
+		if (px->ep_rt && px->cluster_rt)
+			return 0;
 	}
 	px->own_rt = true;
 	px->ep_rt = calloc(HR_EPS_MAX, sizeof(*px->ep_rt));
 	px->cluster_rt = calloc(HR_CLUSTERS_MAX, sizeof(*px->cluster_rt));
 	return px->ep_rt && px->cluster_rt ? 0 : -ENOMEM;
+}
+
+/* Without it nothing is bound and nothing moved: door A is all there is. */
+static bool kernel_path(const struct hr_proxy *px)
+{
+	return px->opts.kern && hr_kern_status(px->opts.kern)->mode == HR_DATAPATH_KERNEL;
 }
 
 int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
@@ -81,9 +88,9 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
 		if (!r)
 			px->n_workers++;
 	}
-	if (!r && opts->kern)
+	if (!r && kernel_path(px))
 		r = px_gpool_new(px);
-	if (!r && opts->kern)
+	if (!r && kernel_path(px))
 		r = px_upool_new(px);
 	if (r) {
 		hr_proxy_free(px);
@@ -116,7 +123,7 @@ void hr_proxy_free(struct hr_proxy *px)
 
 void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 {
-	if (!px->opts.kern)
+	if (!px->holder)
 		return;
 	switch (ev->kind) {
 	case HR_EV_POOL_MISS:
