@@ -71,7 +71,8 @@ static void on_files(void *ctx)
 static void on_drain_tick(void *ctx)
 {
 	struct hr_agent *a = ctx;
-	bool idle = hr_proxy_idle(a->proxy);
+	/* both: the kernel may have a request on a connection that the proxy thinks idle */
+	bool idle = hr_kern_released(a->kern) && hr_proxy_idle(a->proxy);
 
 	hr_kern_poll(a->kern);
 	hr_proxy_tick(a->proxy);

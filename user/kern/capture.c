@@ -139,14 +139,18 @@ static struct capture *add_capture(struct hr_kern *k, const char *path, uint64_t
 	return &k->captures.data[k->captures.len - 1];
 }
 
+void kern_drop_link(struct bpf_link *l)
+{
+	bpf_link__unpin(l);
+	bpf_link__destroy(l);
+}
+
 static void drop_links(struct capture *c)
 {
 	struct bpf_link **l;
 
-	hr_vec_for_each (l, &c->links) {
-		bpf_link__unpin(*l);
-		bpf_link__destroy(*l);
-	}
+	hr_vec_for_each (l, &c->links)
+		kern_drop_link(*l);
 	hr_vec_free(&c->links);
 }
 
@@ -227,12 +231,17 @@ int hr_kern_enrol(struct hr_kern *k, const char *cgroup_path, uint32_t workload,
 	/* who it is before the programs ask */
 	if (bpf_map_update_elem(KERN_MAP_FD(k, workloads), &id, &row, BPF_ANY))
 		return errno == E2BIG ? -ENOSPC : -errno;
-	if (capture_of(k, id))
-		return 0;
-	struct capture *c = add_capture(k, real, id);
+	struct capture *c = capture_of(k, id);
 
+	if (c) {
+		c->workload = workload;
+		return 0;
+	}
+	kern_leaving_cancel(k, id);
+	c = add_capture(k, real, id);
 	if (!c)
 		return -ENOMEM;
+	c->workload = workload;
 	int e = covered(k, c) ? 0 : link_all(k, c);
 
 	if (e) {
@@ -266,6 +275,7 @@ int hr_kern_unenrol(struct hr_kern *k, const char *cgroup_path)
 	id = c->id;
 	_cleanup_free_ char *path = strdup(c->path);
 
+	kern_leaving_start(k, c);
 	remove_capture(k, c);
 	hr_vec_for_each (o, &k->captures)
 		if (path && !o->links.len && is_below(o->path, path) && !covered(k, o)) {
@@ -283,6 +293,7 @@ void kern_detach_all(struct hr_kern *k)
 	while (k->captures.len)
 		remove_capture(k, &k->captures.data[k->captures.len - 1]);
 	hr_vec_free(&k->captures);
+	kern_leaving_end(k);
 }
 
 /* ---- take-over ------------------------------------------------------------------------------ */
@@ -356,5 +367,11 @@ int kern_adopt_captures(struct hr_kern *k)
 	if (d)
 		closedir(d);
 	adopt_covered(k);
+	struct capture *c;
+	struct hr_workload row;
+
+	hr_vec_for_each (c, &k->captures)
+		if (!bpf_map_lookup_elem(KERN_MAP_FD(k, workloads), &c->id, &row))
+			c->workload = row.id;
 	return (int)k->captures.len;
 }

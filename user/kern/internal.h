@@ -18,6 +18,15 @@ struct hr_apply;
 struct capture {
 	char *path;
 	uint64_t id; /* cgroup id */
+	uint32_t workload;
+	HR_VEC(struct bpf_link *) links;
+};
+
+/* Connections of a cgroup that is captured no more: they leave one by one, and until then the
+ * programs that watch them stay. */
+struct leaving {
+	uint64_t cgroup_id;
+	HR_VEC(uint64_t) cookies;
 	HR_VEC(struct bpf_link *) links;
 };
 
@@ -38,6 +47,7 @@ struct hr_kern {
 	uint64_t *u_sk, *g_sk, *events_lost;
 	struct ring_buffer *ring;
 	HR_VEC(struct capture) captures;
+	HR_VEC(struct leaving) leaving;
 	struct hr_apply *apply;
 };
 
@@ -56,9 +66,6 @@ int kern_write_config(struct hr_kern *k);
 /* ---- maps.c */
 int kern_map_shared(struct hr_kern *k, struct hr_strbuf *err);
 void kern_unmap_shared(struct hr_kern *k);
-
-/* ---- capture.c */
-void kern_detach_all(struct hr_kern *k);
 
 /* ---- apply.c */
 int kern_apply_init(struct hr_kern *k);

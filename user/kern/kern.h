@@ -72,7 +72,12 @@ int hr_kern_set_agent_only(struct hr_kern *k, bool on);
 const char *hr_kern_cgroup_root(void);
 /* Attaches the programs to a cgroup (its descendants too). Idempotent. */
 int hr_kern_enrol(struct hr_kern *k, const char *cgroup_path, uint32_t workload, uint32_t flags);
+/* New connections go where they would go without us, at once. Those that are open become ordinary
+ * TCP each at a moment when nobody notices (hr_kern_poll sees to it). */
 int hr_kern_unenrol(struct hr_kern *k, const char *cgroup_path);
+/* True when no connection that is leaving has a request with the agent or on a pooled connection:
+ * the sockets of the agent may go. */
+bool hr_kern_released(struct hr_kern *k);
 /* Tells the programs the ports that serve a namespace. */
 int hr_kern_netns_set(struct hr_kern *k, uint64_t netns_cookie, const struct hr_netns *v);
 int hr_kern_netns_del(struct hr_kern *k, uint64_t netns_cookie);

@@ -10,6 +10,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "kern/capture.h"
 #include "kern/internal.h"
 #include "kern/pins.h"
 #include "kern/takeover.h"

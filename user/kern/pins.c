@@ -12,11 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/peek.h"
 #include "core/cleanup.h"
 #include "headrace/abi.h"
-#include "kern/clients.h"
 #include "kern/internal.h"
+#include "kern/leave.h"
 
 /* How long connections get to be found without unread bytes, ms. */
 #define LEAVE_MS 300
@@ -51,68 +50,8 @@ bool kern_pins_fit(const char *dir)
 
 /* ---- connections leave the sockhash --------------------------------------------------------- */
 
-struct leaving {
-	int cl_hash, conns, g_tab; /* tables */
-	int peek, retire;	   /* programs */
-};
-
-static int read_conn(const struct leaving *l, uint64_t cookie, struct hr_conn *out)
-{
-	struct bpf_map_info info = {};
-	__u32 len = sizeof(info);
-
-	if (l->conns < 0 || bpf_obj_get_info_by_fd(l->conns, &info, &len) ||
-	    info.value_size < sizeof(*out))
-		return -ENOENT;
-	_cleanup_free_ char *value = malloc(info.value_size);
-
-	if (!value || bpf_map_lookup_elem(l->conns, &cookie, value))
-		return -ENOENT;
-	memcpy(out, value, sizeof(*out));
-	return 0;
-}
-
-/* An agent has bytes of it, or owes it some: it cannot go on alone. */
-static bool depends_on_agent(const struct leaving *l, const struct hr_conn *c)
-{
-	struct hr_g g;
-
-	if (c->state == HR_CONN_MOVED)
-		return true;
-	if (c->flags & HR_CONN_F_DEAD)
-		return true;
-	return c->state == HR_CONN_BOUND && l->g_tab >= 0 &&
-	       !bpf_map_lookup_elem(l->g_tab, &c->slot, &g) && HR_G_STATE(g.word) == HR_G_BOUND &&
-	       HR_G_GEN(g.word) == c->gen;
-}
-
-/* C holds no byte that would be lost with its psock, and none is due before it asks again. */
-static bool idle(const struct leaving *l, uint64_t cookie)
-{
-	struct hr_peek p = {.cookie = cookie};
-	int e = l->peek < 0 ? -ENOENT : kern_peek(l->peek, &p);
-
-	return e == -ENOENT || (!e && p.quiet && !p.queued);
-}
-
-static bool retire(const struct leaving *l, uint64_t cookie)
-{
-	struct hr_peek p = {.cookie = cookie};
-
-	return l->retire >= 0 && !kern_peek(l->retire, &p);
-}
-
-/* It cannot go on alone: an end for the client instead of a hang. */
-static void give_up(const struct leaving *l, uint64_t cookie)
-{
-	struct hr_conn c;
-
-	if (!read_conn(l, cookie, &c) && depends_on_agent(l, &c))
-		kern_client_shutdown(c.pid, cookie);
-}
-
-/* One round over the sockhash; gives how many are still in use. */
-static int leave_round(const struct leaving *l, bool last)
+/* One round over the sockhash; gives how many wait for a better moment. */
+static int leave_round(const struct kern_leave *l, bool last)
 {
 	uint64_t key, next;
 	int left = 0;
@@ -121,24 +60,21 @@ static int leave_round(const struct leaving *l, bool last)
 	for (bool more = !bpf_map_get_next_key(l->cl_hash, NULL, &next); more;) {
 		key = next;
 		more = !bpf_map_get_next_key(l->cl_hash, &key, &next);
-		if (!idle(l, key) && !last) {
-			left++;
-			continue;
-		}
-		give_up(l, key);
-		if (!last || idle(l, key) || !retire(l, key))
-			bpf_map_delete_elem(l->cl_hash, &key);
+		if (last)
+			kern_leave_force(l, key);
+		else
+			left += kern_leave_try(l, key) != KERN_LEFT;
 	}
 	return left;
 }
 
 static void connections_leave(const char *dir)
 {
-	struct leaving l = {.cl_hash = kern_pinned_map(dir, "cl_hash"),
-			    .conns = kern_pinned_map(dir, "conns"),
-			    .g_tab = kern_pinned_map(dir, "g_tab"),
-			    .peek = pinned(dir, "progs", "peek_conn"),
-			    .retire = pinned(dir, "progs", "peek_retire")};
+	struct kern_leave l = {.cl_hash = kern_pinned_map(dir, "cl_hash"),
+			       .conns = kern_pinned_map(dir, "conns"),
+			       .g_tab = kern_pinned_map(dir, "g_tab"),
+			       .peek = pinned(dir, "progs", "peek_conn"),
+			       .retire = pinned(dir, "progs", "peek_retire")};
 	uint64_t end = kern_now_ms() + LEAVE_MS;
 
 	if (l.cl_hash >= 0) {

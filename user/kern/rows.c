@@ -221,11 +221,19 @@ static void add_endpoint(struct build *b, const struct hr_plan_cluster *c,
 	hr_map_put(b->rows->addrs, &ep->addr_id, sizeof(ep->addr_id), addr);
 }
 
-static uint32_t request_limit(const struct hr_plan_cluster *c)
+/* http2MaxRequests: 503 beyond it. maxConnections, as a request of HTTP/1.1 has its connection to
+ * itself: beyond it requests wait, which is the agent's. The smaller one is met first. */
+static void set_limit(const struct hr_plan_cluster *c, struct hr_cluster *out)
 {
-	if (!c->pool || c->pool->http2_max_requests <= 0)
-		return 0;
-	return (uint32_t)HR_MIN(c->pool->http2_max_requests, UINT32_MAX);
+	int64_t requests = c->pool ? c->pool->http2_max_requests : -1;
+	int64_t connections = c->pool ? c->pool->max_connections : -1;
+
+	if (requests > 0)
+		out->max_requests = (uint32_t)HR_MIN(requests, UINT32_MAX);
+	if (connections > 0 && (requests <= 0 || connections < requests)) {
+		out->max_requests = (uint32_t)HR_MIN(connections, UINT32_MAX);
+		out->flags |= HR_CLUSTER_WAIT;
+	}
 }
 
 static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
@@ -247,8 +255,8 @@ static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 	kc->value = (struct hr_cluster){.n = c->n_eps,
 					.lb = c->lb,
 					.flags = c->agent_why ? HR_CLUSTER_AGENT : 0,
-					.n4 = (uint16_t)HR_MIN(n4, UINT16_MAX),
-					.max_requests = request_limit(c)};
+					.n4 = (uint16_t)HR_MIN(n4, UINT16_MAX)};
+	set_limit(c, &kc->value);
 	if (was && was->value.n == c->n_eps &&
 	    !memcmp(was->eps, kc->eps, c->n_eps * sizeof(*kc->eps))) {
 		kc->value.eset = was->value.eset;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/cleanup.h"
+#include "kern/capture.h"
 #include "kern/internal.h"
 
 int hr_kern_event_fd(const struct hr_kern *k)
@@ -17,6 +18,7 @@ int hr_kern_poll(struct hr_kern *k)
 	int n = ring_buffer__consume(k->ring);
 
 	kern_apply_tick(k, kern_now_ms());
+	kern_leaving_tick(k);
 	return n < 0 ? n : 0;
 }
 

@@ -328,6 +328,51 @@ static void test_close_under_connection(void **state)
 	w->k = box_open(HR_DATAPATH_KERNEL);
 }
 
+/* Captured no more: the answer that is on its way is still read through us, then C is plain TCP,
+ * and nothing of it is left in the tables. */
+static void test_unenrol_under_connection(void **state)
+{
+	struct world *w = *state;
+
+	say(w->c, ASK);
+	hear(w->s1, ASK);
+	assert_int_equal(hr_kern_unenrol(w->k, box_cgroup_path(BOX_CGROUP)), 0);
+	assert_int_equal(box_count(BOX_PINS "/links"), 2); /* sockops and the shield */
+	assert_true(hr_kern_released(w->k));
+	say(w->s1, ANSWER "ok");
+	assert_true(readable(w->c, 1000));
+	assert_int_equal(hr_kern_poll(w->k), 0);
+	assert_int_equal(box_used(w->k, "conns"), 1);
+	hear(w->c, ANSWER "ok");
+	assert_int_equal(hr_kern_poll(w->k), 0);
+	assert_int_equal(box_used(w->k, "conns"), 0);
+	assert_int_equal(box_used(w->k, "cl_hash"), 0);
+	assert_int_equal(box_count(BOX_PINS "/links"), 0);
+	say(w->c, "any bytes at all");
+	hear(w->s1, "any bytes at all");
+}
+
+/* A request with the agent: its sockets must not go yet. */
+static void test_unenrol_while_bound(void **state)
+{
+	struct world *w = *state;
+	_cleanup_close_ int g = -1, p = put_g(w, 0, &g);
+	struct hr_g *slot = &hr_kern_g(w->k)[0];
+
+	say(w->c, "GET /a/0 HT");
+	hear(p, "GET /a/0 HT");
+	assert_int_equal(hr_kern_unenrol(w->k, box_cgroup_path(BOX_CGROUP)), 0);
+	assert_false(hr_kern_released(w->k));
+	say(w->c, "TP/1.1\r\nHost: s0\r\n\r\n");
+	hear(p, "TP/1.1\r\nHost: s0\r\n\r\n");
+	say(p, ANSWER "gg");
+	hear(w->c, ANSWER "gg");
+	slot->word = HR_G_WORD(HR_G_FREE, HR_G_GEN(slot->word) + 1, 0);
+	assert_true(hr_kern_released(w->k));
+	assert_int_equal(box_used(w->k, "conns"), 0);
+	native_exchange(w);
+}
+
 /* ---- kill -9 -------------------------------------------------------------------------------- */
 
 /* In a child: the agent that will be killed. Gives its pid once it serves. */
@@ -466,6 +511,8 @@ int main(void)
 		TRAFFIC_TEST(test_kill),
 		TRAFFIC_TEST(test_inject_to),
 		TRAFFIC_TEST(test_close_under_connection),
+		TRAFFIC_TEST(test_unenrol_under_connection),
+		TRAFFIC_TEST(test_unenrol_while_bound),
 		KILL_TEST(test_killed_and_restarted),
 		KILL_TEST(test_restarted_with_other_ids),
 		KILL_TEST(test_killed_while_bound),
