@@ -26,6 +26,7 @@ struct capture {
  * programs that watch them stay. */
 struct leaving {
 	uint64_t cgroup_id;
+	uint64_t since; /* monotonic ms */
 	HR_VEC(uint64_t) cookies;
 	HR_VEC(struct bpf_link *) links;
 };

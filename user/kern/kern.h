@@ -75,8 +75,8 @@ int hr_kern_enrol(struct hr_kern *k, const char *cgroup_path, uint32_t workload,
 /* New connections go where they would go without us, at once. Those that are open become ordinary
  * TCP each at a moment when nobody notices (hr_kern_poll sees to it). */
 int hr_kern_unenrol(struct hr_kern *k, const char *cgroup_path);
-/* True when no connection that is leaving has a request with the agent or on a pooled connection:
- * the sockets of the agent may go. */
+/* True when no connection that is leaving has a request with the agent or on a pooled connection,
+ * or soon may have one: the sockets of the agent may go. Takes up to 20 ms. */
 bool hr_kern_released(struct hr_kern *k);
 /* Tells the programs the ports that serve a namespace. */
 int hr_kern_netns_set(struct hr_kern *k, uint64_t netns_cookie, const struct hr_netns *v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Connections of cgroups that are captured no more. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "kern/capture.h"
 #include "kern/internal.h"
@@ -58,7 +59,7 @@ static bool starts_connections(struct hr_kern *k, const struct bpf_link *link)
 
 void kern_leaving_start(struct hr_kern *k, struct capture *c)
 {
-	struct leaving g = {.cgroup_id = c->id};
+	struct leaving g = {.cgroup_id = c->id, .since = kern_now_ms()};
 	struct bpf_link **l;
 
 	if (!c->links.len)
@@ -115,21 +116,38 @@ void kern_leaving_end(struct hr_kern *k)
 	hr_vec_free(&k->leaving);
 }
 
+/* A connection between two requests is free to go for a few microseconds at a time: looked for
+ * often, for a moment. One that reads a long answer is waited for only so long. */
+#define LOOK_MS 20
+#define BUSY_MS 300
+
+static bool holds_agent(const struct kern_leave *l, const struct leaving *g, uint64_t cookie)
+{
+	enum kern_left how = kern_leave_try(l, cookie);
+	struct hr_conn c;
+
+	if (how == KERN_BUSY)
+		return kern_now_ms() < g->since + BUSY_MS;
+	/* a dead one can only be closed by its client: not waited for */
+	return how == KERN_DEPENDENT && !kern_leave_conn(l, cookie, &c) &&
+	       !(c.flags & HR_CONN_F_DEAD);
+}
+
 bool hr_kern_released(struct hr_kern *k)
 {
 	struct kern_leave l = our_tables(k);
-	struct hr_conn c;
+	uint64_t until = kern_now_ms() + LOOK_MS;
 
-	kern_leaving_tick(k);
-	for (size_t i = 0; i < k->leaving.len; i++) {
-		struct leaving *g = &k->leaving.data[i];
-
-		for (size_t n = 0; n < g->cookies.len; n++)
-			/* a dead one can only be closed by its client: not waited for */
-			if (kern_leave_try(&l, g->cookies.data[n]) == KERN_DEPENDENT &&
-			    !kern_leave_conn(&l, g->cookies.data[n], &c) &&
-			    !(c.flags & HR_CONN_F_DEAD))
+	do {
+		kern_leaving_tick(k);
+		if (!k->leaving.len)
+			return true;
+		usleep(30);
+	} while (kern_now_ms() < until);
+	for (size_t i = 0; i < k->leaving.len; i++)
+		for (size_t n = 0; n < k->leaving.data[i].cookies.len; n++)
+			if (holds_agent(&l, &k->leaving.data[i],
+					k->leaving.data[i].cookies.data[n]))
 				return false;
-	}
 	return true;
 }
