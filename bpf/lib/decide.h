@@ -204,6 +204,8 @@ static __always_inline int decide_endpoint(const struct conn *c, struct decision
 		return decide_local(d, HR_REPLY_UH, 503);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
 	if (cl->max_requests && rt && rt->inflight >= cl->max_requests) {
+		if (cl->flags & HR_CLUSTER_WAIT)
+			return decide_bind(d, HR_WHY_CLUSTER);
 		__sync_fetch_and_add(&rt->overflow, 1);
 		return decide_local(d, HR_REPLY_UO, 503);
 	}

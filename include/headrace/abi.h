@@ -207,10 +207,11 @@ struct hr_cluster {
 	__u8 lb;    /* enum hr_lb */
 	__u8 flags; /* HR_CLUSTER_* */
 	__u16 n4;   /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
-	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO) */
+	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO, or the agent: _WAIT) */
 };
 HR_ASSERT_SIZE(struct hr_cluster, 16);
-#define HR_CLUSTER_AGENT 0x01 /* needs the agent (pool limits, HTTP/2 upstream, TLS ...) */
+#define HR_CLUSTER_AGENT 0x01 /* needs the agent (HTTP/2 upstream, TLS ...) */
+#define HR_CLUSTER_WAIT 0x02  /* max_requests is maxConnections: beyond it the agent lets wait */
 
 struct hr_cluster_ep_key {
 	__u32 eset;
@@ -446,8 +447,8 @@ struct hr_netns {
 	__u16 door6_port; /* door A on ::1 */
 	__u16 dns_port;	  /* DNS on 127.0.0.1 (UDP and TCP) */
 	__u16 dns6_port;
-	__u32 ready; /* 0: not yet */
-	__u32 pad;
+	__u32 ready;	/* 0: not yet */
+	__u32 asked_ms; /* when a program first saw it: ktime in ms, truncated */
 };
 
 /* doors: what connect() asked for, for the agent that accepts at door A. Written in

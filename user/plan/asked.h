@@ -14,7 +14,7 @@ struct hr_asked {
 int hr_asked_url(struct hr_arena *a, const char *url, struct hr_asked *out, const char **why);
 
 struct hr_trace {
-	uint32_t rule; /* index in the VirtualService's http */
+	uint32_t rule; /* index in the VirtualService's http; its entries are told together */
 	bool matched;
 	const char *because;
 };
@@ -22,10 +22,10 @@ struct hr_trace {
 struct hr_verdict {
 	struct hr_asked asked;
 	struct hr_plan_match m;
-	const char *action; /* CLI.md */
-	int status;	    /* 0: none of our own */
-	enum hr_why why;    /* 0: the kernel carries it */
-	bool known_host;
+	const char *action;	       /* CLI.md */
+	int status;		       /* 0: none of our own */
+	enum hr_why why;	       /* 0: the kernel carries it */
+	const struct hr_plan_vip *tcp; /* no vhost, but an opaque port of the mesh; or NULL */
 	HR_LIST(struct hr_trace) trace;
 };
 

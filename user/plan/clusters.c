@@ -118,16 +118,15 @@ static void apply_policy(struct hr_plan_cluster *c, const struct hr_traffic_poli
 	take_set_fields(c, pl);
 }
 
-/* Limits that only the agent can keep: it is the one that lets requests wait. The kernel knows
- * http2MaxRequests (hr_cluster.max_requests), beyond which none waits. */
+/* What only the agent can keep. The limits on requests and connections in use are counted in
+ * cluster_rt by both sides: the kernel carries what is below them (hr_cluster.max_requests). */
 static uint16_t agent_reason(const struct hr_plan_cluster *c)
 {
 	if (c->proto == HR_PROTO_HTTP2)
 		return HR_WHY_PROTO;
 	if (c->tls_mode && !hr_streq(c->tls_mode, "DISABLE"))
 		return HR_WHY_CLUSTER;
-	if (c->pool && (c->pool->max_requests_per_connection > 0 || c->pool->max_connections > 0 ||
-			c->pool->http1_max_pending >= 0))
+	if (c->pool && c->pool->max_requests_per_connection > 0)
 		return HR_WHY_CLUSTER;
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
 		return HR_WHY_CLUSTER;

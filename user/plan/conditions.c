@@ -25,11 +25,13 @@ static bool value_holds(const struct hr_string_match *m, struct hr_slice v, bool
 	}
 }
 
-static const char *type_word(enum hr_match_type t)
+static void add_wanted(struct hr_strbuf *out, const struct hr_string_match *m)
 {
 	static const char *const words[] = {"", "exact ", "prefix ", "regex ", "present"};
 
-	return words[t];
+	hr_sb_add(out, words[m->type]);
+	if (m->value)
+		hr_sb_printf(out, "\"%s\"", m->value);
 }
 
 static bool check(struct hr_strbuf *why, const char *what, const char *name,
@@ -44,8 +46,9 @@ static bool check(struct hr_strbuf *why, const char *what, const char *name,
 		return true;
 	if (!why)
 		return false;
-	hr_sb_printf(why, "%s%s%s: wanted %s%s%s", what, *name ? " " : "", name,
-		     negative ? "not " : "", type_word(m->type), m->value ? m->value : "");
+	hr_sb_printf(why, "%s%s%s: wanted %s", what, *name ? " " : "", name,
+		     negative ? "not " : "");
+	add_wanted(why, m);
 	if (v.p)
 		hr_sb_printf(why, ", saw \"%.*s\"", (int)(v.n < 256 ? v.n : 256), v.p);
 	else
@@ -83,8 +86,8 @@ static bool source_holds(const struct hr_plan_req *req, const struct hr_http_mat
 {
 	if (m->source_namespace && !hr_streq(m->source_namespace, req->source_ns)) {
 		if (why)
-			hr_sb_printf(why, "sourceNamespace: wanted %s, saw %s", m->source_namespace,
-				     req->source_ns ? req->source_ns : "none");
+			hr_sb_printf(why, "sourceNamespace: wanted \"%s\", saw %s",
+				     m->source_namespace, req->source_ns ? req->source_ns : "none");
 		return false;
 	}
 	for (size_t i = 0; i < m->source_labels.len; i++) {
@@ -97,7 +100,7 @@ static bool source_holds(const struct hr_plan_req *req, const struct hr_http_mat
 		if (hr_streq(seen, want->value))
 			continue;
 		if (why)
-			hr_sb_printf(why, "sourceLabels %s: wanted %s, saw %s", want->key,
+			hr_sb_printf(why, "sourceLabels %s: wanted \"%s\", saw %s", want->key,
 				     want->value, seen ? seen : "none");
 		return false;
 	}
@@ -142,4 +145,43 @@ bool hr_match_holds(const struct hr_plan_req *req, const struct hr_http_match *m
 			return false;
 	}
 	return source_holds(req, m, why);
+}
+
+static void tell(struct hr_strbuf *out, const char *what, const char *name,
+		 const struct hr_string_match *m)
+{
+	if (!m->type)
+		return;
+	hr_sb_printf(out, "%s%s%s%s ", out->len ? ", " : "", what, *name ? " " : "", name);
+	add_wanted(out, m);
+}
+
+static void tell_all(struct hr_strbuf *out, const char *what, const struct hr_header_match *list,
+		     size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		tell(out, what, list[i].name, &list[i].m);
+}
+
+void hr_match_tell(const struct hr_http_match *m, struct hr_strbuf *out)
+{
+	struct hr_strbuf said = {0};
+
+	tell(&said, "uri", "", &m->uri);
+	tell(&said, "method", "", &m->method);
+	tell(&said, "scheme", "", &m->scheme);
+	tell(&said, "authority", "", &m->authority);
+	if (m->port)
+		hr_sb_printf(&said, "%sport %u", said.len ? ", " : "", m->port);
+	tell_all(&said, "header", m->headers.data, m->headers.len);
+	tell_all(&said, "without header", m->without_headers.data, m->without_headers.len);
+	tell_all(&said, "queryParam", m->query_params.data, m->query_params.len);
+	if (m->source_namespace)
+		hr_sb_printf(&said, "%ssourceNamespace \"%s\"", said.len ? ", " : "",
+			     m->source_namespace);
+	for (size_t i = 0; i < m->source_labels.len; i++)
+		hr_sb_printf(&said, "%ssourceLabels %s=%s", said.len ? ", " : "",
+			     m->source_labels.data[i].key, m->source_labels.data[i].value);
+	hr_sb_add(out, said.len ? said.data : "no condition: matches all");
+	hr_sb_free(&said);
 }

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "core/vec.h"
+#include "core/net.h"
+#include "model/hosts.h"
 #include "plan/asked.h"
+#include "plan/compile.h"
 #include "plan/eval.h"
 
 struct header_set {
@@ -29,25 +31,51 @@ static struct hr_slice get_header(void *ctx, struct hr_slice name)
 	return hr_slice_of(joined);
 }
 
-static void trace_rules(const struct hr_plan *p, const struct hr_plan_req *req, struct hr_arena *a,
-			struct hr_verdict *v)
+static bool for_mesh(const struct hr_http_match *m, struct hr_strbuf *why)
 {
-	const struct hr_plan_vhost *vh = v->m.vhost;
-	uint32_t n = v->m.rule ? v->m.rule_index + 1 : vh->nrules;
+	if (hr_speaks_for_mesh(&m->gateways))
+		return true;
+	hr_sb_printf(why, "gateways: wanted \"%s\", saw mesh", m->gateways.data[0]);
+	return false;
+}
 
-	v->trace.data = hr_arena_array(a, struct hr_trace, n + 1);
-	for (uint32_t i = 0; i < n; i++) {
-		const struct hr_plan_rule *rule = &vh->rules[i];
-		struct hr_trace *t = &v->trace.data[v->trace.len++];
+/* One HTTPRoute: the entry that matches, or what is wrong with each. */
+static struct hr_trace trace_route(const struct hr_http_route *h, uint32_t index,
+				   const struct hr_plan_req *req, struct hr_arena *a)
+{
+	struct hr_trace t = {.rule = index, .matched = !h->match.len};
+	_cleanup_sb_ struct hr_strbuf said = {0};
+
+	if (t.matched)
+		hr_sb_add(&said, "no condition: matches all");
+	for (size_t i = 0; i < h->match.len && !t.matched; i++) {
 		_cleanup_sb_ struct hr_strbuf why = {0};
 
-		t->rule = p->routes.data[rule->route].index;
-		t->matched = !rule->m || hr_match_holds(req, rule->m, &why);
-		if (!t->matched)
-			t->because = hr_arena_strdup(a, hr_sb_str(&why));
-		else
-			t->because =
-				rule->m ? "every condition holds" : "no condition: matches all";
+		t.matched = for_mesh(&h->match.data[i], &why) &&
+			    hr_match_holds(req, &h->match.data[i], &why);
+		if (t.matched) {
+			hr_sb_free(&said);
+			hr_match_tell(&h->match.data[i], &why);
+		}
+		if (h->match.len > 1)
+			hr_sb_printf(&said, "%smatch[%zu] ", said.len ? "; " : "", i);
+		hr_sb_add(&said, hr_sb_str(&why));
+	}
+	t.because = hr_arena_strdup(a, hr_sb_str(&said));
+	return t;
+}
+
+static void trace_rules(const struct hr_plan_req *req, struct hr_arena *a, struct hr_verdict *v)
+{
+	const struct hr_virtual_service *vs = v->m.vhost->vs;
+
+	if (!vs)
+		return; /* the default route has no condition */
+	v->trace.data = hr_arena_array(a, struct hr_trace, vs->http.len + 1);
+	for (uint32_t i = 0; i < vs->http.len; i++) {
+		v->trace.data[v->trace.len++] = trace_route(&vs->http.data[i], i, req, a);
+		if (v->trace.data[i].matched)
+			return;
 	}
 }
 
@@ -59,29 +87,52 @@ static bool any_endpoint(const struct hr_plan *p, const struct hr_plan_route *r)
 	return false;
 }
 
-static void decide_action(const struct hr_plan *p, struct hr_verdict *v)
+/* What of our own is answered, and by which action; a status of 0: the server's. */
+static void decide_http(const struct hr_plan *p, struct hr_verdict *v)
 {
-	const struct hr_http_route *h = v->m.route ? v->m.route->http : NULL;
+	const struct hr_http_route *h = v->m.route->http;
 
-	v->action = "route";
-	if (!v->m.vhost) {
-		v->action = "noService";
-		v->status = p->registry_only ? 502 : 0;
-	} else if (!v->m.route) {
-		v->action = "notFound";
-		v->status = 404;
+	if (h && h->fault.set && h->fault.abort_http > 0 && h->fault.abort_ppm == 1000000) {
+		v->action = "abort";
+		v->status = h->fault.abort_http;
 	} else if (h && h->redirect.set) {
 		v->action = "redirect";
 		v->status = h->redirect.code > 0 ? h->redirect.code : 301;
 	} else if (h && h->direct_response.set) {
 		v->action = "directResponse";
 		v->status = h->direct_response.status;
-	} else if (h && h->fault.set && h->fault.abort_http > 0 && h->fault.abort_ppm == 1000000) {
-		v->action = "abort";
-		v->status = h->fault.abort_http;
 	} else if (!any_endpoint(p, v->m.route)) {
 		v->status = 503;
 	}
+}
+
+static void decide_action(const struct hr_plan *p, struct hr_verdict *v)
+{
+	v->action = "route";
+	if (v->m.route) {
+		decide_http(p, v);
+	} else if (v->m.vhost) {
+		v->action = "notFound";
+		v->status = 404;
+	} else if (!v->tcp) {
+		v->action = "noService";
+		v->status = p->registry_only ? 502 : 0;
+	}
+}
+
+/* A header that a rule looks at and that comes twice: only the agent joins values. */
+static bool repeated_header(const struct hr_plan_vhost *vh, const hr_kvs *headers)
+{
+	for (uint16_t d = 0; d < vh->k.ndims; d++) {
+		struct hr_slice name = {vh->k.dims[d].name, vh->k.dims[d].name_len};
+		size_t n = 0;
+
+		for (size_t i = 0; i < headers->len; i++)
+			n += hr_slice_ieq(hr_slice_of(headers->data[i].key), name);
+		if (vh->k.dims[d].kind == HR_DIM_HEADER && n > 1)
+			return true;
+	}
+	return false;
 }
 
 static enum hr_why why_not_kernel(const struct hr_plan *p, const struct hr_plan_req *req,
@@ -95,8 +146,9 @@ static enum hr_why why_not_kernel(const struct hr_plan *p, const struct hr_plan_
 		{{"upgrade", 7}, HR_WHY_UPGRADE},
 		{{"expect", 6}, HR_WHY_EXPECT},
 	};
-	struct hr_slice connection = get_header(headers, HR_SLICE("connection"));
 
+	if (v->tcp)
+		return 0;
 	if (v->asked.odd_path)
 		return HR_WHY_PATH_ODD;
 	if (hr_slice_eq(req->method, HR_SLICE("CONNECT")))
@@ -104,14 +156,59 @@ static enum hr_why why_not_kernel(const struct hr_plan *p, const struct hr_plan_
 	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
 		if (get_header(headers, odd[i].name).p)
 			return odd[i].why;
-	if (hr_slice_ieq(connection, HR_SLICE("close")))
+	if (hr_slice_ieq(get_header(headers, HR_SLICE("connection")), HR_SLICE("close")))
 		return HR_WHY_CLOSE;
+	if (v->m.vhost && repeated_header(v->m.vhost, headers->kvs))
+		return HR_WHY_DUP_HEADER;
 	return hr_plan_kernel_why(p, &v->m);
 }
 
-static uint32_t fallback(const struct hr_plan *p, const struct hr_asked *q)
+/* The host of the URL as the registry has it: a short name is one of the client's namespace. */
+static const char *service_host(const struct hr_plan *p, const struct hr_explain_req *r,
+				const struct hr_asked *q, struct hr_arena *a)
 {
-	const struct hr_plan_vhost *v = hr_plan_vhost_of(p, q->port, q->authority);
+	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n);
+	const char *ns = r->from_ns ? r->from_ns : "default", *full;
+	char text[HR_ADDR_TEXT];
+	struct hr_addr addr;
+
+	if (*host == '[') {
+		const char *inner = hr_arena_strndup(a, host + 1, strcspn(host + 1, "]"));
+
+		return hr_addr_parse(inner, &addr)
+			       ? host
+			       : hr_arena_printf(a, "[%s]", hr_addr_text(&addr, text));
+	}
+	full = hr_host_fqdn(a, host, ns, p->cluster_domain);
+	return hr_plan_vhost_of(p, q->port, hr_slice_of(full)) ? full : host;
+}
+
+/* The opaque port that owns host and port; NULL. */
+static const struct hr_plan_vip *tcp_port(const struct hr_plan *p, const struct hr_explain_req *r,
+					  const struct hr_asked *q, struct hr_arena *a)
+{
+	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n);
+	const char *full =
+		hr_host_fqdn(a, host, r->from_ns ? r->from_ns : "default", p->cluster_domain);
+	const char *ns_name = hr_arena_printf(a, "%s.svc.%s", host, p->cluster_domain);
+	struct hr_addr addr;
+	bool is_addr = !hr_addr_parse(host, &addr);
+
+	for (size_t i = 0; i < p->vips.len; i++) {
+		const struct hr_plan_vip *v = &p->vips.data[i];
+
+		if (v->port != q->port || v->vhost != HR_NONE)
+			continue;
+		if (is_addr ? hr_addr_eq(&v->addr, &addr)
+			    : hr_streq(v->host, full) || hr_streq(v->host, ns_name))
+			return v;
+	}
+	return NULL;
+}
+
+static uint32_t vhost_index(const struct hr_plan *p, uint16_t port, const char *host)
+{
+	const struct hr_plan_vhost *v = hr_plan_vhost_of(p, port, hr_slice_of(host));
 
 	return v ? (uint32_t)(v - p->vhosts.data) : HR_NONE;
 }
@@ -134,7 +231,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.host = host.p ? host : v.asked.authority,
 		.scheme = v.asked.scheme,
 		.port = v.asked.port,
-		.fallback_vhost = fallback(p, &v.asked),
+		.fallback_vhost = vhost_index(p, v.asked.port, service_host(p, r, &v.asked, a)),
 		.header = get_header,
 		.header_ctx = &headers,
 		.source_ns = r->from_ns,
@@ -142,9 +239,10 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.gateway = r->gateway,
 	};
 	hr_plan_match(p, &req, &v.m);
-	v.known_host = v.m.vhost != NULL;
 	if (v.m.vhost)
-		trace_rules(p, &req, a, &v);
+		trace_rules(&req, a, &v);
+	else
+		v.tcp = tcp_port(p, r, &v.asked, a);
 	decide_action(p, &v);
 	v.why = why_not_kernel(p, &req, &v, &headers);
 	*out = v;

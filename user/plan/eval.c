@@ -103,34 +103,49 @@ static bool normal_host(struct hr_slice host, char out[static 256])
 	return true;
 }
 
-static const struct hr_plan_vhost *vhost_of(const struct hr_plan *p, uint16_t port,
-					    struct hr_slice host,
-					    const struct hr_plan_vhost *fallback)
+struct host_answer {
+	const struct hr_plan_vhost *vhost; /* NULL: nobody's */
+	bool unsure;			   /* struct hr_plan_match.host_unsure */
+};
+
+/* The service that owns the address stands in for a Host that nobody knows, and explains a short
+ * name that several namespaces have, which is in no table. */
+static bool is_short_name_of(const char *name, const struct hr_plan_vhost *own)
 {
-	const struct hr_plan_vhost *best = NULL;
+	size_t len = strlen(name);
+
+	return own && !strchr(name, '.') && !strncmp(own->host, name, len) && own->host[len] == '.';
+}
+
+static struct host_answer vhost_of(const struct hr_plan *p, uint16_t port, struct hr_slice host,
+				   const struct hr_plan_vhost *own)
+{
+	struct host_answer out = {.vhost = own};
+	const struct hr_plan_vhost *known;
 	char name[256], key[272];
-	size_t len;
 
 	if (!normal_host(host, name))
-		return fallback;
+		return out;
 	snprintf(key, sizeof(key), "%u/%s", port, name);
-	best = hr_map_gets(p->vhost_by_name, key);
-	/* a short name that several namespaces have is in no table: the address says which */
-	len = strlen(name);
-	if (!best && fallback && !strchr(name, '.') && !strncmp(fallback->host, name, len) &&
-	    fallback->host[len] == '.')
-		return fallback;
-	for (size_t i = 0; !best && i < p->wildcards.len; i++)
-		if (p->wildcards.data[i]->port == port &&
-		    hr_host_matches(p->wildcards.data[i]->host, name))
-			best = p->wildcards.data[i]; /* the longest pattern stands first */
-	return best ? best : fallback;
+	known = hr_map_gets(p->vhost_by_name, key);
+	if (known)
+		return (struct host_answer){known, strlen(name) > HR_HOST_MAX};
+	for (size_t i = 0; i < p->wildcards.len; i++) {
+		const struct hr_plan_vhost *w = p->wildcards.data[i];
+
+		if (w->port != port)
+			continue;
+		out.unsure = true;
+		if (!is_short_name_of(name, own) && hr_host_matches(w->host, name))
+			return (struct host_answer){w, true}; /* the longest stands first */
+	}
+	return out;
 }
 
 const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t port,
 					     struct hr_slice host)
 {
-	return vhost_of(p, port, host, NULL);
+	return vhost_of(p, port, host, NULL).vhost;
 }
 
 /* ---- rules ---- */
@@ -168,21 +183,24 @@ void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
 {
 	const struct hr_plan_vhost *own =
 		req->fallback_vhost != HR_NONE ? &p->vhosts.data[req->fallback_vhost] : NULL;
-	const struct hr_plan_vhost *v = vhost_of(p, req->port, req->host, own);
+	struct host_answer h = vhost_of(p, req->port, req->host, own);
 
-	*out = (struct hr_plan_match){.vhost = v, .rule_index = HR_NONE, .kernel_index = HR_NONE};
-	if (!v)
+	*out = (struct hr_plan_match){.vhost = h.vhost,
+				      .rule_index = HR_NONE,
+				      .kernel_index = HR_NONE,
+				      .host_unsure = h.unsure};
+	if (!h.vhost)
 		return;
-	out->rule_index = find_rule(v, req, &out->kernel_index);
+	out->rule_index = find_rule(h.vhost, req, &out->kernel_index);
 	if (out->rule_index == HR_NONE)
 		return;
-	out->rule = &v->rules[out->rule_index];
+	out->rule = &h.vhost->rules[out->rule_index];
 	out->route = &p->routes.data[out->rule->route];
 }
 
 enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m)
 {
-	if (!m->vhost)
+	if (!m->vhost || m->host_unsure)
 		return HR_WHY_HOST;
 	if (m->vhost->k.flags & HR_VHOST_AGENT)
 		return HR_WHY_VHOST;

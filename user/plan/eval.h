@@ -10,3 +10,5 @@ struct hr_slice hr_req_header(const struct hr_plan_req *req, struct hr_slice nam
  * told: what was wanted and what was seen. */
 bool hr_match_holds(const struct hr_plan_req *req, const struct hr_http_match *m,
 		    struct hr_strbuf *why);
+/* The conditions of the entry in words: uri prefix "/api", header x-user exact "jason". */
+void hr_match_tell(const struct hr_http_match *m, struct hr_strbuf *out);

@@ -33,6 +33,17 @@ static json_t *endpoints(const struct hr_plan *p, const struct hr_plan_cluster *
 	return list;
 }
 
+static void add_destination(const struct hr_plan *p, json_t *list, uint32_t cluster,
+			    uint32_t weight, double share)
+{
+	const struct hr_plan_cluster *c = &p->clusters.data[cluster];
+
+	json_array_append_new(list,
+			      json_pack("{s:s,s:o,s:i,s:i,s:f,s:o}", "host", c->host, "subset",
+					text_or_null(c->subset), "port", c->port, "weight",
+					(int)weight, "share", share, "endpoints", endpoints(p, c)));
+}
+
 static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)
 {
 	const struct hr_plan_route *r = v->m.route;
@@ -40,31 +51,31 @@ static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)
 
 	if (strcmp(v->action, "route"))
 		return list;
-	for (uint32_t i = 0; i < r->ndst; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[r->dst[i].cluster];
-		double share = r->total ? (double)r->dst[i].weight / r->total : 0;
-
-		json_array_append_new(list,
-				      json_pack("{s:s,s:o,s:i,s:i,s:f,s:o}", "host", c->host,
-						"subset", text_or_null(c->subset), "port", c->port,
-						"weight", (int)r->dst[i].weight, "share", share,
-						"endpoints", endpoints(p, c)));
-	}
+	if (v->tcp && v->tcp->cluster != HR_NONE)
+		add_destination(p, list, v->tcp->cluster, 100, 1);
+	for (uint32_t i = 0; r && i < r->ndst; i++)
+		add_destination(p, list, r->dst[i].cluster, r->dst[i].weight,
+				r->total ? (double)r->dst[i].weight / r->total : 0);
 	return list;
 }
 
-static json_t *retries(const struct hr_http_route *h)
+/* The policy in effect: a route that names none has the mesh's default. */
+static json_t *retries(const struct hr_verdict *v)
 {
-	const struct hr_retries *r = h ? &h->retries : NULL;
+	static const char *const dflt[] = {"connect-failure", "refused-stream", "unavailable",
+					   "cancelled"};
+	const struct hr_retries *r =
+		v->m.route && v->m.route->http ? &v->m.route->http->retries : NULL;
+	bool set = r && r->set, own = set && r->retry_on.len;
 	json_t *on;
 
-	if (!r || !r->set)
+	if (!v->m.route || strcmp(v->action, "route") || (set && !r->attempts))
 		return json_null();
 	on = json_array();
-	for (size_t i = 0; i < r->retry_on.len; i++)
-		json_array_append_new(on, json_string(r->retry_on.data[i]));
-	return json_pack("{s:i,s:o,s:o}", "attempts", r->attempts, "perTryTimeoutMs",
-			 ms_or_null(r->per_try_timeout), "retryOn", on);
+	for (size_t i = 0; i < (own ? r->retry_on.len : HR_ARRAY_SIZE(dflt)); i++)
+		json_array_append_new(on, json_string(own ? r->retry_on.data[i] : dflt[i]));
+	return json_pack("{s:i,s:o,s:o}", "attempts", set ? r->attempts : 2, "perTryTimeoutMs",
+			 ms_or_null(set ? r->per_try_timeout : -1), "retryOn", on);
 }
 
 static json_t *rewrite(const struct hr_http_route *h)
@@ -135,6 +146,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 	const struct hr_http_route *h = r ? r->http : NULL;
 	const char *host =
 		v->m.vhost ? v->m.vhost->host
+		: v->tcp   ? v->tcp->host
 			   : hr_arena_strndup(a, v->asked.authority.p, v->asked.authority.n);
 	json_t *why = json_array();
 
@@ -148,7 +160,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 		text_or_null(h ? h->name : NULL), "action", v->action, "status",
 		v->status ? json_integer(v->status) : json_null(), "destinations",
 		destinations(p, v), "timeoutMs", ms_or_null(r ? r->timeout : -1), "retries",
-		retries(h), "rewrite", rewrite(h), "redirect", redirect(h), "mirror", mirrors(h),
+		retries(v), "rewrite", rewrite(h), "redirect", redirect(h), "mirror", mirrors(h),
 		"fault", fault(h), "path", v->why ? "agent" : "kernel", "why", why, "trace",
 		trace(v));
 }
@@ -165,7 +177,7 @@ int hr_explain_json(const struct hr_plan *p, const struct hr_explain_req *r, str
 	if (e)
 		return e;
 	j = to_json(p, &v, a);
-	text = j ? json_dumps(j, JSON_INDENT(2)) : NULL;
+	text = j ? json_dumps(j, JSON_INDENT(2) | JSON_REAL_PRECISION(15)) : NULL;
 	json_decref(j);
 	if (!text) {
 		*why = "the answer is no UTF-8";

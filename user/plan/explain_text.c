@@ -14,61 +14,71 @@ static void add_trace(const struct hr_verdict *v, struct hr_strbuf *out)
 	}
 }
 
-static void add_destinations(const struct hr_plan *p, const struct hr_verdict *v,
-			     struct hr_strbuf *out)
+static void add_destination(const struct hr_plan *p, uint32_t cluster, double share,
+			    struct hr_strbuf *out)
 {
-	const struct hr_plan_route *r = v->m.route;
+	const struct hr_plan_cluster *c = &p->clusters.data[cluster];
 	char text[HR_ADDR_TEXT];
 
-	for (uint32_t i = 0; i < r->ndst; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[r->dst[i].cluster];
+	hr_sb_printf(out, "  %5.1f %%  %s%s%s port %u ->", 100 * share, c->host,
+		     *c->subset ? " subset " : "", c->subset, c->port);
+	for (uint32_t k = 0; k < c->n_eps && k < 8; k++) {
+		const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
 
-		hr_sb_printf(out, "  %5.1f %%  %s%s%s port %u ->",
-			     r->total ? 100.0 * r->dst[i].weight / r->total : 0.0, c->host,
-			     *c->subset ? " subset " : "", c->subset, c->port);
-		for (uint32_t k = 0; k < c->n_eps && k < 8; k++) {
-			const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
-
-			hr_sb_printf(out, " %s", hr_addr_port_text(&e->addr, e->port, text));
-		}
-		if (c->n_eps > 8)
-			hr_sb_printf(out, " and %u more", c->n_eps - 8);
-		if (!c->n_eps)
-			hr_sb_add(out, c->missing_subset ? " nothing defines it (503)"
-							 : " no endpoint (503)");
-		hr_sb_addc(out, '\n');
+		hr_sb_printf(out, " %s", hr_addr_port_text(&e->addr, e->port, text));
 	}
+	if (c->n_eps > 8)
+		hr_sb_printf(out, " and %u more", c->n_eps - 8);
+	if (!c->n_eps)
+		hr_sb_add(out,
+			  c->missing_subset ? " nothing defines it (503)" : " no endpoint (503)");
+	hr_sb_addc(out, '\n');
 }
 
-int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_strbuf *out,
+static void add_host(const struct hr_verdict *v, struct hr_strbuf *out)
+{
+	const struct hr_virtual_service *vs = v->m.vhost ? v->m.vhost->vs : NULL;
+
+	if (v->tcp) {
+		hr_sb_printf(out, "host %s port %u, opaque TCP: balanced at connect\n",
+			     v->tcp->host, v->asked.port);
+		return;
+	}
+	hr_sb_printf(out, "host %s port %u, ", v->m.vhost->host, v->asked.port);
+	if (vs)
+		hr_sb_printf(out, "VirtualService %s/%s\n", vs->meta.ns, vs->meta.name);
+	else
+		hr_sb_add(out, "no VirtualService: default route\n");
+}
+
+int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, struct hr_strbuf *out,
 		    const char **why)
 {
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
-	const struct hr_virtual_service *vs;
+	const struct hr_plan_route *r;
 	struct hr_verdict v;
-	int e = hr_explain_decide(p, r, a, &v, why);
+	int e = hr_explain_decide(p, q, a, &v, why);
 
 	if (e)
 		return e;
-	if (!v.m.vhost) {
+	if (!v.m.vhost && !v.tcp) {
 		hr_sb_printf(out, "no Service or ServiceEntry knows %.*s:%u: %s\n",
 			     (int)v.asked.authority.n, v.asked.authority.p, v.asked.port,
 			     p->registry_only ? "502 (REGISTRY_ONLY)" : "passed through");
 		return 0;
 	}
-	vs = v.m.vhost->vs;
-	hr_sb_printf(out, "host %s port %u, ", v.m.vhost->host, v.asked.port);
-	if (vs)
-		hr_sb_printf(out, "VirtualService %s/%s\n", vs->meta.ns, vs->meta.name);
-	else
-		hr_sb_add(out, "no VirtualService: default route\n");
+	add_host(&v, out);
 	add_trace(&v, out);
 	hr_sb_printf(out, "action: %s", v.action);
 	if (v.status)
 		hr_sb_printf(out, " (%d)", v.status);
 	hr_sb_addc(out, '\n');
-	if (v.m.route && hr_streq(v.action, "route"))
-		add_destinations(p, &v, out);
+	r = hr_streq(v.action, "route") ? v.m.route : NULL;
+	for (uint32_t i = 0; r && i < r->ndst; i++)
+		add_destination(p, r->dst[i].cluster,
+				r->total ? (double)r->dst[i].weight / r->total : 0, out);
+	if (v.tcp && v.tcp->cluster != HR_NONE)
+		add_destination(p, v.tcp->cluster, 1, out);
 	if (v.why)
 		hr_sb_printf(out, "carried by: agent (%s)\n", hr_why_text(v.why));
 	else

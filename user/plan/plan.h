@@ -178,6 +178,8 @@ struct hr_plan_match {
 	/* The rule that the kernel finds: the same one, or an earlier one that only the agent can
 	 * decide, which is then why the agent gets the request. HR_NONE when nothing matched. */
 	uint32_t kernel_index;
+	/* The kernel cannot know the vhost by Host: a wildcard's, or a name too long for it. */
+	bool host_unsure;
 };
 
 /* Same algorithm and same header (bpf/lib/match.h) as the kernel for what the kernel can match;
