@@ -245,8 +245,13 @@ void hr_check_cidr_vip(struct hr_dec *x, const struct hr_ynode *n, const char *v
 
 void hr_check_export_to(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
-	if (hr_streq(v, "*") || hr_streq(v, "."))
+	if (hr_streq(v, "*"))
 		return;
+	if (hr_streq(v, ".") && !x->unbuilt)
+		return hr_dec_say(
+			x, HR_SEV_WARNING, n->pos, "not-built",
+			"not built yet: \".\" is read but has no effect (visible in every "
+			"namespace)");
 	if (!hr_streq(v, "~"))
 		hr_check_dns_label(x, n, v);
 	hr_dec_not_built(x, n->pos, v, "exportTo other than \"*\" and \".\"");

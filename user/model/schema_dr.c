@@ -12,6 +12,7 @@ static const struct hr_hint pool_hints[] = {{&hr_msg_outlier, "outlierDetection"
 #define POOL(field, type, status, member, ...) \
 	HR_ROW(field, type, status, HR_AT(struct hr_connection_pool, member), __VA_ARGS__)
 #define COUNT .min = 0, .max = INT32_MAX, .flags = HR_F_ZERO_UNSET
+#define IDLE_WHY .why = "idle upstream connections close after 60s"
 #define KEEPALIVE_WHY .why = "TCP keep-alive of upstream connections"
 
 static const struct hr_field keepalive_fields[] = {
@@ -34,7 +35,7 @@ static const struct hr_field pool_tcp_fields[] = {
 	HR_ROW("tcpKeepalive", MESSAGE, NOT_BUILT, KEEPALIVE_WHY, .msg = &keepalive, .off = 0),
 	POOL("maxConnectionDuration", DURATION, NOT_BUILT, max_connection_duration, .min = 1,
 	     .why = "closing connections by age"),
-	POOL("idleTimeout", DURATION, AGENT, tcp_idle_timeout, .why = "0s: none"),
+	POOL("idleTimeout", DURATION, WARN, tcp_idle_timeout, IDLE_WHY),
 	HR_END};
 static const struct hr_message pool_tcp = {.name = "ConnectionPoolSettings.TCPSettings",
 					   .fields = pool_tcp_fields,
@@ -51,11 +52,11 @@ static const struct hr_message h2_keepalive = {.name = "ConnectionKeepalive",
 					       .fields = h2_keepalive_fields};
 static const struct hr_field pool_http_fields[] = {
 	POOL("http1MaxPendingRequests", INT, AGENT, http1_max_pending, COUNT),
-	POOL("http2MaxRequests", INT, WARN, http2_max_requests, COUNT,
-	     .why = "limit of requests in flight"),
+	POOL("http2MaxRequests", INT, KERNEL, http2_max_requests, COUNT,
+	     .why = "requests in flight, of HTTP/1.1 too"),
 	POOL("maxRequestsPerConnection", INT, AGENT, max_requests_per_connection, COUNT),
 	POOL("maxRetries", INT, AGENT, max_retries, COUNT),
-	POOL("idleTimeout", DURATION, AGENT, http_idle_timeout, .why = "0s: none"),
+	POOL("idleTimeout", DURATION, WARN, http_idle_timeout, IDLE_WHY),
 	POOL("h2UpgradePolicy", WORD, CONTROL, h2_upgrade, .words = h2_words),
 	POOL("useClientProtocol", BOOL, NOT_BUILT, use_client_protocol,
 	     .why = "the client's protocol towards the server"),
@@ -318,7 +319,7 @@ static const struct hr_field spec_fields[] = {
 	HR_ROW("subsets", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &subset,
 	       HR_AT(struct hr_destination_rule, subsets)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
-	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	       .why = "\"*\"; not built yet: \".\" (a warning) and namespaces (an error)",
 	       .check = hr_check_export_to, HR_AT(struct hr_destination_rule, export_to)),
 	HR_ROW("workloadSelector", MESSAGE, NOT_BUILT, .why = "rules for some clients only",
 	       .msg = &selector, .off = 0),

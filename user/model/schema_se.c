@@ -52,8 +52,8 @@ static const struct hr_field workload_entry_fields[] = {
 	       HR_AT(struct hr_workload_entry, locality)),
 	HR_ROW("weight", INT, KERNEL, .min = 0, .max = UINT32_MAX, .flags = HR_F_ZERO_UNSET,
 	       HR_AT(struct hr_workload_entry, weight)),
-	HR_ROW("serviceAccount", STRING, CONTROL, .check = hr_check_dns_name,
-	       HR_AT(struct hr_workload_entry, service_account)),
+	HR_ROW("serviceAccount", STRING, CONTROL, .why = "kept for identity",
+	       .check = hr_check_dns_name, HR_AT(struct hr_workload_entry, service_account)),
 	HR_END};
 const struct hr_message hr_msg_workload_entry = {.name = "WorkloadEntry",
 						 .fields = workload_entry_fields,
@@ -115,8 +115,10 @@ static const struct hr_message port = {.name = "ServicePort",
 static const struct hr_word location_words[] = {{"MESH_EXTERNAL", 1, HR_ST_CONTROL, NULL},
 						{"MESH_INTERNAL", 0, HR_ST_CONTROL, NULL},
 						{NULL, 0, 0, NULL}};
+#define NONE_WHY "connecting where the client asked"
+
 static const struct hr_word resolution_words[] = {
-	{"NONE", HR_RES_NONE, HR_ST_CONTROL, NULL},
+	{"NONE", HR_RES_NONE, HR_ST_NOT_BUILT, NONE_WHY},
 	{"STATIC", HR_RES_STATIC, HR_ST_CONTROL, NULL},
 	{"DNS", HR_RES_DNS, HR_ST_NOT_BUILT, "resolving endpoints by DNS"},
 	{"DNS_ROUND_ROBIN", HR_RES_DNS_ROUND_ROBIN, HR_ST_NOT_BUILT, "resolving endpoints by DNS"},
@@ -127,8 +129,9 @@ static void check_entry_host(struct hr_dec *x, const struct hr_ynode *n, const c
 {
 	if (hr_streq(v, "*"))
 		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value", "a ServiceEntry cannot be \"*\"");
-	else
-		hr_check_host(x, n, v);
+	else if (*v == '*')
+		hr_dec_not_built(x, n->pos, v, "wildcard hosts of a ServiceEntry");
+	hr_check_host(x, n, v);
 }
 
 /* Only DNS resolution can use a name as the address of an endpoint. */
@@ -154,6 +157,8 @@ static void service_entry_check(struct hr_dec *x, const struct hr_ynode *n, void
 	if (se->resolution == HR_RES_NONE && se->endpoints.len)
 		hr_dec_say_at(x, "endpoints", HR_SEV_ERROR, eps->key_pos, "bad-value",
 			      "endpoints need resolution STATIC or DNS");
+	else if (hr_dec_absent(n, "resolution"))
+		hr_dec_not_built(x, x->meta->pos, "resolution NONE, the default", NONE_WHY);
 	if (se->resolution == HR_RES_STATIC && !se->endpoints.len && !se->workload_selector.len)
 		hr_dec_missing(x, "endpoints",
 			       "resolution STATIC needs endpoints or workloadSelector");
@@ -189,7 +194,7 @@ static const struct hr_field spec_fields[] = {
 	       HR_AT(struct hr_service_entry, endpoints)),
 	HR_ROW("workloadSelector", MESSAGE, CONTROL, .oneof = 1, .msg = &selector, .off = 0),
 	HR_ROW("exportTo", STRINGS, CONTROL,
-	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	       .why = "\"*\"; not built yet: \".\" (a warning) and namespaces (an error)",
 	       .check = hr_check_export_to, HR_AT(struct hr_service_entry, export_to)),
 	HR_ROW("subjectAltNames", STRINGS, NOT_BUILT, .why = "TLS to the server", HR_NOWHERE),
 	HR_END};

@@ -105,7 +105,8 @@ static const struct hr_field http_match_fields[] = {
 	HR_ROW("gateways", STRINGS, CONTROL,
 	       .why = "an entry whose gateways lack \"mesh\" applies to no mesh traffic",
 	       .check = hr_check_gateway, HR_AT(struct hr_http_match, gateways)),
-	HR_ROW("statPrefix", STRING, CONTROL, HR_AT(struct hr_http_match, stat_prefix)),
+	HR_ROW("statPrefix", STRING, WARN, .why = "own names in the metrics",
+	       HR_AT(struct hr_http_match, stat_prefix)),
 	HR_END};
 const struct hr_message hr_msg_http_match = {.name = "HTTPMatchRequest",
 					     .fields = http_match_fields,
@@ -385,7 +386,7 @@ static const struct hr_field spec_fields[] = {
 	HR_ROW("tcp", MESSAGES, NOT_BUILT, .why = "TCP routes", .msg = &tcp_route,
 	       HR_AT(struct hr_virtual_service, tcp)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
-	       .why = "\"*\" and \".\"; namespaces are not built yet: an error",
+	       .why = "\"*\"; not built yet: \".\" (a warning) and namespaces (an error)",
 	       .check = hr_check_export_to, HR_AT(struct hr_virtual_service, export_to)),
 	HR_END};
 static const struct hr_hint spec_hints[] = {{&hr_msg_http_route, "http[]", false},
