@@ -16,7 +16,8 @@
 struct entry {
 	char *name;
 	uint32_t id;
-	uint64_t last_seen; /* assignment number */
+	uint64_t born, last_seen; /* assignment numbers */
+	uint64_t seen_before;	  /* last_seen before the assignment under way */
 };
 
 struct table {
@@ -25,7 +26,6 @@ struct table {
 	struct hr_map *by_name;
 	HR_VEC(struct entry *) by_id; /* [0] is none */
 	HR_VEC(uint32_t) free;
-	uint32_t fresh; /* entries of the assignment under way: for taking it back */
 };
 
 enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_N };
@@ -109,9 +109,12 @@ static uint32_t id_of(struct hr_ids *ids, int kind, const char *name)
 		if (!e || !(e->name = strdup(name)))
 			abort();
 		e->id = id;
+		e->born = ids->round;
 		t->by_id.data[id] = e;
 		hr_map_puts(t->by_name, name, e);
 	}
+	if (e->last_seen != ids->round)
+		e->seen_before = e->last_seen;
 	e->last_seen = ids->round;
 	return e->id;
 }
@@ -129,6 +132,26 @@ static void forget(struct hr_ids *ids, uint64_t rounds)
 				drop(t, e);
 		}
 	}
+}
+
+/* As if the assignment under way had not been tried: the plan before it lives on. */
+static void take_back(struct hr_ids *ids)
+{
+	for (int i = 0; i < T_N; i++) {
+		struct table *t = &ids->t[i];
+
+		for (size_t k = 1; k < t->by_id.len; k++) {
+			struct entry *e = t->by_id.data[k];
+
+			if (!e || e->last_seen != ids->round)
+				continue;
+			if (e->born == ids->round)
+				drop(t, e);
+			else
+				e->last_seen = e->seen_before;
+		}
+	}
+	ids->round--;
 }
 
 static uint32_t cluster_id(struct hr_ids *ids, const struct hr_plan_cluster *c)
@@ -185,6 +208,7 @@ int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 	if (full < 0)
 		return 0;
 	*what = ids->t[full].what;
+	take_back(ids);
 	return -ENOSPC;
 }
 

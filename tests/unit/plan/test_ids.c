@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Ids are names' for life: counters and in-flight numbers survive a reload.
+ *
+ *	plan 1: a b     plan 2: a c     plan 3: a c     plan 4: a c d
+ *	ids     1 2             1 3             1 3             1 3 2   (b's, two plans after)
+ */
+#include "planof.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static struct hr_plan *services(const char *names)
+{
+	_cleanup_sb_ struct hr_strbuf text = {0};
+
+	for (const char *c = names; *c; c++)
+		hr_sb_printf(&text,
+			     "apiVersion: v1\nkind: Service\nmetadata: {name: s%c}\n"
+			     "spec: {clusterIP: 10.9.0.%d, ports: [{name: http, port: 80}]}\n---\n"
+			     "apiVersion: v1\nkind: Endpoints\nmetadata: {name: s%c}\n"
+			     "subsets: [{addresses: [{ip: 192.0.2.%d}, {ip: 192.0.2.200}],"
+			     " ports: [{name: http, port: 80}]}]\n---\n",
+			     *c, *c, *c, *c);
+	return plan_of(text.data);
+}
+
+static const struct hr_plan_vhost *vhost(const struct hr_plan *p, const char *name)
+{
+	struct hr_plan_match m = ask(p, 80, name, "/");
+
+	assert_non_null(m.vhost);
+	return m.vhost;
+}
+
+static void assign(struct hr_ids *ids, struct hr_plan *p)
+{
+	const char *what = NULL;
+
+	assert_int_equal(hr_ids_assign(ids, p, &what), 0);
+}
+
+static void test_stable(void **state)
+{
+	struct hr_ids *ids = hr_ids_new();
+	_cleanup_plan_ struct hr_plan *one = services("ab"), *two = services("ac"),
+				      *three = services("ca"), *four = services("acd");
+	uint32_t a, b, c;
+
+	(void)state;
+	assign(ids, one);
+	a = vhost(one, "sa")->id;
+	b = vhost(one, "sb")->id;
+	assert_true(a && b && a != b);
+	assign(ids, two);
+	c = vhost(two, "sc")->id;
+	assert_int_equal(vhost(two, "sa")->id, a);
+	assert_true(c != b); /* connections of b may still drain */
+	assign(ids, three);
+	assert_int_equal(vhost(three, "sa")->id, a);
+	assert_int_equal(vhost(three, "sc")->id, c);
+	assign(ids, four);
+	assert_int_equal(vhost(four, "sd")->id, b);
+	hr_ids_free(ids);
+}
+
+/* An address has one id whatever clusters it is in; an endpoint has one in each. */
+static void test_addresses(void **state)
+{
+	struct hr_ids *ids = hr_ids_new();
+	_cleanup_plan_ struct hr_plan *p = services("ab");
+	const struct hr_plan_ep *e = p->eps.data;
+
+	(void)state;
+	assign(ids, p);
+	assert_int_equal(p->eps.len, 4);
+	assert_int_equal(e[1].addr_id, e[3].addr_id);
+	assert_true(e[1].id != e[3].id);
+	assert_true(e[0].addr_id != e[2].addr_id);
+	assert_string_equal(hr_ids_addr_name(ids, e[1].addr_id), "192.0.2.200:80");
+	assert_string_equal(hr_ids_ep_name(ids, e[3].id),
+			    "outbound|80||sb.default.svc.cluster.local 192.0.2.200:80");
+	assert_string_equal(hr_ids_route_name(ids, p->routes.data[0].id),
+			    "default@sa.default.svc.cluster.local:80");
+	assert_null(hr_ids_route_name(ids, 0));
+	assert_null(hr_ids_route_name(ids, 9999));
+	hr_ids_free(ids);
+}
+
+/* Addresses given to hosts without one: the same for the same name, none twice. */
+static void test_auto_vip(void **state)
+{
+	struct hr_ids *ids = hr_ids_new();
+	struct hr_addr v4, v6, again4, again6, other4, other6;
+	char text[HR_ADDR_TEXT];
+	int given = 2;
+
+	(void)state;
+	assert_int_equal(hr_ids_auto_vip(ids, "a.example.com", &v4, &v6), 0);
+	assert_int_equal(hr_ids_auto_vip(ids, "b.example.com", &other4, &other6), 0);
+	assert_int_equal(hr_ids_auto_vip(ids, "a.example.com", &again4, &again6), 0);
+	assert_true(hr_addr_eq(&v4, &again4) && hr_addr_eq(&v6, &again6));
+	assert_false(hr_addr_eq(&v4, &other4) || hr_addr_eq(&v6, &other6));
+	assert_string_equal(hr_addr_text(&v4, text), "240.240.0.1");
+	assert_string_equal(hr_addr_text(&v6, text), "fd68:6472:6163::1");
+	for (;; given++) { /* 240.240.0.0/16 has an end */
+		char name[32];
+
+		snprintf(name, sizeof(name), "h%d.example.com", given);
+		if (hr_ids_auto_vip(ids, name, &v4, &v6))
+			break;
+		assert_int_equal(v4.ip[12] << 8 | v4.ip[13], 240 << 8 | 240);
+	}
+	assert_in_range(given, 65000, 65535);
+	hr_ids_free(ids);
+}
+
+/* A table that is full is named, and what was known keeps its ids. */
+static void test_full(void **state)
+{
+	struct hr_ids *ids = hr_ids_new();
+	_cleanup_plan_ struct hr_plan *p = services("a"), *big = services("ab"),
+				      *small = services("ab");
+	const char *what = NULL;
+	uint32_t id;
+
+	(void)state;
+	assign(ids, p);
+	id = p->routes.data[0].id;
+	/* as many routes as the table has rows, the 0th is none */
+	big->routes.data = hr_arena_array(big->arena, struct hr_plan_route, HR_ROUTES_MAX);
+	big->routes.len = HR_ROUTES_MAX;
+	for (size_t i = 0; i < big->routes.len; i++)
+		big->routes.data[i].key = hr_arena_printf(big->arena, "r%zu", i);
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(hr_ids_assign(ids, big, &what), -ENOSPC);
+		assert_string_equal(what, "routes");
+	}
+	assert_string_equal(hr_ids_route_name(ids, id), "default@sa.default.svc.cluster.local:80");
+	assert_string_equal(hr_ids_ep_name(ids, p->eps.data[1].id),
+			    "outbound|80||sa.default.svc.cluster.local 192.0.2.200:80");
+	assert_null(hr_ids_route_name(ids, HR_ROUTES_MAX - 1));
+	/* and the next one finds the room */
+	assign(ids, small);
+	assert_int_equal(vhost(small, "sb")->id, 2);
+	hr_ids_free(ids);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stable),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_auto_vip),
+		cmocka_unit_test(test_full),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
