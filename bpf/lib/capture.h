@@ -6,8 +6,10 @@
 
 /* Levels of the cgroup tree that are looked at, from the leaf's own upwards. */
 #define CGROUP_LEVELS 16
-/* How long a first socket waits for the agent to open its doors in a new namespace. */
-#define NETNS_WAIT_NS (20 * 1000 * 1000ULL)
+/* How long first sockets wait for the agent to open its doors in a new namespace. It takes 2 ms
+ * when a CPU is free; the bound is for a node that is busy, and is met once per namespace. */
+#define NETNS_WAIT_MS 20
+#define NETNS_WAIT_STEPS (1 << 20) /* at 50 ns each: as long as that */
 
 struct wl_search {
 	struct hr_workload wl;
@@ -37,9 +39,15 @@ static __always_inline struct hr_workload workload_current(void)
 }
 
 struct netns_wait {
-	__u64 cookie, until;
+	__u64 cookie;
+	__u32 since_ms;
 	__u32 ready;
 };
+
+static __always_inline __u32 now_ms(void)
+{
+	return bpf_ktime_get_ns() / 1000000;
+}
 
 static long netns_wait_step(__u32 i, struct netns_wait *w)
 {
@@ -50,31 +58,37 @@ static long netns_wait_step(__u32 i, struct netns_wait *w)
 		w->ready = 1;
 		return 1;
 	}
-	return bpf_ktime_get_ns() >= w->until;
+	return now_ms() - w->since_ms >= NETNS_WAIT_MS;
+}
+
+static __always_inline void netns_announce(__u64 cookie)
+{
+	struct hr_event *e = event_begin(HR_EV_NETNS, 0);
+
+	if (!e)
+		return;
+	e->netns = cookie;
+	e->pid = bpf_get_current_pid_tgid() >> 32;
+	bpf_ringbuf_submit(e, 0);
 }
 
 /*
  * The namespace's entry, NULL when the agent does not serve it (yet). The first caller tells the
- * agent and waits a moment: a name or a door is needed by the very first connection. Busy,
- * because this hook cannot sleep; once in the life of a namespace.
+ * agent; all wait a moment from then on: a name or a door is needed by the very first connection.
+ * Busy, because this hook cannot sleep; once in the life of a namespace.
  */
 static __always_inline struct hr_netns *netns_ready(__u64 cookie)
 {
-	struct netns_wait w = {.cookie = cookie};
-	struct hr_netns *ns = bpf_map_lookup_elem(&netns, &cookie), fresh = {};
-	struct hr_event *e;
+	struct hr_netns *ns = bpf_map_lookup_elem(&netns, &cookie);
+	struct hr_netns fresh = {.asked_ms = now_ms()};
+	struct netns_wait w = {.cookie = cookie, .since_ms = fresh.asked_ms};
 
+	if (ns && ns->ready)
+		return ns;
 	if (ns)
-		return ns->ready ? ns : NULL;
-	if (bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST))
-		return NULL;
-	e = event_begin(HR_EV_NETNS, 0);
-	if (!e)
-		return NULL;
-	e->netns = cookie;
-	e->pid = bpf_get_current_pid_tgid() >> 32;
-	bpf_ringbuf_submit(e, 0);
-	w.until = bpf_ktime_get_ns() + NETNS_WAIT_NS;
-	bpf_loop(1 << 20, netns_wait_step, &w, 0);
+		w.since_ms = ns->asked_ms;
+	else if (!bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST))
+		netns_announce(cookie);
+	bpf_loop(NETNS_WAIT_STEPS, netns_wait_step, &w, 0);
 	return w.ready ? bpf_map_lookup_elem(&netns, &cookie) : NULL;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "agent/inside.h"
 #include "core/cleanup.h"
+#include "core/netns.h"
 
 #define TRIES 16 /* ports that are free for UDP and not for TCP, before giving up */
 
@@ -81,7 +81,7 @@ int agent_names_serve(struct hr_dns *dns, int nsfd, void *netns, const char *k8s
 {
 	struct both b = {};
 	struct hr_dns_socks socks;
-	int r = agent_inside(nsfd, open_both, &b);
+	int r = hr_netns_run(nsfd, open_both, &b);
 
 	if (r < 0)
 		return r;
@@ -111,5 +111,5 @@ int agent_names_socket(int nsfd, int family, int type)
 {
 	struct plain p = {.family = family, .type = type};
 
-	return nsfd < 0 ? open_plain(&p) : agent_inside(nsfd, open_plain, &p);
+	return nsfd < 0 ? open_plain(&p) : hr_netns_run(nsfd, open_plain, &p);
 }

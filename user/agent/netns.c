@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 
 #include "agent/cgroup.h"
-#include "agent/inside.h"
 #include "agent/names.h"
 #include "agent/state.h"
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "core/netns.h"
 #include "core/vec.h"
 
 #define UNSEEN_MAX 4 /* sweeps without a process before a namespace is forgotten */
@@ -118,7 +118,7 @@ static int serve(struct hr_agent *a, int pid, int fd, ino_t ino, const char *k8s
 {
 	struct hr_netns ports = {};
 	uint64_t cookie = 0;
-	int r = agent_inside(fd, ask_cookie, &cookie);
+	int r = hr_netns_run(fd, ask_cookie, &cookie);
 
 	if (r < 0)
 		return r;
