@@ -228,6 +228,9 @@ static bool head(struct px_client *c)
 {
 	bool have = px_buf_len(&c->s.in) && !c->head_partial;
 
+	/* After a take-over requests come before the first plan: they wait (px_plan_adopt). */
+	if (!c->w->hold)
+		return false;
 	if (!have && !px_client_read(c)) {
 		if (c->s.eof || c->s.error || c->peer_gone)
 			px_client_close(c, false);
@@ -327,6 +330,12 @@ void px_client_run(struct px_client *c)
 	c->running = false;
 	if (c->closed)
 		client_free(c);
+}
+
+void px_clients_run(struct px_worker *w)
+{
+	hr_list_for_each (l, &w->clients)
+		px_client_run(hr_list_entry(l, struct px_client, link));
 }
 
 static void on_client(void *ctx, uint32_t events)

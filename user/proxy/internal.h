@@ -149,6 +149,8 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				uint64_t netns);
 /* Moves the client as far as it goes; may free it. */
 void px_client_run(struct px_client *c);
+/* All of a worker: its first plan has come. */
+void px_clients_run(struct px_worker *w);
 /* What is queued is the last: ends the connection when it is out. */
 void px_client_linger(struct px_client *c);
 /* No byte follows to C. */

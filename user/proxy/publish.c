@@ -32,6 +32,7 @@ void px_hold_put(struct px_hold *h)
 void px_plan_adopt(struct px_worker *w, struct px_plan *pp)
 {
 	struct px_hold *h = malloc(sizeof(*h));
+	bool first = !w->hold;
 
 	if (!h) { /* the old plan goes on */
 		hr_err("out of memory: worker %u keeps its plan", w->index);
@@ -42,6 +43,8 @@ void px_plan_adopt(struct px_worker *w, struct px_plan *pp)
 	px_hold_put(w->hold);
 	w->hold = h;
 	px_up_sweep(w);
+	if (first)
+		px_clients_run(w);
 }
 
 static struct hr_map *plan_addrs(const struct hr_plan *plan)
