@@ -8,8 +8,8 @@
 #define CGROUP_LEVELS 16
 /* How long first sockets wait for the agent to open its doors in a new namespace. It takes 2 ms
  * when a CPU is free; the bound is for a node that is busy, and is met once per namespace. */
-#define NETNS_WAIT_MS 20
-#define NETNS_WAIT_STEPS (1 << 20) /* at 50 ns each: as long as that */
+#define NETNS_WAIT_MS 100
+#define NETNS_WAIT_STEPS (1 << 21) /* at 50 ns each: as long as that */
 
 struct wl_search {
 	struct hr_workload wl;
