@@ -2,7 +2,11 @@
 /* The agent's sockets: what it writes on p goes into C; and where the kernel keeps U and g. */
 #include "lib/slot.h"
 
-/* sk_msg on p. A client that is gone makes the agent's send fail with EACCES. */
+/*
+ * sk_msg on p. What is meant for a client that is gone passes to g, where the agent throws it away
+ * before it uses the slot again: a dropped message would leave the verdict "drop" on the socket,
+ * and every later send would fail.
+ */
 SEC("sk_msg")
 int inject(struct sk_msg_md *msg)
 {
@@ -12,9 +16,10 @@ int inject(struct sk_msg_md *msg)
 
 	bpf_msg_apply_bytes(msg, 0);
 	if (!g || HR_G_STATE(g->word) != HR_G_BOUND)
-		return SK_DROP;
+		return SK_PASS;
 	cookie = g->conn;
-	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS);
+	bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS);
+	return SK_PASS;
 }
 
 /* Run by the agent, never attached: see u_sk in maps.h. */

@@ -20,6 +20,9 @@
 
 #define TIMEOUT_MS 5000
 
+/* The newest request, for complaints. */
+static char doing[64];
+
 void fail(const char *fmt, ...)
 {
 	va_list ap;
@@ -37,7 +40,7 @@ void wait_for(int fd, short events)
 	struct pollfd p = {.fd = fd, .events = events};
 
 	if (poll(&p, 1, TIMEOUT_MS) != 1)
-		fail("hangs waiting for %s", events == POLLIN ? "an answer" : "room");
+		fail("hangs waiting for %s: %s", events == POLLIN ? "an answer" : "room", doing);
 }
 
 int dial_as(const char *ip, uint16_t port, int nonblock)
@@ -92,7 +95,8 @@ size_t get(int fd, char *p, size_t size)
 }
 
 static char in[4 << 20];
-size_t in_len; /* bytes that belong to the next answer */
+size_t in_len;
+/* bytes that belong to the next answer */
 
 void need(int fd, size_t n)
 {
@@ -179,6 +183,7 @@ void expect(struct answer a, int status, const char *fmt, ...)
 
 size_t request(char *buf, const char *method, const char *path, const char *to)
 {
+	snprintf(doing, sizeof(doing), "%s %s to %s", method, path, to ? to : "any");
 	return sprintf(buf, "%s %s HTTP/1.1\r\nHost: svc\r\n%s%s%s\r\n", method, path,
 		       to ? "X-To: " : "", to ? to : "", to ? "\r\n" : "");
 }

@@ -88,6 +88,8 @@ static void forget(struct bound *b)
 	usleep(20000);
 	while (recv(p_fd[b->slot], sink, sizeof(sink), MSG_DONTWAIT) > 0)
 		;
+	while (recv(g_fd[b->slot], sink, sizeof(sink), MSG_DONTWAIT) > 0)
+		;
 	word = g->word;
 	if (HR_G_STATE(word) == HR_G_BOUND)
 		word_swap(&g->word, word, HR_G_WORD(HR_G_FREE, HR_G_GEN(word) + 1, 0));
@@ -128,7 +130,8 @@ static void answer(struct bound *b, size_t body)
 	snprintf(text, sizeof(text), "agent %s %s %zu", method, path, body);
 	snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n%s",
 		 strlen(text), text);
-	rig_send(p_fd[b->slot], head, strlen(head));
+	if (!rig_send(p_fd[b->slot], head, strlen(head)))
+		fprintf(stderr, "rig: inject into slot %u: %s\n", b->slot, strerror(errno));
 }
 
 static void release(struct bound *b)
