@@ -147,8 +147,8 @@ static enum hr_why why_not_kernel(const struct hr_plan *p, const struct hr_plan_
 		{{"expect", 6}, HR_WHY_EXPECT},
 	};
 
-	if (v->tcp)
-		return 0;
+	if (v->tcp || (!v->m.vhost && !p->registry_only))
+		return 0; /* balanced at connect, or no business of ours: no request is looked at */
 	if (v->asked.odd_path)
 		return HR_WHY_PATH_ODD;
 	if (hr_slice_eq(req->method, HR_SLICE("CONNECT")))
