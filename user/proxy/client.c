@@ -293,6 +293,9 @@ static void on_timer(void *ctx)
 static bool step(struct px_client *c)
 {
 	switch (c->state) {
+	case PX_CLIENT_NEW:
+		px_tunnel_open(c);
+		return !c->closed;
 	case PX_CLIENT_DETECT:
 		return px_tunnel_detect(c);
 	case PX_CLIENT_HEAD:
@@ -368,7 +371,7 @@ void px_client_accept(struct px_worker *w, int fd, const struct hr_door *door, u
 		return;
 	}
 	if (c->proto == HR_PROTO_TCP || c->proto == HR_PROTO_AUTO) {
-		px_tunnel_open(c);
+		c->state = PX_CLIENT_NEW;
 		px_client_run(c);
 	}
 }

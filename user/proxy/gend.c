@@ -48,7 +48,11 @@ static bool set_free(struct px_gslot *g, uint64_t bytes)
 {
 	uint64_t expect = HR_G_WORD(HR_G_BOUND, g->gen, bytes);
 	uint64_t next = HR_G_WORD(HR_G_FREE, g->gen + 1, 0);
+	char junk[4096];
 
+	/* what was written for a client that had gone went to g (bpf/inject.bpf.c) */
+	while (recv(g->g, junk, sizeof(junk), MSG_DONTWAIT) > 0)
+		;
 	return __atomic_compare_exchange_n(&entry_of(g)->word, &expect, next, false,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
@@ -181,21 +185,6 @@ void px_g_wait(struct px_gslot *g)
 		hr_timer_start(g->w->loop, &g->timer, g->wait_ms, look_again, g);
 }
 
-/* An answer of this C is on its way through another worker (urelay.c). Rare: C sent a request
- * before it had the answer of a moved one. */
-static bool relayed(const struct px_gslot *g)
-{
-	const struct hr_u *u = hr_kern_u(kern_of(g));
-
-	for (uint32_t i = 0; i < HR_U_SLOTS; i++) {
-		uint64_t word = __atomic_load_n(&u[i].word, __ATOMIC_ACQUIRE);
-
-		if (HR_WORD_STATE(word) == HR_U_RELAY && u[i].conn == g->cookie)
-			return true;
-	}
-	return false;
-}
-
 /* Bytes that may be injected now. */
 static size_t window(struct px_gslot *g)
 {
@@ -203,7 +192,8 @@ static size_t window(struct px_gslot *g)
 
 	if (!g->answered) {
 		/* another answer is still on its way: ours must not overtake it */
-		if (!hr_kern_conn_quiet(kern_of(g), g->cookie) || (!g->lent && relayed(g)))
+		if (g->lent ? !hr_kern_conn_drained(kern_of(g), g->cookie)
+			    : !hr_kern_conn_quiet(kern_of(g), g->cookie))
 			return 0;
 		g->answered = true;
 	}

@@ -58,7 +58,7 @@ struct px_upool {
 
 struct px_holder {
 	struct hr_proxy *px;
-	struct hr_kern *kern;
+	struct hr_kern *kern; /* NULL: the kernel path is off */
 	struct hr_loop *loop;
 	pthread_t thread;
 	bool started;
@@ -75,6 +75,8 @@ struct px_holder {
 /* ---- upool.c ---- */
 void px_upool_fill(struct px_upool *p);
 void px_upool_lost(struct px_upool *p, bool failed);
+/* It does not answer: others first, until it does. */
+void px_upool_suspect(struct px_upool *p);
 void px_upool_live(struct px_upool *p, int delta);
 
 /* ---- uslot.c ---- */
@@ -90,11 +92,11 @@ uint64_t px_now_ns(void);
 /* ---- urelay.c: an answer that goes through a worker ---- */
 struct px_relay {
 	struct px_holder *h;
-	struct px_u *u; /* NULL once the holder has dropped it */
+	struct px_u *u; /* NULL: there is none, or the holder has dropped it */
 	struct px_worker *w;
-	uint32_t slot, gen;
-	int fd;	   /* U; the holder closes it */
-	bool fail; /* no answer will come from U: it gets ours */
+	uint32_t slot, gen; /* HR_U_SLOTS: no U */
+	int fd;		    /* U; the holder closes it */
+	bool fail;	    /* no answer will come from U: it gets ours */
 	bool head_request, reusable;
 	uint64_t left; /* of an answer whose head C has had already, 0: none of it */
 	uint64_t conn, t0_ns, tx;
@@ -104,4 +106,6 @@ struct px_relay {
 };
 /* Hands the answer to a worker; px_u_returned comes back. */
 int px_relay_start(struct px_u *u, uint32_t gen, bool fail);
+/* C's own endpoint broke off (HR_EV_NATIVE_LOST): C gets 503. */
+void px_relay_lost(struct px_holder *h, const struct hr_event *ev);
 void px_u_returned(struct px_relay *r);

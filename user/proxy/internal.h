@@ -99,6 +99,7 @@ void px_buf_free_all(struct px_worker *w);
 /* ---- client: an accepted connection, or a G slot with its C ---------------------------------- */
 
 enum px_client_state {
+	PX_CLIENT_NEW,	  /* not HTTP for certain: an upstream is opened first */
 	PX_CLIENT_DETECT, /* proto AUTO: no byte yet decides */
 	PX_CLIENT_HEAD,	  /* between requests, or a head is incomplete */
 	PX_CLIENT_REQUEST,
@@ -525,7 +526,8 @@ struct hr_proxy {
 int px_gpool_new(struct hr_proxy *px);
 void px_gpool_free(struct hr_proxy *px);
 void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev);
-int px_upool_new(struct hr_proxy *px);
+/* kern NULL: the kernel path is off, its connections only tell which endpoints live. */
+int px_upool_new(struct hr_proxy *px, struct hr_kern *kern);
 void px_upool_stop(struct hr_proxy *px); /* the thread */
 void px_upool_free(struct hr_proxy *px);
 void px_upool_event(struct hr_proxy *px, const struct hr_event *ev);

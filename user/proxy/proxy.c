@@ -90,8 +90,8 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
 	}
 	if (!r && kernel_path(px))
 		r = px_gpool_new(px);
-	if (!r && kernel_path(px))
-		r = px_upool_new(px);
+	if (!r && opts->kern)
+		r = px_upool_new(px, kernel_path(px) ? opts->kern : NULL);
 	if (r) {
 		hr_proxy_free(px);
 		return r;
@@ -123,10 +123,11 @@ void hr_proxy_free(struct hr_proxy *px)
 
 void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 {
-	if (!px->holder)
+	if (!px->gpool)
 		return;
 	switch (ev->kind) {
 	case HR_EV_POOL_MISS:
+	case HR_EV_NATIVE_LOST:
 	case HR_EV_RELAY:
 	case HR_EV_U_DIRTY:
 		px_upool_event(px, ev);

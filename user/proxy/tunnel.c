@@ -137,7 +137,7 @@ void px_tunnel_open(struct px_client *c)
 	struct hr_addr addr;
 	uint16_t port;
 
-	if (c->state == PX_CLIENT_HEAD) /* a new connection */
+	if (c->state == PX_CLIENT_NEW)
 		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
 	if (!c->hold)
 		c->hold = px_hold_get(c->w);

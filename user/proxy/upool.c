@@ -18,6 +18,8 @@
 #include "proxy/holder.h"
 
 #define TICK_MS 1000
+/* Without kernel path a closed connection is only missed as a sign of life. */
+#define REOPEN_MS 1000
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
 
@@ -61,6 +63,8 @@ static void publish(struct px_upool *p)
 	struct hr_pool row = {.nchunks = p->nchunks};
 	int r;
 
+	if (!p->holder->kern)
+		return;
 	memcpy(row.chunk, p->chunk, sizeof(row.chunk));
 	r = hr_kern_pool_set(p->holder->kern, p->netns, p->addr->addr_id, &row);
 	if (r)
@@ -115,7 +119,8 @@ static void pool_free(struct px_upool *p)
 	struct px_holder *h = p->holder;
 	struct hr_pool_key key = {.netns = p->netns, .addr_id = p->addr->addr_id};
 
-	hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
+	if (h->kern)
+		hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
 	for (unsigned i = 0; i < p->nchunks; i++)
 		h->owner[p->chunk[i] / HR_U_CHUNK] = NULL;
 	h->chunks_used -= p->nchunks;
@@ -155,20 +160,27 @@ void px_upool_fill(struct px_upool *p)
 	}
 }
 
-/* A connection ended; `failed`: it could not be opened. */
-void px_upool_lost(struct px_upool *p, bool failed)
+void px_upool_suspect(struct px_upool *p)
 {
 	struct px_addr *a = p->addr;
 
-	if (failed && !a->live && !a->dead && a->in_plan) {
-		a->dead = true;
-		tell(p->holder, a);
-	}
+	if (a->live || a->dead || !a->in_plan)
+		return;
+	a->dead = true;
+	tell(p->holder, a);
+}
+
+/* A connection ended; `failed`: it could not be opened. */
+void px_upool_lost(struct px_upool *p, bool failed)
+{
+	if (failed)
+		px_upool_suspect(p);
 	if (failed) {
 		if (!hr_timer_running(&p->retry))
 			back_off(p);
 	} else if (!hr_timer_running(&p->retry)) {
-		hr_timer_start(p->holder->loop, &p->retry, 0, retry, p);
+		hr_timer_start(p->holder->loop, &p->retry, p->holder->kern ? 0 : REOPEN_MS, retry,
+			       p);
 	}
 }
 
@@ -264,7 +276,7 @@ static void shrink(struct px_upool *p)
 	for (unsigned i = HR_ARRAY_SIZE(p->slots); i-- > 1 && p->n > 1;) {
 		struct px_u *u = p->slots[i];
 
-		if (u && u->state == PX_U_LISTED && u->since < old &&
+		if (u && p->holder->kern && u->state == PX_U_LISTED && u->since < old &&
 		    hr_kern_u(p->holder->kern)[u->slot].t0 < old && px_u_retire(u))
 			p->want = HR_MAX(1U, p->n);
 	}
@@ -321,6 +333,8 @@ static void on_posted(void *ctx)
 
 	if (m->ev.kind == HR_EV_POOL_MISS)
 		miss(m->h, &m->ev);
+	else if (m->ev.kind == HR_EV_NATIVE_LOST)
+		px_relay_lost(m->h, &m->ev);
 	else
 		px_u_event(m->h, &m->ev);
 	free(m);
@@ -378,7 +392,7 @@ static void *run(void *ctx)
 	return NULL;
 }
 
-int px_upool_new(struct hr_proxy *px)
+int px_upool_new(struct hr_proxy *px, struct hr_kern *kern)
 {
 	struct px_holder *h = calloc(1, sizeof(*h));
 	sigset_t all, old;
@@ -388,7 +402,7 @@ int px_upool_new(struct hr_proxy *px)
 		return -ENOMEM;
 	px->holder = h;
 	h->px = px;
-	h->kern = px->opts.kern;
+	h->kern = kern;
 	hr_list_init(&h->addrs);
 	hr_list_init(&h->pools);
 	h->addr_map = hr_map_new();
@@ -427,7 +441,8 @@ void px_upool_free(struct hr_proxy *px)
 		struct px_upool *p = hr_list_entry(h->pools.next, struct px_upool, link);
 
 		p->going = true;
-		hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
+		if (h->kern)
+			hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
 		while (!hr_list_empty(&p->conns))
 			px_u_drop(hr_list_entry(p->conns.next, struct px_u, link));
 		pool_free(p);

@@ -30,8 +30,9 @@ static void give_back(struct px_relay *r)
 	uint64_t expect = HR_WORD(HR_U_RELAY, r->gen);
 	uint64_t next = HR_WORD(r->reusable ? HR_U_FREE : HR_U_DEAD, r->gen);
 
-	__atomic_compare_exchange_n(&hr_kern_u(r->h->kern)[r->slot].word, &expect, next, false,
-				    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	if (r->slot < HR_U_SLOTS)
+		__atomic_compare_exchange_n(&hr_kern_u(r->h->kern)[r->slot].word, &expect, next,
+					    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 	if (hr_loop_post(r->h->loop, returned, r) < 0)
 		hr_err("out of memory: an upstream connection is lost");
 }
@@ -190,4 +191,24 @@ int px_relay_start(struct px_u *u, uint32_t gen, bool fail)
 	u->state = PX_U_LISTED;
 	free(r);
 	return e2;
+}
+
+void px_relay_lost(struct px_holder *h, const struct hr_event *ev)
+{
+	struct px_relay *r = calloc(1, sizeof(*r));
+
+	if (r) {
+		*r = (struct px_relay){.h = h,
+				       .w = &h->px->workers[h->next_worker],
+				       .slot = HR_U_SLOTS,
+				       .fd = -1,
+				       .fail = true,
+				       .conn = ev->conn,
+				       .t0_ns = px_now_ns()};
+		h->next_worker = (h->next_worker + 1) % h->px->n_workers;
+		if (!hr_loop_post(r->w->loop, find_slot, r))
+			return;
+		free(r);
+	}
+	hr_kern_conn_shutdown(h->kern, ev->conn);
 }

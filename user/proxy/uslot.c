@@ -19,6 +19,9 @@
 #include "core/log.h"
 #include "proxy/holder.h"
 
+/* A connection that takes longer is doubted. */
+#define SLOW_MS 1000
+
 uint64_t px_now_ns(void)
 {
 	struct timespec ts;
@@ -65,7 +68,8 @@ static void forget(struct px_u *u, bool failed)
 	hr_timer_stop(&u->timer);
 	hr_watch_del(u->watch);
 	if (u->state != PX_U_CONNECTING) {
-		hr_kern_u_take(p->holder->kern, u->slot);
+		if (p->holder->kern)
+			hr_kern_u_take(p->holder->kern, u->slot);
 		p->listed--;
 		px_upool_live(p, -1);
 	} else {
@@ -87,7 +91,7 @@ bool px_u_retire(struct px_u *u)
 {
 	uint64_t word;
 
-	if (u->state == PX_U_CONNECTING) {
+	if (u->state == PX_U_CONNECTING || !u->pool->holder->kern) {
 		forget(u, false);
 		return true;
 	}
@@ -101,7 +105,7 @@ bool px_u_retire(struct px_u *u)
 
 void px_u_drop(struct px_u *u)
 {
-	uint64_t word = word_of(u);
+	uint64_t word = u->pool->holder->kern ? word_of(u) : 0;
 
 	if (u->state != PX_U_CONNECTING && HR_WORD_STATE(word) == HR_U_BUSY &&
 	    swap(u, HR_U_BUSY, HR_U_DEAD, HR_WORD_GEN(word)))
@@ -124,7 +128,7 @@ static void broken_off(struct px_u *u, uint32_t gen)
 
 static void hung_up(struct px_u *u)
 {
-	uint64_t word = word_of(u);
+	uint64_t word = u->pool->holder->kern ? word_of(u) : HR_WORD(HR_U_DEAD, 0);
 	uint32_t gen = HR_WORD_GEN(word);
 
 	switch (HR_WORD_STATE(word)) {
@@ -169,7 +173,7 @@ static void list(struct px_u *u)
 
 	hr_timer_stop(&u->timer);
 	r = hr_watch_mod(u->watch, EPOLLRDHUP);
-	if (!r)
+	if (!r && p->holder->kern)
 		r = hr_kern_u_put(p->holder->kern, u->slot, u->fd, p->addr->addr_id);
 	if (r) {
 		hr_warn("cannot list an upstream connection: %s", strerror(-r));
@@ -204,6 +208,14 @@ static void on_u(void *ctx, uint32_t events)
 static void on_timeout(void *ctx)
 {
 	forget(ctx, true);
+}
+
+static void on_slow(void *ctx)
+{
+	struct px_u *u = ctx;
+
+	px_upool_suspect(u->pool);
+	hr_timer_start(u->pool->holder->loop, &u->timer, HR_CONNECT_TIMEOUT_MS, on_timeout, u);
 }
 
 /* A socket in the pool's namespace. The holder's thread stays in the last one it was asked for: it
@@ -259,7 +271,7 @@ int px_u_open(struct px_upool *p, unsigned place)
 		free(u);
 		return r;
 	}
-	hr_timer_start(p->holder->loop, &u->timer, HR_CONNECT_TIMEOUT_MS, on_timeout, u);
+	hr_timer_start(p->holder->loop, &u->timer, SLOW_MS, on_slow, u);
 	hr_list_add_tail(&p->conns, &u->link);
 	p->slots[place] = u;
 	p->n++;
