@@ -68,11 +68,23 @@ static void on_files(void *ctx)
 		agent_reload(a, false);
 }
 
+/* Connections of the kernel path first: they need the pools until they are ordinary TCP. Then the
+ * proxy's own. */
+static bool drained(struct hr_agent *a)
+{
+	if (!a->released) {
+		if (!hr_kern_released(a->kern) && hr_loop_now(a->loop) < a->release_until)
+			return false;
+		a->released = true;
+		hr_proxy_drain(a->proxy);
+	}
+	return hr_proxy_idle(a->proxy);
+}
+
 static void on_drain_tick(void *ctx)
 {
 	struct hr_agent *a = ctx;
-	/* both: the kernel may have a request on a connection that the proxy thinks idle */
-	bool idle = hr_kern_released(a->kern) && hr_proxy_idle(a->proxy);
+	bool idle = drained(a);
 
 	hr_kern_poll(a->kern);
 	hr_proxy_tick(a->proxy);
@@ -98,8 +110,8 @@ static void begin_drain(struct hr_agent *a)
 	a->ready = false;
 	agent_release_all(a);
 	agent_save_workloads(a);
-	hr_proxy_drain(a->proxy);
 	a->drain_until = hr_loop_now(a->loop) + a->o.drain_s * 1000ull;
+	a->release_until = hr_loop_now(a->loop) + a->o.drain_s * 500ull;
 	on_drain_tick(a);
 }
 

@@ -49,9 +49,9 @@ struct hr_agent {
 	sigset_t old_mask;
 	struct hr_watch *signal_watch, *kern_watch;
 	struct hr_timer tick;
-	uint64_t ticks, drain_until;
+	uint64_t ticks, drain_until, release_until;
 	time_t started;
-	bool ready, killed /* kill switch */, draining;
+	bool ready, killed /* kill switch */, draining, released;
 };
 
 /* ---- reload.c ---- */
