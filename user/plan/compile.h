@@ -92,6 +92,8 @@ void hr_build_vips(struct hr_build *b);
 /* Kernel form of a vhost; marks rules that need the agent. */
 int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v);
 
+/* false: no address, no endpoint, no DNS answer of ours; rules still know its name. */
+bool hr_svc_has_place(const struct hr_svc *s);
 enum hr_proto hr_port_proto(const struct hr_port *p);
 /* All of `want` are among `have`. */
 bool hr_labels_match(const hr_kvs *want, const hr_kvs *have);

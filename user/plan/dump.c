@@ -6,7 +6,8 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "core/vec.h"
-#include "plan/plan.h"
+#include "plan/eval.h"
+#include "plan/words.h"
 
 static const char *const lb_words[] = {"none",	      "ROUND_ROBIN", "RANDOM", "LEAST_REQUEST",
 				       "PASSTHROUGH", "RING_HASH",   "MAGLEV"};
@@ -52,6 +53,7 @@ static void cluster_lines(const struct hr_plan *p, lines *l)
 		hr_sb_printf(&name, "cluster %s", c->name);
 		hr_sb_printf(&value, "%s%s%s", lb_words[c->lb], c->missing_subset ? " missing" : "",
 			     c->agent_why ? " agent" : "");
+		hr_policy_words(c, &value);
 		add_line(l, &name, &value);
 		for (uint32_t k = 0; k < c->n_eps; k++) {
 			const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
@@ -77,8 +79,8 @@ static void route_lines(const struct hr_plan *p, lines *l)
 			hr_sb_printf(&value, "%s%u", k ? "/" : "", r->dst[k].weight);
 		for (uint32_t k = 0; k < r->ndst; k++)
 			hr_sb_printf(&value, " %s", p->clusters.data[r->dst[k].cluster].name);
-		if (r->timeout > 0)
-			hr_sb_printf(&value, " timeout %lld ms", (long long)r->timeout);
+		if (r->http)
+			hr_route_words(r->http, &value);
 		add_line(l, &name, &value);
 	}
 }
@@ -123,9 +125,15 @@ static void vhost_lines(const struct hr_plan *p, lines *l)
 				add_bits(&value, 'p', &v->blocks[b].present[d]);
 				add_bits(&value, 'n', &v->blocks[b].npresent[d]);
 			}
-		for (uint32_t k = 0; k < v->nrules; k++)
+		for (uint32_t k = 0; k < v->nrules; k++) {
 			hr_sb_printf(&value, " -> %s#%u", p->routes.data[v->rules[k].route].key,
 				     v->rules[k].match);
+			if (!v->rules[k].agent_why || !v->rules[k].m)
+				continue;
+			/* conditions that the rows above do not hold */
+			hr_sb_add(&value, " agent ");
+			hr_match_tell(v->rules[k].m, &value);
+		}
 		add_line(l, &name, &value);
 	}
 }

@@ -3,6 +3,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "plan/asked.h"
+#include "plan/words.h"
 
 static void add_trace(const struct hr_verdict *v, struct hr_strbuf *out)
 {
@@ -72,6 +73,8 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 	hr_sb_printf(out, "action: %s", v.action);
 	if (v.status)
 		hr_sb_printf(out, " (%d)", v.status);
+	if (v.m.route && v.m.route->http)
+		hr_route_words(v.m.route->http, out);
 	hr_sb_addc(out, '\n');
 	r = hr_streq(v.action, "route") ? v.m.route : NULL;
 	for (uint32_t i = 0; r && i < r->ndst; i++)

@@ -72,11 +72,22 @@ static void add_vip(struct hr_build *b, struct hr_svc *s, const struct hr_addr *
 	s->vips.len++;
 }
 
+/* An ExternalName is another name, and resolution NONE sends traffic where the client was going:
+ * neither has endpoints that an address of ours could stand for. They keep their own resolution. */
+bool hr_svc_has_place(const struct hr_svc *s)
+{
+	if (s->se)
+		return s->se->resolution != HR_RES_NONE;
+	return !s->k8s->external_name;
+}
+
 /* Addresses as written; when none is usable, the ones that the caller's table gives. */
 static void give_vips(struct hr_build *b, struct hr_svc *s, const hr_strs *written)
 {
 	struct hr_addr addr, v4, v6;
 
+	if (!hr_svc_has_place(s))
+		return;
 	for (size_t i = 0; i < written->len; i++)
 		if (!hr_addr_parse(written->data[i], &addr))
 			add_vip(b, s, &addr);

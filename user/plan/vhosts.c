@@ -241,7 +241,7 @@ static void vhosts_of_service(struct hr_build *b, const struct hr_svc *s, struct
 {
 	name_vec names = {0};
 
-	for (size_t p = 0; p < s->ports->len; p++) {
+	for (size_t p = 0; p < s->ports->len && hr_svc_has_place(s); p++) {
 		uint16_t port = (uint16_t)s->ports->data[p].number;
 
 		if (!is_http(&s->ports->data[p]))
@@ -371,6 +371,8 @@ void hr_build_vips(struct hr_build *b)
 		for (size_t p = 0; p < s->ports->len; p++)
 			if (!s->ports->data[p].udp)
 				vips_of_port(b, s, &s->ports->data[p]);
+		if (!hr_svc_has_place(s))
+			continue;
 		hr_vec_push(&b->names, (struct hr_plan_name){.name = s->fqdn,
 							     .naddrs = (uint32_t)s->vips.len,
 							     .addrs = s->vips.data,

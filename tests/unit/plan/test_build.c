@@ -260,6 +260,31 @@ static void test_service_entry(void **state)
 	hr_ids_free(ids);
 }
 
+/* Hosts that are resolved elsewhere get no address of ours: traffic to them is not touched. */
+static void test_elsewhere(void **state)
+{
+	struct hr_ids *ids = hr_ids_new();
+	_cleanup_plan_ struct hr_plan *p = plan_with(
+		"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: none}\n"
+		"spec: {hosts: [www.example.com], resolution: NONE,\n"
+		" ports: [{number: 80, name: http, protocol: HTTP}]}\n---\n"
+		"apiVersion: v1\nkind: Service\nmetadata: {name: alias}\n"
+		"spec: {type: ExternalName, externalName: www.example.com}\n---\n"
+		"apiVersion: v1\nkind: Service\nmetadata: {name: flat}\n"
+		"spec: {clusterIP: None, ports: [{name: http, port: 80}]}\n",
+		(struct hr_plan_opts){.auto_vip = hr_ids_auto_vip, .auto_vip_ctx = ids});
+
+	(void)state;
+	/* the headless one is balanced by an address of ours */
+	assert_int_equal(p->names.len, 1);
+	assert_string_equal(p->names.data[0].name, "flat.default.svc.cluster.local");
+	assert_int_equal(p->names.data[0].naddrs, 2);
+	assert_int_equal(p->vips.len, 2);
+	assert_null(ask(p, 80, "www.example.com", "/").vhost);
+	assert_non_null(ask(p, 80, "flat", "/").vhost);
+	hr_ids_free(ids);
+}
+
 /* Which actions the kernel carries, and which are the agent's. */
 static void test_actions(void **state)
 {
@@ -353,6 +378,62 @@ static void test_diff(void **state)
 	assert_non_null(strstr(more.data, "- route default@web"));
 }
 
+/* Nothing that a policy can change is missing from the difference. */
+static void test_diff_sees_all(void **state)
+{
+	static const struct {
+		const char *from, *to, *about;
+	} cases[] = {
+		{"timeout: 1s", "timeout: 2s", "timeout 2000"},
+		{"retries: {attempts: 1}", "retries: {attempts: 2}", "retries 2"},
+		{"rewrite: {uri: /x}", "rewrite: {uri: /y}", "rewrite uri \"/y\""},
+		{"headers: {request: {set: {a: b}}}", "headers: {request: {set: {a: c}}}",
+		 "request set a to \"c\""},
+		{"fault: {abort: {httpStatus: 500, percentage: {value: 1}}}",
+		 "fault: {abort: {httpStatus: 500, percentage: {value: 0.5}}}", "abort 500 0.5 %"},
+		{"match: [{authority: {exact: a}}]", "match: [{authority: {exact: b}}]", "rules"},
+		{"match: [{uri: {exact: /a}}]", "match: [{uri: {exact: /b}}]", "rules"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++) {
+		struct hr_plan *p[2];
+		_cleanup_sb_ struct hr_strbuf diff = {0};
+
+		for (int k = 0; k < 2; k++) {
+			char vs[1024];
+
+			snprintf(vs, sizeof(vs),
+				 "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
+				 "metadata: {name: v}\nspec: {hosts: [web], http: "
+				 "[{route: [{destination: {host: web}}], %s}]}\n",
+				 k ? cases[i].to : cases[i].from);
+			p[k] = plan_of(with(vs));
+		}
+		hr_plan_diff(p[0], p[1], &diff);
+		if (!strstr(hr_sb_str(&diff), cases[i].about))
+			fail_msg("%s: %s", cases[i].about, hr_sb_str(&diff));
+		hr_plan_free(p[0]);
+		hr_plan_free(p[1]);
+	}
+}
+
+/* The same for a DestinationRule. */
+static void test_diff_sees_policy(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = plan_of(
+		with(RULE("r", "default", "web",
+			  "  trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}}}\n")));
+	_cleanup_plan_ struct hr_plan *q = plan_of(
+		with(RULE("r", "default", "web",
+			  "  trafficPolicy: {connectionPool: {tcp: {maxConnections: 2}}}\n")));
+	_cleanup_sb_ struct hr_strbuf diff = {0};
+
+	(void)state;
+	hr_plan_diff(p, q, &diff);
+	assert_non_null(strstr(hr_sb_str(&diff), "maxConnections 1 -> "));
+}
+
 /* 10,000 rules for one host build and match; one more is refused with a word. The decoder has
  * its own bound, so the objects are made larger here. */
 static void test_rule_limit(void **state)
@@ -402,12 +483,21 @@ static void test_rule_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_endpoints),    cmocka_unit_test(test_protocols),
-		cmocka_unit_test(test_names),	     cmocka_unit_test(test_same_name_twice),
-		cmocka_unit_test(test_policy_order), cmocka_unit_test(test_which_rule),
-		cmocka_unit_test(test_missing),	     cmocka_unit_test(test_service_entry),
-		cmocka_unit_test(test_actions),	     cmocka_unit_test(test_order_of_documents),
-		cmocka_unit_test(test_diff),	     cmocka_unit_test(test_rule_limit),
+		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_protocols),
+		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_same_name_twice),
+		cmocka_unit_test(test_policy_order),
+		cmocka_unit_test(test_which_rule),
+		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_service_entry),
+		cmocka_unit_test(test_elsewhere),
+		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_order_of_documents),
+		cmocka_unit_test(test_diff),
+		cmocka_unit_test(test_diff_sees_all),
+		cmocka_unit_test(test_diff_sees_policy),
+		cmocka_unit_test(test_rule_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a route does and what a cluster limits, in words: for dump, diff and explain. */
+#pragma once
+
+#include "plan/plan.h"
+
+/* "timeout 3000 ms, retries 3 on 5xx,reset, fault abort 503 10 %"; nothing when the route only
+ * sends on. Each part starts with " ". */
+void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out);
+/* "maxConnections 100, outlier 5xx 5 ...": each part starts with " ". */
+void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out);
