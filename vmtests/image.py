@@ -36,7 +36,7 @@ def build(out, headrace, version, modules):
     """Writes the initramfs OUT (a cpio archive) for one kernel."""
     root = out + ".root"
     shutil.rmtree(root, ignore_errors=True)
-    for d in ("proc", "sys", "dev", "tmp", "run/lock", "var/lib", "root", "etc", "bin", "sbin", "usr", "var/log/nginx"):
+    for d in ("proc", "sys", "dev", "tmp", "run/lock", "var/lib/nginx", "root", "etc", "bin", "sbin", "usr", "var/log/nginx"):
         os.makedirs(f"{root}/{d}")
     wanted = list(PROGRAMS)
     python = glob.glob("/usr/lib/python3.*")[0]

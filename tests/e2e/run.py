@@ -50,7 +50,7 @@ def main():
         run.finish()
     finally:
         if run.shared:
-            run.abandon(run.shared, None)
+            run.abandon(run.shared)
         world.close()
     print(f"{run.passed} passed, {run.failed} failed, {run.skipped} skipped", flush=True)
     return 1 if run.failed or not run.passed else 0

@@ -143,12 +143,28 @@ def empty_subset(env):
 
 @test(timeout=60)
 def dead_endpoint(env):
-    """One of two endpoints has nobody listening: the agent knows which, and no request is lost on it."""
-    env.policy(mesh.slice_("user", {"http-web": 8080}, [("10.77.3.1", None), ("10.77.3.99", None)]),
-               mesh.service("user", ["10.96.0.30"], {"http-web": 8080}))
+    """One of two endpoints has nobody listening: a connect failure is retried elsewhere, and the agent knows which
+    endpoint is dead, so no request is lost."""
+    import servers
+    from topo import stop
+    proc = servers.nginx(env.topo, "user", "alive", env.dir, port=8091)
+    env.policy(mesh.service("half", ["10.96.1.5"], {"http": (80, 8091)}),
+               mesh.slice_("half", {"http": 8091}, [("10.77.3.1", None), ("10.77.2.1", None)]), mesh.vs("half", [rule(dst("half"))]))
     time.sleep(1.5)
-    got = env.call("count", host="10.96.0.30", port=8080, total=60, connections=30, vhost="user", timeout=6)
-    check((got["seen"], got["errors"]), ({"user": 60}, {}))
+    got = env.call("count", host="10.96.1.5", port=80, total=60, connections=30, vhost="half")
+    stop(proc)
+    check((got["seen"], got["errors"]), ({"alive": 60}, {}))
+
+
+@test(timeout=60)
+def unreachable_endpoint(env):
+    """The same when the dead endpoint's host is gone: a connect there takes seconds to fail, so it must not be tried
+    for every request."""
+    env.policy(mesh.slice_("user", {"http-web": 8080}, [("10.77.3.1", None), ("10.77.3.99", None)]),
+               mesh.vs("user", [rule(dst("user"))]))
+    time.sleep(4)
+    got = env.call("count", host="10.96.0.30", port=8080, total=12, connections=6, vhost="user", timeout=6)
+    check((got["seen"], got["errors"]), ({"user": 12}, {}))
 
 
 @test()
@@ -156,7 +172,8 @@ def only_dead_endpoints(env):
     """Nobody listens at any endpoint: 503 (UF), not a hang."""
     env.policy(mesh.service("user", ["10.96.0.30"], {"http-web": (8080, 9999)}),
                mesh.slice_("user", {"http-web": 9999}, [("10.77.3.1", None)]), mesh.vs("user", [rule(dst("user"))]))
-    check(env.get("http://10.96.0.30:8080/")[0], 503)
+    from runner import eventually
+    eventually(lambda: env.get("http://10.96.0.30:8080/", check=False)[0] == 503, "503", 4)
 
 
 @test()

@@ -163,7 +163,8 @@ def apply_get_delete(env):
     try:
         eventually(lambda: env.call("count", host=RECO, port=8080, total=20, vhost="reco")["seen"] == {"v2": 20}, "applied", 3)
         check("reco" in env.agent.ctl("get", "vs").stdout, True)
-        check("kind: VirtualService" in env.agent.ctl("get", "vs", "reco", "-n", "default", "-o", "yaml").stdout, True)
+        text = env.agent.ctl("get", "vs", "reco", "-n", "default", "-o", "yaml").stdout
+        check("kind:" in text and "VirtualService" in text and "weight: 100" in text, True, text)
     finally:
         env.agent.ctl("delete", "vs", "reco", "-n", "default")
     eventually(lambda: len(env.call("count", host=RECO, port=8080, total=40, connections=8, vhost="reco")["seen"]) == 2,
