@@ -90,8 +90,9 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
 					 uint32_t random, const uint32_t *avoid, size_t n_avoid)
 {
+	const struct hr_plan_ep *eps = p->eps.data + c->first_ep;
 	struct pick k = {
-		.eps = p->eps.data + c->first_ep,
+		.eps = eps,
 		.n = c->n_eps,
 		.rt = ep_rt,
 		.avoid = avoid,
@@ -103,18 +104,18 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 	if (!k.n)
 		return NULL;
 	if (c->lb == HR_LB_ROUND_ROBIN)
-		return &k.eps[from(&k,
-				   __atomic_fetch_add(&cluster_rt[c->id].rr, 1, __ATOMIC_RELAXED))];
+		return &eps[from(&k,
+				 __atomic_fetch_add(&cluster_rt[c->id].rr, 1, __ATOMIC_RELAXED))];
 	a = from(&k, weighted_start(&k));
 	if (c->lb != HR_LB_LEAST_REQUEST || k.n == 1)
-		return &k.eps[a];
+		return &eps[a];
 	/* power of two choices */
 	b = from(&k, weighted_start(&k));
 	if (rank(&k, b) > rank(&k, a))
-		return &k.eps[b];
+		return &eps[b];
 	if (rank(&k, b) == rank(&k, a) &&
 	    __atomic_load_n(&ep_rt[k.eps[b].id].inflight, __ATOMIC_RELAXED) <
 		    __atomic_load_n(&ep_rt[k.eps[a].id].inflight, __ATOMIC_RELAXED))
-		return &k.eps[b];
-	return &k.eps[a];
+		return &eps[b];
+	return &eps[a];
 }

@@ -156,7 +156,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}",
 		"listener", "host", host, "port", v->asked.port, "virtualService",
 		text_or_null(vs ? hr_arena_printf(a, "%s/%s", vs->meta.ns, vs->meta.name) : NULL),
-		"rule", h ? json_integer(r->index) : json_null(), "ruleName",
+		"rule", r && h ? json_integer(r->index) : json_null(), "ruleName",
 		text_or_null(h ? h->name : NULL), "action", v->action, "status",
 		v->status ? json_integer(v->status) : json_null(), "destinations",
 		destinations(p, v), "timeoutMs", ms_or_null(r ? r->timeout : -1), "retries",
