@@ -21,8 +21,10 @@ struct px_addr {
 	struct hr_addr addr;
 	uint16_t port;
 	bool in_plan;
-	unsigned live; /* connections of all its pools */
-	bool dead;     /* said so in ep_rt */
+	/* [1]: from the agent's own namespace, which may see the network otherwise than the pods:
+	 * it is only believed when nobody else has an opinion */
+	unsigned pools[2], live[2], failing[2];
+	bool dead; /* said so in ep_rt */
 };
 
 enum px_u_state { PX_U_CONNECTING, PX_U_LISTED, PX_U_RELAYED };
@@ -53,7 +55,9 @@ struct px_upool {
 	struct px_u *slots[PX_U_MAX];
 	uint32_t backoff_ms;
 	struct hr_timer retry;
-	bool going; /* its address or namespace is gone */
+	bool home;    /* from the agent's own namespace */
+	bool failing; /* cannot connect, or not in time */
+	bool going;   /* its address or namespace is gone */
 };
 
 struct px_holder {

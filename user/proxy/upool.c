@@ -29,7 +29,10 @@
 static void tell(struct px_holder *h, const struct px_addr *a)
 {
 	const struct hr_plan *plan = h->plan ? h->plan->plan : NULL;
+	char text[HR_ADDR_TEXT];
 
+	hr_debug("endpoint %s is %s", hr_addr_port_text(&a->addr, a->port, text),
+		 a->dead ? "dead" : "alive");
 	for (size_t i = 0; plan && i < plan->eps.len; i++) {
 		const struct hr_plan_ep *ep = &plan->eps.data[i];
 		struct hr_ep_rt *rt = &h->px->ep_rt[ep->id];
@@ -43,17 +46,39 @@ static void tell(struct px_holder *h, const struct px_addr *a)
 	}
 }
 
+static void judge(struct px_holder *h, struct px_addr *a)
+{
+	unsigned who = a->pools[0] ? 0 : 1;
+	bool dead = a->failing[who] && !a->live[who];
+
+	if (dead == a->dead)
+		return;
+	a->dead = dead;
+	tell(h, a);
+}
+
+static void set_failing(struct px_upool *p, bool failing)
+{
+	if (p->failing == failing)
+		return;
+	p->failing = failing;
+	p->addr->failing[p->home] += failing ? 1 : -1;
+}
+
 void px_upool_live(struct px_upool *p, int delta)
 {
-	struct px_addr *a = p->addr;
-
-	a->live = (unsigned)((int)a->live + delta);
-	if (delta > 0)
+	p->addr->live[p->home] += (unsigned)delta;
+	if (delta > 0) {
 		p->backoff_ms = 0;
-	if (delta > 0 && a->dead) {
-		a->dead = false;
-		tell(p->holder, a);
+		set_failing(p, false);
 	}
+	judge(p->holder, p->addr);
+}
+
+void px_upool_suspect(struct px_upool *p)
+{
+	set_failing(p, true);
+	judge(p->holder, p->addr);
 }
 
 /* ---- pools ---- */
@@ -103,6 +128,7 @@ static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_
 	p->netns = netns;
 	p->addr = a;
 	p->want = 1;
+	p->home = netns == h->px->own_netns;
 	hr_list_init(&p->conns);
 	if (!add_chunk(p)) {
 		hr_warn("no room for another upstream pool: its requests go through the agent");
@@ -111,6 +137,7 @@ static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_
 	}
 	hr_list_add_tail(&h->pools, &p->link);
 	hr_map_put(h->pool_map, &key, sizeof(key), p);
+	a->pools[p->home]++;
 	return p;
 }
 
@@ -127,6 +154,9 @@ static void pool_free(struct px_upool *p)
 	hr_timer_stop(&p->retry);
 	hr_map_del(h->pool_map, &key, sizeof(key));
 	hr_list_del(&p->link);
+	set_failing(p, false);
+	p->addr->pools[p->home]--;
+	judge(h, p->addr);
 	free(p);
 }
 
@@ -158,16 +188,6 @@ void px_upool_fill(struct px_upool *p)
 			return;
 		}
 	}
-}
-
-void px_upool_suspect(struct px_upool *p)
-{
-	struct px_addr *a = p->addr;
-
-	if (a->live || a->dead || !a->in_plan)
-		return;
-	a->dead = true;
-	tell(p->holder, a);
 }
 
 /* A connection ended; `failed`: it could not be opened. */
