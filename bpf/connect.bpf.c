@@ -75,7 +75,8 @@ static __always_inline __u32 choose(const struct hr_vip *vip, int v4_only, int v
 	if (pick_endpoint(&p, c, id, 0, 0))
 		return HR_WHY_CLUSTER;
 	addr = p.ep ? bpf_map_lookup_elem(&addrs, &p.addr_id) : NULL;
-	if (!addr)
+	/* none is alive: the agent tries all the same, and gives an answer where there is none */
+	if (!addr || !ep_alive(p.ep))
 		return HR_WHY_NO_ENDPOINT;
 	*out = *addr;
 	d->addr_id = p.addr_id;
