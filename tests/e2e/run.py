@@ -4,7 +4,7 @@
 
   tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [WORD]...
 
-A WORD selects tests whose module.name contains it. Needs root. HEADRACE names another binary (a sanitizer
+A WORD selects tests whose module.name begins with it. Needs root. HEADRACE names another binary (a sanitizer
 build); B another build directory. Logs of failures: build/test-logs/.
 """
 import argparse
@@ -29,7 +29,7 @@ def main():
 
     def wanted(f):
         name = f"{f.__module__.removeprefix('test_')}.{f.__name__}"
-        return (args.long or not f.long) and (not args.words or any(w in name for w in args.words))
+        return (args.long or not f.long) and (not args.words or any(name.startswith(w) for w in args.words))
     plan = [(f, d) for d in args.datapath or ["kernel", "agent"] for f in runner.TESTS
             if d in f.datapaths and wanted(f)]
     if args.list:

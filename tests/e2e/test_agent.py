@@ -243,7 +243,7 @@ def bad_start(world, datapath, log):
 def ready_line(env):
     """One line that says ready, and a log one can read: key=value, no libbpf noise."""
     text = open(env.agent.log_path).read()
-    check(sum("ready" in line for line in text.splitlines()), 1, text)
+    check(sum(" ready" in line for line in text.splitlines()), 1, text)
     check("libbpf" in text, False, text[:1000])
 
 

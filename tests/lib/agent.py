@@ -66,7 +66,7 @@ class Agent:
         self.socket = os.path.join(workdir, "agent.sock")
         self.log_path = os.path.join(workdir, "agent.log")
         self.datapath, self.args, self.resolv, self.env = datapath, list(args), resolv, env or {}
-        self.proc, self.lock, self.programs, self.ended_by_us = None, None, set(), False
+        self.proc, self.lock, self.programs, self.ended_by_us = None, None, set(), None
         os.makedirs(self.config, exist_ok=True)
 
     # ---- life ----
@@ -75,7 +75,7 @@ class Agent:
             self.lock = open(LOCK, "w")
             fcntl.flock(self.lock, fcntl.LOCK_EX)
         mount_bpffs()
-        self.ended_by_us = False
+        self.ended_by_us = None
         argv = [HEADRACE, "run", "-f", self.config, "--socket", self.socket,
                 "--pins", PINS, "--store", os.path.join(self.dir, "store"), f"--datapath={self.datapath}", *self.args]
         if self.resolv:  # its own /etc/resolv.conf, as a pod has one
@@ -99,12 +99,13 @@ class Agent:
 
     def kill(self):
         """As if the machine's out-of-memory killer had come."""
+        self.ended_by_us = "kill"
         self.proc.kill()
         self.proc.wait()
 
     def stop(self, timeout=20):
         """TERM; the exit code. A second agent would now start on a clean machine: see leftovers()."""
-        self.ended_by_us = True
+        self.ended_by_us = "stop"
         if self.proc.poll() is None:
             self.proc.send_signal(signal.SIGTERM)
             try:

@@ -91,8 +91,9 @@ class Runner:
     def end_env(self, env):
         """Stops an agent and holds it to "leaves nothing behind"."""
         try:
+            killed = env.agent.ended_by_us == "kill"  # then what is left is for the next agent, or for cleanup
             env.close()
-            left = env.agent.leftovers()
+            left = [] if killed else env.agent.leftovers()
         finally:
             cleanup()
         if left:
