@@ -6,8 +6,9 @@
 
 /* Tries of a compare-and-exchange against the agent and other processors. */
 #define SWAP_TRIES 8
-/* A search that takes more steps than this says that free slots are scarce. */
-#define G_LOW_STEPS 64
+/* A search that takes more steps than this may mean that free slots are scarce: they are counted,
+ * not more often than this. */
+#define G_LOW_STEPS 4
 #define G_LOW_EVERY_NS (10 * 1000 * 1000ULL)
 
 /* Where the last search for a free slot ended; when the agent was last told that they are few. */
@@ -20,7 +21,12 @@ struct g_search {
 	__u32 size;
 };
 
-/* Slots are filled from 0 upwards: after the last one the search begins again. */
+/* Never filled: slots are filled from 0 upwards, so this is the end of them. */
+static __always_inline int g_unused(__u64 word)
+{
+	return HR_G_STATE(word) == HR_G_EMPTY && !HR_G_GEN(word);
+}
+
 static long g_step(__u32 i, struct g_search *s)
 {
 	__u32 slot = hr_bound(s->at, HR_G_SLOTS - 1), state;
@@ -32,7 +38,7 @@ static long g_step(__u32 i, struct g_search *s)
 	word = g->word;
 	state = HR_G_STATE(word);
 	s->steps = i;
-	s->at = state == HR_G_EMPTY && !HR_G_GEN(word) ? 0 : slot + 1;
+	s->at = g_unused(word) ? 0 : slot + 1;
 	if (state != HR_G_FREE ||
 	    !word_swap(&g->word, word, HR_G_WORD(HR_G_BOUND, HR_G_GEN(word), s->size)))
 		return 0;
@@ -41,8 +47,25 @@ static long g_step(__u32 i, struct g_search *s)
 	return 1;
 }
 
+struct g_census {
+	__u32 free, all;
+};
+
+static long g_census_step(__u32 slot, struct g_census *n)
+{
+	struct hr_g *g = bpf_map_lookup_elem(&g_tab, &slot);
+
+	if (!g || g_unused(g->word))
+		return 1;
+	n->free += HR_G_STATE(g->word) == HR_G_FREE;
+	n->all++;
+	return 0;
+}
+
+/* Tells the agent when less than a quarter of the slots is free. */
 static __always_inline void g_low(__u32 steps)
 {
+	struct g_census n = {};
 	__u64 now;
 
 	if (steps < G_LOW_STEPS)
@@ -51,7 +74,9 @@ static __always_inline void g_low(__u32 steps)
 	if (now - g_low_at < G_LOW_EVERY_NS)
 		return;
 	g_low_at = now;
-	event_slot(HR_EV_G_LOW, 0, 0, 0, 0);
+	bpf_loop(HR_G_SLOTS, g_census_step, &n, 0);
+	if (n.free * 4 < n.all || !n.all)
+		event_slot(HR_EV_G_LOW, 0, 0, 0, 0);
 }
 
 /* Takes a free slot, with `size` bytes in its count. NULL: none is free. */

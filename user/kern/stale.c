@@ -32,6 +32,18 @@ static void add_keys(struct hr_kern *k, const struct bpf_map *m, const struct hr
 	}
 }
 
+/* At once: an absent row only says that the endpoint of an open connection is not a member of the
+ * cluster any more, and that its next request must go elsewhere. */
+static void delete_members(struct hr_kern *k, const struct hr_rows *have,
+			   const struct hr_rows *want)
+{
+	struct hr_map_iter it = {};
+
+	while (hr_map_next(have->members, &it))
+		if (!hr_map_get(want->members, it.key, it.key_len))
+			bpf_map_delete_elem(KERN_MAP_FD(k, members), it.key);
+}
+
 void kern_stale_add(struct hr_kern *k, const struct hr_rows *have, const struct hr_rows *want,
 		    uint64_t at)
 {
@@ -59,7 +71,7 @@ void kern_stale_add(struct hr_kern *k, const struct hr_rows *have, const struct 
 	}
 	add_keys(k, k->skel->maps.vhosts, have, want, offsetof(struct hr_rows, vhosts), at);
 	add_keys(k, k->skel->maps.clusters, have, want, offsetof(struct hr_rows, clusters), at);
-	add_keys(k, k->skel->maps.members, have, want, offsetof(struct hr_rows, members), at);
+	delete_members(k, have, want);
 	add_keys(k, k->skel->maps.addrs, have, want, offsetof(struct hr_rows, addrs), at);
 }
 
