@@ -38,6 +38,8 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
+	int sk_wmem_queued;
+	int sk_sndbuf;
 	__u8 sk_shutdown;
 };
 

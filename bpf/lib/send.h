@@ -5,10 +5,17 @@
 #include "lib/addr.h"
 #include "lib/slot.h"
 
-/* A message up to this size is taken whole by a socket that has room at all, which the kernel has
- * checked; a larger one may be cut short, and then "pass" leaves a verdict behind that would let
- * the next message through unseen. The redirect to C itself leaves none. */
+/* A message that its socket cannot take whole is cut short, and then "pass" leaves a verdict behind
+ * that would let the next message through unseen. The redirect to C itself leaves none, but costs
+ * more: it is for messages that are larger than this or than half of the room. */
 #define PASS_MAX (16 * 1024)
+
+static __always_inline int has_room(struct sk_msg_md *msg)
+{
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+
+	return sk && sk->sk_wmem_queued + 2 * (int)msg->size < sk->sk_sndbuf;
+}
 
 static __always_inline __u32 own_write_seq(struct sk_msg_md *msg)
 {
@@ -24,7 +31,7 @@ static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 coo
 
 	bpf_msg_apply_bytes(msg, bytes);
 	c->mark = bytes ? CONN_M_REDIRECTED : 0;
-	if (!redirected && !bytes && msg->size <= PASS_MAX)
+	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(msg))
 		return SK_PASS;
 	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0);
 }
