@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,11 @@ static void on_tick(void *ctx)
 	hr_kern_poll(a->kern);
 	hr_proxy_tick(a->proxy);
 	agent_reap_workloads(a);
+	/* the plan before this one is gone by now: its memory is somebody else's */
+	if (a->trimmed != a->generation && a->ticks % 2) {
+		malloc_trim(0);
+		a->trimmed = a->generation;
+	}
 	if (++a->ticks % SWEEP_TICKS == 0)
 		agent_netns_sweep(a);
 }
@@ -417,6 +423,9 @@ int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err)
 	}
 	if (r < 0 && !err->len)
 		hr_sb_printf(err, "cannot start: %s", strerror(-r));
+	if ((r == -EACCES || r == -EPERM) && geteuid() != 0)
+		hr_sb_add(err, "; the agent needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON "
+			       "and its directories");
 	finish(&a);
 	if (r == 0)
 		hr_info("stopped");

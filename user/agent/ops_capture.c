@@ -98,13 +98,28 @@ static void move_tree(struct movement *m, pid_t pid)
 	m->depth--;
 }
 
+/* Where a process goes when it is let go: not into a cgroup of ours that will be gone by then. */
+static int origin_of(struct hr_agent *a, pid_t pid, char **out)
+{
+	_cleanup_free_ char *path = NULL, *search = NULL;
+	const struct hr_workload_row *row;
+	int r = agent_cgroup_of(pid, &path);
+
+	if (r < 0)
+		return r;
+	search = strdup(path);
+	row = agent_workload_above(a, search);
+	*out = row && row->own && row->origin ? strdup(row->origin) : TAKE_PTR(path);
+	return 0;
+}
+
 static int attach_process(struct hr_agent *a, const char *kind, pid_t pid,
 			  struct hr_workload_row *want, struct hr_strbuf *why)
 {
 	_cleanup_free_ char *origin = NULL, *path = NULL;
 	struct movement m = {};
 	struct hr_workload_row *row;
-	int r = pid == getpid() ? -EINVAL : agent_cgroup_of(pid, &origin);
+	int r = pid == getpid() ? -EINVAL : origin_of(a, pid, &origin);
 
 	if (r == 0)
 		r = make_own(a, kind, pid, &path);
@@ -191,6 +206,7 @@ json_t *agent_op_attach(struct hr_agent *a, const json_t *req, const struct hr_c
 	bool self = json_is_true(json_object_get(req, "self"));
 	struct hr_workload_row want = {};
 	int r = read_identity(arena, req, &want, why);
+	json_t *out;
 
 	if (r < 0)
 		return agent_refuse(code, "bad-request", why, "%s", "");
@@ -206,11 +222,14 @@ json_t *agent_op_attach(struct hr_agent *a, const json_t *req, const struct hr_c
 		return agent_refuse(code, "bad-request", why, "one of cgroup, pid, self is needed");
 	if (r < 0)
 		return agent_refuse(code, r == -EINVAL ? "bad-request" : "failed", why, "%s", "");
-	agent_save_workloads(a);
 	hr_log_kv(HR_LOG_INFO, "attached", "workload", want.name, "namespace", want.ns, "cgroup",
 		  want.cgroup, NULL);
-	return json_pack("{s:s,s:s,s:s}", "cgroup", want.cgroup, "namespace", want.ns, "name",
-			 want.name);
+	out = json_pack("{s:s,s:s,s:s}", "cgroup", want.cgroup, "namespace", want.ns, "name",
+			want.name);
+	/* a cgroup of ours that the process came from may be empty now */
+	agent_reap_workloads(a);
+	agent_save_workloads(a);
+	return out;
 }
 
 static struct hr_workload_row *find_target(struct hr_agent *a, const json_t *req)

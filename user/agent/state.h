@@ -38,10 +38,10 @@ struct hr_agent {
 	bool reads_stdin;
 	const char **watched; /* the paths that are not "-" */
 	size_t n_watched;
-	const struct hr_plan *plan; /* in effect; owned by the proxy once published */
-	uint64_t generation;
-	uint64_t digest;  /* of the texts that were read last, good or bad */
-	char *last_error; /* NULL: none */
+	const struct hr_plan *plan;   /* in effect; owned by the proxy once published */
+	uint64_t generation, trimmed; /* generation after which memory was given back */
+	uint64_t digest;	      /* of the texts that were read last, good or bad */
+	char *last_error;	      /* NULL: none */
 	uint64_t config_errors;
 
 	/* life */

@@ -115,8 +115,8 @@ static int from_agent(const struct hr_args *a, const struct hr_explain_req *req)
 		if (rest[i].value)
 			json_object_set_new(ask, rest[i].key, json_string(rest[i].value));
 	r = hr_ask(a, "explain", ask, &result);
-	if (r)
-		return r;
+	if (r) /* all it refuses is a request that cannot be read */
+		return r == HR_EXIT_REFUSED ? HR_EXIT_USAGE : r;
 	hr_sb_add(&out, hr_jstr(result, "text", ""));
 	if (out.len && out.data[out.len - 1] != '\n')
 		hr_sb_addc(&out, '\n');

@@ -19,12 +19,15 @@ static void add_datapath(const json_t *s, struct hr_strbuf *out)
 		     hr_colour(kernel ? HR_GREEN : HR_YELLOW), mode, hr_colour(HR_PLAIN),
 		     hr_jstr(d, "requested", ""), hr_jstr(d, "why", ""));
 	json_object_foreach((json_t *)features, name, ok) passed += json_is_true(ok);
-	hr_sb_printf(out, "kernel      %s, %zu of %zu features found\n",
-		     hr_jstr(k, "release", ""), passed, json_object_size(features));
+	hr_sb_printf(out, "kernel      %s", hr_jstr(k, "release", ""));
+	if (json_object_size(features))
+		hr_sb_printf(out, ", %zu of %zu self-tests passed", passed,
+			     json_object_size(features));
+	hr_sb_addc(out, '\n');
 	json_object_foreach((json_t *)features, name, ok)
 	{
 		if (!json_is_true(ok))
-			hr_sb_printf(out, "            without: %s (docs/KERNELS.md)\n", name);
+			hr_sb_printf(out, "            without %s\n", name);
 	}
 }
 

@@ -65,15 +65,17 @@ void hr_table_row(struct hr_table *t, size_t cols, const char *const *cells)
 
 void hr_table_text(const struct hr_table *t, struct hr_strbuf *out)
 {
-	for (size_t i = 0; i < t->len; i++) {
-		size_t col = i % t->cols, width = 0;
+	_cleanup_free_ size_t *width = calloc(t->cols + 1, sizeof(*width));
 
-		for (size_t k = col; k < t->len; k += t->cols)
-			width = HR_MAX(width, strlen(t->cells[k]));
-		if (col + 1 == t->cols)
+	if (!width)
+		abort();
+	for (size_t i = 0; i < t->len; i++)
+		width[i % t->cols] = HR_MAX(width[i % t->cols], strlen(t->cells[i]));
+	for (size_t i = 0; i < t->len; i++) {
+		if (i % t->cols + 1 == t->cols)
 			hr_sb_printf(out, "%s\n", t->cells[i]);
 		else
-			hr_sb_printf(out, "%-*s  ", (int)width, t->cells[i]);
+			hr_sb_printf(out, "%-*s  ", (int)width[i % t->cols], t->cells[i]);
 	}
 }
 
