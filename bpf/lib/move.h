@@ -9,17 +9,24 @@ struct u_search {
 	const struct hr_pool *pool;
 	__u32 n, at;
 	__u32 addr_id, found, gen;
+	int need; /* room in its send buffer */
 };
+
+/* What the kernel's own structs take of a send buffer. */
+#define U_OVERHEAD 4096
 
 static __always_inline int u_try(struct u_search *s, __u32 slot)
 {
 	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
-	__u64 word;
+	__u64 word, *sk;
 
 	if (!u || u->addr_id != s->addr_id)
 		return 0;
 	word = u->word;
-	if (HR_WORD_STATE(word) != HR_U_FREE || !u_write_seq(slot))
+	sk = bpf_map_lookup_elem(&u_sk, &slot);
+	/* a request that is cut short leaves its client waiting for room in C, where there is some:
+	 * one that polls by edges would wait for ever */
+	if (HR_WORD_STATE(word) != HR_U_FREE || !sk || !*sk || sk_send_room(*sk) < s->need)
 		return 0;
 	if (!word_swap(&u->word, word, HR_WORD(HR_U_BUSY, HR_WORD_GEN(word))))
 		return 0;
@@ -39,11 +46,12 @@ static long u_step(__u32 i, struct u_search *s)
 }
 
 /* A free connection to the endpoint from C's namespace, now BUSY. */
-static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 *slot, __u32 *gen)
+static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 size, __u32 *slot,
+				  __u32 *gen)
 {
 	struct hr_pool_key key = {.netns = c->pub.netns, .addr_id = addr_id};
 	struct hr_pool *pool = bpf_map_lookup_elem(&pools, &key);
-	struct u_search s = {.pool = pool, .addr_id = addr_id};
+	struct u_search s = {.pool = pool, .addr_id = addr_id, .need = size + U_OVERHEAD};
 
 	if (!pool)
 		return -1;
@@ -95,7 +103,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	__u32 slot = 0, gen = 0, size = msg->size;
 	struct hr_u *u;
 
-	if (u_take(c, d->addr_id, &slot, &gen)) {
+	if (u_take(c, d->addr_id, size, &slot, &gen)) {
 		pool_miss(c, cookie, d->addr_id);
 		return -1;
 	}

@@ -67,6 +67,14 @@ static __always_inline __u32 g_write_seq(__u32 slot)
 	return sk_write_seq(bpf_map_lookup_elem(&g_sk, &slot));
 }
 
+/* Room in the send buffer of the socket at that address, bytes. */
+static __always_inline int sk_send_room(__u64 addr)
+{
+	struct sock *sk = (struct sock *)addr;
+
+	return BPF_CORE_READ(sk, sk_sndbuf) - BPF_CORE_READ(sk, sk_wmem_queued);
+}
+
 /* Request bytes that the socket which carries the request has still to get, when its write_seq
  * is `seq`. */
 static __always_inline __u64 carried_left(const struct conn *c, __u32 seq)
