@@ -73,6 +73,7 @@ static const struct test {
 	{"opaque", t_opaque, {{HR_WHY_TUNNEL, 1}}},
 	{"doors", t_doors, {}},
 	{"dns", t_dns, {}},
+	{"two-senders", t_two_senders, {{HR_WHY_PIPELINED, -1}, LOOSE}},
 	{"stress", t_stress, {{HR_WHY_NATIVE, -1}, {HR_WHY_MOVED, -1}, {HR_WHY_LOCAL, -1}, LOOSE}},
 	{"many", t_many, {{HR_WHY_NATIVE, 600}, {HR_WHY_MOVED, 603}}},
 };

@@ -38,5 +38,6 @@ void t_shield_reset(void);
 void t_split_head(void);
 void t_stress(void);
 void t_tunnel(void);
+void t_two_senders(void);
 void t_upload_bound(void);
 void t_upload_native(void);

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,6 +282,50 @@ void t_many(void)
 		put(fd[i], buf, request(buf, "GET", "/late", RIG_TO_TWO));
 	for (int i = 0; i < 3; i++)
 		expect(answer_of(fd[i], 0), 200, "ep2 GET /late 0");
+}
+
+struct sender {
+	int fd, id;
+};
+
+#define PER_SENDER 300
+
+static void *send_many(void *arg)
+{
+	static const char *to[] = {NULL, RIG_TO_TWO, RIG_TO_RR};
+	const struct sender *s = arg;
+	char path[32], buf[256];
+
+	for (int i = 0; i < PER_SENDER; i++) {
+		snprintf(path, sizeof(path), "/%d", s->id * PER_SENDER + i);
+		put(s->fd, buf, request(buf, "GET", path, to[i % 3]));
+	}
+	return NULL;
+}
+
+/* Two threads that write whole requests into one connection: each gets one answer (DESIGN trap 24:
+ * the socket's lock is free while a redirect is under way). */
+void t_two_senders(void)
+{
+	struct sender s[2] = {{dial(), 0}, {0, 1}};
+	bool seen[2 * PER_SENDER] = {};
+	pthread_t t[2];
+	int n;
+
+	s[1].fd = s[0].fd;
+	for (int i = 0; i < 2; i++)
+		pthread_create(&t[i], NULL, send_many, &s[i]);
+	for (int i = 0; i < 2 * PER_SENDER; i++) {
+		struct answer a = answer_of(s[0].fd, 0);
+		char *path = strstr(a.body, " /");
+
+		if (a.status != 200 || !path || sscanf(path, " /%d ", &n) != 1 ||
+		    n >= 2 * PER_SENDER || seen[n])
+			fail("answer %d is \"%s\"", i, a.body);
+		seen[n] = true;
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], NULL);
 }
 
 /* One client of the stress: requests of every kind, each with its own path, which comes back. */
