@@ -54,7 +54,8 @@ int hr_kern_open(struct hr_kern **out, const struct hr_kern_opts *opts, struct h
 /* Detaches and unpins everything. */
 void hr_kern_close(struct hr_kern *k);
 const struct hr_kern_status *hr_kern_status(const struct hr_kern *k);
-/* Removes what a crashed agent left: pins, links, cgroups under "headrace/" without processes.
+/* Removes what a crashed agent left: pins, links, and cgroups without processes below the
+ * one at the cgroup root that has the name of the pin directory.
  * Gives how many things went, or -errno; -EBUSY when an agent lives. Appends a line each. */
 int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
 
