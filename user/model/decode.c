@@ -113,7 +113,8 @@ static void skip(struct hr_decoder *d, const struct head *h, struct hr_pos pos, 
 	bool strict = d->flags & HR_DECODE_STRICT;
 
 	hr_diag_add(d->diags, strict ? HR_SEV_ERROR : HR_SEV_NOTICE, pos, "skipped", NULL, "kind",
-		    "%.64s (%.64s) %s: skipped", h->kind, h->api_version, why);
+		    "%.64s (%.64s) %s: %s", h->kind, h->api_version, why,
+		    strict ? "refused" : "skipped");
 }
 
 static void unknown_kind(struct hr_decoder *d, const struct head *h)
@@ -153,6 +154,23 @@ static bool version_known(struct hr_decoder *d, const struct head *h, const stru
 	hr_diag_add(d->diags, HR_SEV_ERROR, h->api_pos, "unknown-version", NULL, "apiVersion",
 		    "unknown version \"%.64s\" of %s; known:%s", h->version, row->name, m.data);
 	return false;
+}
+
+/* Whose findings they are, also where the kind is none that is read. */
+static void name_findings(struct hr_decoder *d, size_t from, const struct hr_ynode *n,
+			  const struct head *h)
+{
+	const struct hr_ynode *m = hr_node_get(n, "metadata");
+	struct hr_pos pos;
+
+	for (size_t i = from; i < d->diags->list.len; i++) {
+		struct hr_diag *f = &d->diags->list.data[i];
+
+		f->kind = hr_arena_strdup(d->diags->arena, h->kind);
+		f->ns = hr_arena_strdup(d->diags->arena,
+					m ? scalar_of(m, "namespace", &pos) : NULL);
+		f->name = hr_arena_strdup(d->diags->arena, m ? scalar_of(m, "name", &pos) : NULL);
+	}
 }
 
 /* The row of the object's kind, NULL when it is none that is read (said). */
@@ -269,14 +287,18 @@ static int decode_any(struct hr_decoder *d, const struct hr_ynode *n, const stru
 {
 	const struct hr_kind_row *row;
 	struct head h;
+	size_t said;
 
 	if (read_head(d, n, outer, &h))
 		return 0;
 	if (hr_ends(h.kind, "List") && hr_node_get(n, "items"))
 		return decode_list(d, n, &h);
+	said = d->diags->list.len;
 	row = find_kind(d, &h);
-	if (!row)
+	if (!row) {
+		name_findings(d, said, n, &h);
 		return 0;
+	}
 	if (d->entries.len == HR_OBJECTS_MAX) {
 		hr_diag_add(d->diags, HR_SEV_ERROR, n->pos, "limit", NULL, "",
 			    "more than %d objects", HR_OBJECTS_MAX);

@@ -434,9 +434,13 @@ static void unknown_field(struct hr_dec *x, const struct hr_message *msg, const 
 /* What is due before the value is read: words about the row's status. */
 static void say_status(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n)
 {
-	if (f->status == HR_ST_NOT_BUILT)
+	/* what --lenient takes of two must not be refused by it */
+	bool taken = f->status == HR_ST_NOT_BUILT && x->flags & HR_DECODE_LENIENT &&
+		     f->flags & HR_F_LENIENT_WINS;
+
+	if (f->status == HR_ST_NOT_BUILT && !taken)
 		hr_dec_not_built(x, n->key_pos, f->name, f->why);
-	else if (f->status == HR_ST_WARN && !x->unbuilt)
+	else if ((f->status == HR_ST_WARN || taken) && !x->unbuilt)
 		hr_dec_say(x, HR_SEV_WARNING, n->key_pos, "not-built",
 			   "not built yet: %s is read but has no effect (%s)", f->name, f->why);
 	else if (f->status == HR_ST_REFUSED)

@@ -371,6 +371,28 @@ static void test_kind_words(void **state)
 	assert_string_equal(hr_kind_name(HR_KIND_ENDPOINT_SLICE), "EndpointSlice");
 }
 
+/* A reader of `check -o json` sorts by object: kinds that are not read have a name too. */
+static void test_findings_name_their_object(void **state)
+{
+	_cleanup_run_ struct run r =
+		run_text(0, "apiVersion: networking.istio.io/v1\nkind: Gateway\n"
+			    "metadata: {name: edge, namespace: red}\n---\n"
+			    "apiVersion: networking.istio.io/v2\nkind: VirtualService\n"
+			    "metadata: {name: x}\n---\n"
+			    "apiVersion: apps/v1\nkind: Deployment\n");
+	const struct hr_diag *d = r.diags->list.data;
+
+	(void)state;
+	assert_int_equal(r.diags->list.len, 3);
+	assert_string_equal(d[0].kind, "Gateway");
+	assert_string_equal(d[0].ns, "red");
+	assert_string_equal(d[0].name, "edge");
+	assert_string_equal(d[1].kind, "VirtualService");
+	assert_string_equal(d[1].name, "x");
+	assert_string_equal(d[2].kind, "Deployment");
+	assert_null(d[2].name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -386,6 +408,7 @@ int main(void)
 		cmocka_unit_test(test_sets_are_in_order),
 		cmocka_unit_test(test_object_comes_back_as_yaml),
 		cmocka_unit_test(test_kind_words),
+		cmocka_unit_test(test_findings_name_their_object),
 	};
 
 	return cmocka_run_group_tests_name("model/decode", tests, NULL, NULL);
