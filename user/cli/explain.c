@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // headrace explain: what happens to one request, from files or from the running agent.
-#include "plan/explain.h"
+#include "plan/asked.h"
 
 #include <errno.h>
 
@@ -9,17 +9,26 @@
 #include "cli/term.h"
 #include "cli/verbs.h"
 #include "core/cleanup.h"
+#include "core/net.h"
 
 static int read_request(const struct hr_args *a, struct hr_arena *arena, struct hr_explain_req *r)
 {
 	const char *from = hr_arg_str(a, "from", NULL), *const * headers;
 	const char *labels = hr_arg_str(a, "source-labels", "");
 	size_t n = hr_arg_list(a, "header", &headers);
+	struct hr_asked asked;
+	const char *why;
 
 	r->method = hr_arg_str(a, "method", "GET");
 	r->url = a->pos[0];
 	r->source_ip = hr_arg_str(a, "source-ip", NULL);
 	r->gateway = hr_arg_str(a, "gateway", NULL);
+	if (hr_asked_url(arena, r->url, &asked, &why) < 0)
+		return hr_fail(a, HR_EXIT_USAGE, "%s: %s", r->url, why);
+	if (r->source_ip && hr_addr_parse(r->source_ip, &asked.addr) < 0)
+		return hr_fail(a, HR_EXIT_USAGE, "--source-ip: \"%s\" is no address", r->source_ip);
+	if (r->gateway && !hr_streq(r->gateway, "mesh"))
+		return hr_fail(a, HR_EXIT_REFUSED, "--gateway: gateways are not built yet");
 	if (from && hr_parse_workload(arena, from, &r->from_ns, &r->from_name) < 0)
 		return hr_fail(a, HR_EXIT_USAGE, "--from: \"%s\" is not NS/NAME", from);
 	if (hr_parse_labels(arena, labels, &r->source_labels) < 0)

@@ -7,7 +7,9 @@
 struct hr_asked {
 	struct hr_slice scheme, authority /* without port */, path /* canonical */, query;
 	uint16_t port;
-	bool odd_path; /* was not canonical as given */
+	bool odd_path;	     /* was not canonical as given */
+	bool is_addr;	     /* the host is an address */
+	struct hr_addr addr; /* of is_addr */
 };
 
 /* Slices point into url and the arena. -EINVAL: *why says what is wrong. */
@@ -28,6 +30,16 @@ struct hr_verdict {
 	const struct hr_plan_vip *tcp; /* no vhost, but an opaque port of the mesh; or NULL */
 	HR_LIST(struct hr_trace) trace;
 };
+
+/* What the request's header callback reads. */
+struct hr_asked_headers {
+	struct hr_arena *a;
+	const hr_kvs *kvs;
+};
+
+/* Why the agent gets the request of `v`, 0: the kernel carries it. */
+enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *req,
+			     const struct hr_verdict *v, const hr_kvs *headers);
 
 int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		      struct hr_verdict *out, const char **why);

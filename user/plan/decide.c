@@ -10,15 +10,10 @@
 #include "plan/compile.h"
 #include "plan/eval.h"
 
-struct header_set {
-	struct hr_arena *a;
-	const hr_kvs *kvs;
-};
-
 /* All values of a repeated header, joined. */
 static struct hr_slice get_header(void *ctx, struct hr_slice name)
 {
-	const struct header_set *h = ctx;
+	const struct hr_asked_headers *h = ctx;
 	const char *joined = NULL;
 
 	for (size_t i = 0; i < h->kvs->len; i++) {
@@ -120,49 +115,6 @@ static void decide_action(const struct hr_plan *p, struct hr_verdict *v)
 	}
 }
 
-/* A header that a rule looks at and that comes twice: only the agent joins values. */
-static bool repeated_header(const struct hr_plan_vhost *vh, const hr_kvs *headers)
-{
-	for (uint16_t d = 0; d < vh->k.ndims; d++) {
-		struct hr_slice name = {vh->k.dims[d].name, vh->k.dims[d].name_len};
-		size_t n = 0;
-
-		for (size_t i = 0; i < headers->len; i++)
-			n += hr_slice_ieq(hr_slice_of(headers->data[i].key), name);
-		if (vh->k.dims[d].kind == HR_DIM_HEADER && n > 1)
-			return true;
-	}
-	return false;
-}
-
-static enum hr_why why_not_kernel(const struct hr_plan *p, const struct hr_plan_req *req,
-				  const struct hr_verdict *v, struct header_set *headers)
-{
-	static const struct {
-		struct hr_slice name;
-		enum hr_why why;
-	} odd[] = {
-		{{"transfer-encoding", 17}, HR_WHY_CHUNKED},
-		{{"upgrade", 7}, HR_WHY_UPGRADE},
-		{{"expect", 6}, HR_WHY_EXPECT},
-	};
-
-	if (v->tcp || (!v->m.vhost && !p->registry_only))
-		return 0; /* balanced at connect, or no business of ours: no request is looked at */
-	if (v->asked.odd_path)
-		return HR_WHY_PATH_ODD;
-	if (hr_slice_eq(req->method, HR_SLICE("CONNECT")))
-		return HR_WHY_HEAD_ODD;
-	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
-		if (get_header(headers, odd[i].name).p)
-			return odd[i].why;
-	if (hr_slice_ieq(get_header(headers, HR_SLICE("connection")), HR_SLICE("close")))
-		return HR_WHY_CLOSE;
-	if (v->m.vhost && repeated_header(v->m.vhost, headers->kvs))
-		return HR_WHY_DUP_HEADER;
-	return hr_plan_kernel_why(p, &v->m);
-}
-
 /* The host of the URL as the registry has it: a short name is one of the client's namespace. */
 static const char *service_host(const struct hr_plan *p, const struct hr_explain_req *r,
 				const struct hr_asked *q, struct hr_arena *a)
@@ -170,15 +122,9 @@ static const char *service_host(const struct hr_plan *p, const struct hr_explain
 	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n);
 	const char *ns = r->from_ns ? r->from_ns : "default", *full;
 	char text[HR_ADDR_TEXT];
-	struct hr_addr addr;
 
-	if (*host == '[') {
-		const char *inner = hr_arena_strndup(a, host + 1, strcspn(host + 1, "]"));
-
-		return hr_addr_parse(inner, &addr)
-			       ? host
-			       : hr_arena_printf(a, "[%s]", hr_addr_text(&addr, text));
-	}
+	if (*host == '[') /* one spelling of an address */
+		return hr_arena_printf(a, "[%s]", hr_addr_text(&q->addr, text));
 	full = hr_host_fqdn(a, host, ns, p->cluster_domain);
 	return hr_plan_vhost_of(p, q->port, hr_slice_of(full)) ? full : host;
 }
@@ -191,16 +137,14 @@ static const struct hr_plan_vip *tcp_port(const struct hr_plan *p, const struct 
 	const char *full =
 		hr_host_fqdn(a, host, r->from_ns ? r->from_ns : "default", p->cluster_domain);
 	const char *ns_name = hr_arena_printf(a, "%s.svc.%s", host, p->cluster_domain);
-	struct hr_addr addr;
-	bool is_addr = !hr_addr_parse(host, &addr);
 
 	for (size_t i = 0; i < p->vips.len; i++) {
 		const struct hr_plan_vip *v = &p->vips.data[i];
 
 		if (v->port != q->port || v->vhost != HR_NONE)
 			continue;
-		if (is_addr ? hr_addr_eq(&v->addr, &addr)
-			    : hr_streq(v->host, full) || hr_streq(v->host, ns_name))
+		if (q->is_addr ? hr_addr_eq(&v->addr, &q->addr)
+			       : hr_streq(v->host, full) || hr_streq(v->host, ns_name))
 			return v;
 	}
 	return NULL;
@@ -216,7 +160,7 @@ static uint32_t vhost_index(const struct hr_plan *p, uint16_t port, const char *
 int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		      struct hr_verdict *out, const char **why)
 {
-	struct header_set headers = {a, &r->headers};
+	struct hr_asked_headers headers = {a, &r->headers};
 	struct hr_verdict v = {0};
 	struct hr_plan_req req;
 	struct hr_slice host;
@@ -244,7 +188,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 	else
 		v.tcp = tcp_port(p, r, &v.asked, a);
 	decide_action(p, &v);
-	v.why = why_not_kernel(p, &req, &v, &headers);
+	v.why = hr_asked_carrier(p, &req, &v, &r->headers);
 	*out = v;
 	return 0;
 }

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/net.h"
+#include "http/http1.h"
 #include "http/path.h"
 #include "plan/asked.h"
 
@@ -18,6 +20,8 @@ static int split_port(struct hr_asked *q, struct hr_slice auth, const char **why
 	if (!colon || (bracket && colon < bracket))
 		return 0;
 	q->authority.n = (size_t)(colon - auth.p);
+	if (colon + 1 == auth.p + auth.n)
+		return 0; /* RFC 3986 section 3.2.3: the scheme's */
 	if ((size_t)(auth.p + auth.n - colon - 1) < sizeof(text))
 		memcpy(text, colon + 1, (size_t)(auth.p + auth.n - colon - 1));
 	if (hr_parse_u64(text, 65535, &port) || !port) {
@@ -25,6 +29,28 @@ static int split_port(struct hr_asked *q, struct hr_slice auth, const char **why
 		return -EINVAL;
 	}
 	q->port = (uint16_t)port;
+	return 0;
+}
+
+/* A host that no client could ask for is refused; an address is kept as one. */
+static int read_host(struct hr_arena *a, struct hr_asked *q, const char **why)
+{
+	char name[HR_HTTP_HOST_MAX + 1];
+	uint16_t port;
+	size_t n;
+
+	if (hr_http_host_norm(q->authority, name, &n, &port) || port) {
+		*why = "the host is no name and no address";
+		return -EINVAL;
+	}
+	if (*name == '[')
+		q->is_addr = !hr_addr_parse(hr_arena_strndup(a, name + 1, n - 2), &q->addr);
+	else
+		q->is_addr = !hr_addr_parse(name, &q->addr);
+	if (*name == '[' && !q->is_addr) {
+		*why = "the host is no IPv6 address";
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -52,7 +78,7 @@ int hr_asked_url(struct hr_arena *a, const char *url, struct hr_asked *out, cons
 		*why = "there is no host";
 		return -EINVAL;
 	}
-	if (split_port(&q, auth, why))
+	if (split_port(&q, auth, why) || read_host(a, &q, why))
 		return -EINVAL;
 	path = (struct hr_slice){rest.p + auth.n, strcspn(rest.p + auth.n, "?#")};
 	end = path.p + path.n;

@@ -180,7 +180,8 @@ static void test_actions(void **state)
 		{"http://web:81/", "route", "kernel", -1, -1},
 		{"http://10.9.0.1/a", "route", "kernel", -1, 6},
 		{"http://10.9.0.1:81/", "route", "kernel", -1, -1},
-		{"http://web.red/a", "route", "kernel", 503, -1},
+		{"http://web.red/a", "route", "agent", 503, -1},
+		{"http://web:/a", "route", "kernel", -1, 6},
 		{"http://WEB.default.:80/a#there", "route", "kernel", -1, 6},
 		{"http://web/x/../a", "route", "agent", -1, 6},
 		{"http://unknown/", "noService", "kernel", -1, -1},
@@ -269,7 +270,10 @@ static void test_agent_rule_in_front(void **state)
 {
 	_cleanup_plan_ struct hr_plan *p = plan_of(
 		"apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
-		"spec: {clusterIP: 10.9.0.1, ports: [{name: http, port: 80}]}\n---\n"
+		"spec: {clusterIP: 10.9.0.1, selector: {app: web}, ports: [{name: http, port: "
+		"80}]}\n---\n"
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: web}}\n"
+		"status: {podIP: 10.0.0.1}\n---\n"
 		"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
 		"spec:\n  hosts: [web]\n  http:\n"
 		"  - match: [{uri: {prefix: /a}, authority: {exact: other}}]\n"
@@ -287,6 +291,70 @@ static void test_agent_rule_in_front(void **state)
 	json_decref(b);
 }
 
+static void check_why(const struct hr_plan *p, const char *method, const char *url,
+		      const char *header, const char *value, const char *want)
+{
+	struct hr_kv kv = {.key = header, .value = value};
+	struct hr_explain_req r = {.method = method, .url = url, .headers = {&kv, header ? 1 : 0}};
+	_cleanup_sb_ struct hr_strbuf out = {0};
+	const char *why = NULL;
+	json_t *j;
+
+	assert_int_equal(hr_explain_json(p, &r, &out, &why), 0);
+	j = json_loads(out.data, 0, NULL);
+	if (!hr_streq(str(j, "path"), want ? "agent" : "kernel") ||
+	    (want && !hr_streq(json_string_value(nth(j, "why", 0)), want)))
+		fail_msg("%s %s: %s", method, url, out.data);
+	json_decref(j);
+}
+
+/*
+ * What connect() decides and what the scanner declines are the agent's, whatever the rules say:
+ *
+ *	two:80 on 10.9.0.5 and fd00::5, endpoint 10.0.0.1 only    none:80 has no endpoint
+ *	rpc:80 is gRPC                                            none:81 is TCP without endpoint
+ */
+static void test_carrier(void **state)
+{
+	static const char text[] =
+		"apiVersion: v1\nkind: Service\nmetadata: {name: two}\n"
+		"spec: {clusterIPs: [10.9.0.5, 'fd00::5'], selector: {app: two},"
+		" ports: [{name: http, port: 80}, {name: tcp, port: 81}]}\n---\n"
+		"apiVersion: v1\nkind: Service\nmetadata: {name: none}\n"
+		"spec: {clusterIP: 10.9.0.6, ports: [{name: http, port: 80}, {name: tcp, port: "
+		"81}]}\n---\n"
+		"apiVersion: v1\nkind: Service\nmetadata: {name: rpc}\n"
+		"spec: {clusterIP: 10.9.0.7, selector: {app: two},"
+		" ports: [{name: grpc, port: 80}]}\n---\n"
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: two}}\n"
+		"status: {podIP: 10.0.0.1}\n";
+	static const struct {
+		const char *method, *url, *header, *why;
+	} cases[] = {
+		{"GET", "http://two/", NULL, NULL},
+		{"GET", "http://10.9.0.5/", NULL, NULL},
+		{"GET", "http://[fd00::5]/", NULL, "address-family"},
+		{"GET", "http://[fd00::5]:81/", NULL, "address-family"},
+		{"GET", "http://10.9.0.5:81/", NULL, NULL},
+		{"GET", "http://none/", NULL, "no-endpoint"},
+		{"GET", "http://none:81/", NULL, "no-endpoint"},
+		{"GET", "http://rpc/", NULL, "protocol-needs-agent"},
+		{"PURGE", "http://two/", NULL, "head-unusual"},
+		{"get", "http://two/", NULL, "head-unusual"},
+		{"GET", "http://two/", "x-a-name-that-is-longer-than-the-scanner-takes",
+		 "head-unusual"},
+	};
+	_cleanup_plan_ struct hr_plan *p = plan_of(text);
+	char big[5000];
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++)
+		check_why(p, cases[i].method, cases[i].url, cases[i].header, "1", cases[i].why);
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = 0;
+	check_why(p, "GET", "http://two/", "x-big", big, "head-too-long");
+}
+
 static void test_bad_urls(void **state)
 {
 	static const char *const urls[] = {"",
@@ -296,6 +364,10 @@ static void test_bad_urls(void **state)
 					   "http://web:99999",
 					   "http://web:x/",
 					   "http://u:p@web/",
+					   "http://we b/",
+					   "http://[fd00::x]/",
+					   "http://[fd00::1/",
+					   "http://web:80:80/",
 					   "http://web/%zz",
 					   "http://web/%00"};
 	_cleanup_plan_ struct hr_plan *p = plan(false);
@@ -318,7 +390,7 @@ int main(void)
 		cmocka_unit_test(test_actions),	      cmocka_unit_test(test_policy),
 		cmocka_unit_test(test_registry_only), cmocka_unit_test(test_client_namespace),
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_agent_rule_in_front),
-		cmocka_unit_test(test_bad_urls),
+		cmocka_unit_test(test_bad_urls),      cmocka_unit_test(test_carrier),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

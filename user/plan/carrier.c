@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Who carries a request that explain is asked about: first what connect() does, then its head. */
+#include <string.h>
+
+#include "core/cleanup.h"
+#include "core/net.h"
+#include "headrace/limits.h"
+#include "plan/asked.h"
+#include "plan/eval.h"
+
+/* What the kernel's scanner takes, HR_SCAN_LINES and HR_SCAN_NAME_MAX of bpf/lib/lines.h. */
+#define HEADERS_MAX 32
+#define HEADER_NAME_MAX 39
+
+/* A header that a rule looks at and that comes twice: only the agent joins values. */
+static bool repeated_header(const struct hr_plan_vhost *vh, const hr_kvs *headers)
+{
+	for (uint16_t d = 0; d < vh->k.ndims; d++) {
+		struct hr_slice name = {vh->k.dims[d].name, vh->k.dims[d].name_len};
+		size_t n = 0;
+
+		for (size_t i = 0; i < headers->len; i++)
+			n += hr_slice_ieq(hr_slice_of(headers->data[i].key), name);
+		if (vh->k.dims[d].kind == HR_DIM_HEADER && n > 1)
+			return true;
+	}
+	return false;
+}
+
+/* ---- connect() ---- */
+
+static bool reaches(const struct hr_plan *p, const struct hr_plan_cluster *c, bool v4)
+{
+	for (uint32_t i = 0; i < c->n_eps; i++)
+		if (hr_addr_is4(&p->eps.data[c->first_ep + i].addr) == v4)
+			return true;
+	return false;
+}
+
+static enum hr_why vip_why(const struct hr_plan *p, const struct hr_plan_vip *vip)
+{
+	const struct hr_plan_cluster *c =
+		vip->cluster == HR_NONE ? NULL : &p->clusters.data[vip->cluster];
+
+	if ((vip->flags & HR_VIP_AGENT) || vip->proto == HR_PROTO_HTTP2)
+		return HR_WHY_PROTO;
+	if (!c || !c->n_eps)
+		return HR_WHY_NO_ENDPOINT;
+	if (c->agent_why)
+		return c->agent_why;
+	return reaches(p, c, hr_addr_is4(&vip->addr)) ? 0 : HR_WHY_FAMILY;
+}
+
+/* The address that was asked for, or the best that the name has. A host without an address is
+ * reached through somebody else's, of which nothing is known. */
+static enum hr_why connect_why(const struct hr_plan *p, const struct hr_plan_req *req,
+			       const struct hr_verdict *v)
+{
+	enum hr_why why = 0;
+
+	if (v->tcp)
+		return vip_why(p, v->tcp);
+	for (size_t i = 0; i < p->vips.len; i++) {
+		const struct hr_plan_vip *vip = &p->vips.data[i];
+
+		if (vip->vhost != req->fallback_vhost || vip->port != req->port ||
+		    vip->vhost == HR_NONE ||
+		    (v->asked.is_addr && !hr_addr_eq(&vip->addr, &v->asked.addr)))
+			continue;
+		why = vip_why(p, vip);
+		if (!why)
+			return 0;
+	}
+	return why;
+}
+
+/* ---- the head ---- */
+
+static bool known_method(struct hr_slice m)
+{
+	static const char *const known[] = {"GET",    "HEAD",  "POST",	 "PUT",
+					    "DELETE", "PATCH", "OPTIONS"};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(known); i++)
+		if (hr_slice_eq(m, hr_slice_of(known[i])))
+			return true;
+	return false;
+}
+
+static bool long_names(const hr_kvs *headers)
+{
+	for (size_t i = 0; i < headers->len; i++)
+		if (strlen(headers->data[i].key) > HEADER_NAME_MAX)
+			return true;
+	return false;
+}
+
+/* At least: what a client adds of its own is not known. */
+static size_t head_size(const struct hr_plan_req *req, const hr_kvs *headers)
+{
+	size_t n = req->method.n + req->path.n + req->query.n + sizeof(" ? HTTP/1.1\r\n\r\n");
+
+	for (size_t i = 0; i < headers->len; i++)
+		n += strlen(headers->data[i].key) + strlen(headers->data[i].value) +
+		     strlen(": \r\n");
+	return n;
+}
+
+static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdict *v,
+			    const hr_kvs *headers)
+{
+	static const struct {
+		struct hr_slice name;
+		enum hr_why why;
+	} odd[] = {
+		{{"transfer-encoding", 17}, HR_WHY_CHUNKED},
+		{{"upgrade", 7}, HR_WHY_UPGRADE},
+		{{"expect", 6}, HR_WHY_EXPECT},
+	};
+
+	if (head_size(req, headers) > HR_KHEAD_MAX || headers->len > HEADERS_MAX)
+		return HR_WHY_HEAD_LONG;
+	if (!known_method(req->method) || long_names(headers))
+		return HR_WHY_HEAD_ODD;
+	if (v->asked.odd_path)
+		return HR_WHY_PATH_ODD;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
+		if (hr_req_header(req, odd[i].name).p)
+			return odd[i].why;
+	if (hr_slice_ieq(hr_req_header(req, HR_SLICE("connection")), HR_SLICE("close")))
+		return HR_WHY_CLOSE;
+	return v->m.vhost && repeated_header(v->m.vhost, headers) ? HR_WHY_DUP_HEADER : 0;
+}
+
+enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *req,
+			     const struct hr_verdict *v, const hr_kvs *headers)
+{
+	enum hr_why why;
+
+	if (!v->tcp && !v->m.vhost && !p->registry_only)
+		return 0; /* no business of ours: no request is looked at */
+	why = connect_why(p, req, v);
+	if (why || v->tcp) /* opaque: balanced at connect */
+		return why;
+	why = head_why(req, v, headers);
+	return why ? why : hr_plan_kernel_why(p, &v->m);
+}
