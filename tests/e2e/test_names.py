@@ -20,14 +20,16 @@ class Resolver(threading.Thread):
         super().__init__(daemon=True)
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.77", 53))
+        self.sock.settimeout(0.2)
+        self.open = True
         self.asked = []
 
     def run(self):
-        while True:
+        while self.open:
             try:
                 data, peer = self.sock.recvfrom(4096)
-            except OSError:
-                return
+            except TimeoutError:
+                continue
             name, at = [], 12
             while data[at]:
                 name.append(data[at + 1:at + 1 + data[at]].decode())
@@ -43,6 +45,8 @@ class Resolver(threading.Thread):
             self.sock.sendto(data[:2] + struct.pack(">HHHHH", flags, 1, bool(answer), 0, 0) + question + answer, peer)
 
     def close(self):
+        self.open = False
+        self.join()
         self.sock.close()
 
 
