@@ -292,6 +292,7 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 	k->config = (struct hr_config){
 		.abi = HR_ABI_VERSION,
 		.agent_only = k->status.mode == HR_DATAPATH_AGENT,
+		.flags = HR_CFG_ANSWER_LOST,
 	};
 	if (k->adopted)
 		kern_take_over(k);
