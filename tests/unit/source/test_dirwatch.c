@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "core/cleanup.h"
 #include "source/source.h"
@@ -23,6 +24,8 @@ struct stage {
 	struct hr_loop *loop;
 	struct hr_dirwatch *watch;
 	struct hr_timer timer;
+	char path[256];
+	const char *paths[1];
 	int told;
 	bool late;
 };
@@ -74,15 +77,15 @@ static bool told_within(struct stage *s, uint64_t ms)
 
 static void watch(struct stage *s, const char *name)
 {
-	static const char *paths[1];
 	const struct hr_dirwatch_opts o = {.loop = s->loop,
-					   .paths = paths,
+					   .paths = s->paths,
 					   .n = 1,
 					   .debounce_ms = 20,
 					   .changed = on_change,
 					   .ctx = s};
 
-	paths[0] = strdup(in_dir(s, name));
+	snprintf(s->path, sizeof(s->path), "%s/%s", s->dir, name);
+	s->paths[0] = s->path;
 	assert_int_equal(hr_dirwatch_new(&s->watch, &o), 0);
 }
 
@@ -222,7 +225,8 @@ static void test_endless_writer(void **state)
 		}
 	}
 	assert_true(told_within(s, 1500));
-	kill(pid, 9);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
 }
 
 int main(void)
