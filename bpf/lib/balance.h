@@ -4,7 +4,7 @@
 
 #include "lib/maps.h"
 
-/* Looks at so many endpoints for one that is alive, then takes any. */
+/* Looks at so many endpoints for one that is known to be alive, then takes the best seen. */
 #define PICK_TRIES 16
 
 static __always_inline struct hr_cluster_ep *cluster_ep_at(__u32 eset, __u32 index)
@@ -26,17 +26,28 @@ static __always_inline int ep_alive(__u32 ep)
 	return rt && !(rt->flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED));
 }
 
+/* 2: known to be alive, 1: nothing known (new), 0: dead or ejected. */
+static __always_inline __u32 ep_rank(__u32 ep)
+{
+	struct hr_ep_rt *rt = ep_state(ep);
+
+	if (!rt || rt->flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED))
+		return 0;
+	return rt->flags & HR_EPRT_PROVED ? 2 : 1;
+}
+
 struct pick {
 	__u32 eset, first, n; /* range of the cluster's list */
 	__u32 at;	      /* where to start, < n */
 	__u32 ep, addr_id;    /* out; 0: none found */
-	__u32 any_ep, any_addr;
+	__u32 any_ep, any_addr, any_rank;
 };
 
 static long pick_step(__u32 i, struct pick *p)
 {
 	__u32 index = p->at + i;
 	struct hr_cluster_ep *e;
+	__u32 rank;
 
 	if (i >= p->n)
 		return 1;
@@ -45,18 +56,21 @@ static long pick_step(__u32 i, struct pick *p)
 	e = cluster_ep_at(p->eset, p->first + index);
 	if (!e)
 		return 0;
-	if (!p->any_ep) {
+	rank = ep_rank(e->ep);
+	if (!p->any_ep || rank > p->any_rank) {
 		p->any_ep = e->ep;
 		p->any_addr = e->addr_id;
+		p->any_rank = rank;
 	}
-	if (!ep_alive(e->ep))
+	if (rank < 2)
 		return 0;
 	p->ep = e->ep;
 	p->addr_id = e->addr_id;
 	return 1;
 }
 
-/* From p->at on, the first that is alive; the first at all when none is. */
+/* From p->at on, the first that is known to be alive; else the first of which nothing is known;
+ * else the first at all. */
 static __always_inline void pick_from(struct pick *p)
 {
 	p->ep = p->addr_id = p->any_ep = p->any_addr = 0;

@@ -252,6 +252,8 @@ struct hr_ep_rt {
 	__u32 consecutive_5xx;
 };
 #define HR_EPRT_DEAD 0x01    /* known not to accept connections */
+#define HR_EPRT_PROVED 0x04  /* a connection to it was opened: preferred to those of which nothing is
+			      * known yet */
 #define HR_EPRT_EJECTED 0x02 /* outlier detection */
 
 /* cluster_rt: cluster id -> the same for clusters (mmap()able). */

@@ -43,14 +43,16 @@ static bool avoided(const struct pick *k, uint32_t i)
 	return false;
 }
 
-/* 2: healthy and new, 1: healthy but tried before, 0: dead or ejected */
+/* 3: known to be alive, 2: nothing known of it, 1: tried before, 0: dead or ejected */
 static int rank(const struct pick *k, uint32_t i)
 {
 	uint32_t flags = __atomic_load_n(&k->rt[k->eps[i].id].flags, __ATOMIC_RELAXED);
 
 	if (flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED))
 		return 0;
-	return avoided(k, i) ? 1 : 2;
+	if (avoided(k, i))
+		return 1;
+	return flags & HR_EPRT_PROVED ? 3 : 2;
 }
 
 /* The first endpoint at or after `start` of the best rank that anyone has. */
@@ -59,7 +61,7 @@ static uint32_t from(const struct pick *k, uint32_t start)
 	uint32_t best = start % k->n;
 	int best_rank = -1;
 
-	for (uint32_t i = 0; i < k->n && best_rank < 2; i++) {
+	for (uint32_t i = 0; i < k->n && best_rank < 3; i++) {
 		uint32_t c = (start + i) % k->n;
 		int r = rank(k, c);
 

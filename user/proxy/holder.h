@@ -24,7 +24,7 @@ struct px_addr {
 	/* [1]: from the agent's own namespace, which may see the network otherwise than the pods:
 	 * it is only believed when nobody else has an opinion */
 	unsigned pools[2], live[2], failing[2];
-	bool dead; /* said so in ep_rt */
+	bool dead, proved; /* said so in ep_rt */
 };
 
 enum px_u_state { PX_U_CONNECTING, PX_U_LISTED, PX_U_RELAYED };

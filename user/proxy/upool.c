@@ -25,6 +25,18 @@
 
 /* ---- liveness ---- */
 
+static void set_state(struct px_holder *h, const struct px_addr *a, uint32_t ep)
+{
+	uint32_t *flags = &h->px->ep_rt[ep].flags;
+
+	__atomic_fetch_and(flags, ~(uint32_t)(HR_EPRT_DEAD | HR_EPRT_PROVED), __ATOMIC_RELAXED);
+	__atomic_fetch_or(flags,
+			  a->dead     ? HR_EPRT_DEAD
+			  : a->proved ? HR_EPRT_PROVED
+				      : 0,
+			  __ATOMIC_RELAXED);
+}
+
 /* Every endpoint id that has this address says whether it can be connected to. */
 static void tell(struct px_holder *h, const struct px_addr *a)
 {
@@ -35,14 +47,9 @@ static void tell(struct px_holder *h, const struct px_addr *a)
 		 a->dead ? "dead" : "alive");
 	for (size_t i = 0; plan && i < plan->eps.len; i++) {
 		const struct hr_plan_ep *ep = &plan->eps.data[i];
-		struct hr_ep_rt *rt = &h->px->ep_rt[ep->id];
 
-		if (ep->addr_id != a->addr_id)
-			continue;
-		if (a->dead)
-			__atomic_fetch_or(&rt->flags, HR_EPRT_DEAD, __ATOMIC_RELAXED);
-		else
-			__atomic_fetch_and(&rt->flags, ~(uint32_t)HR_EPRT_DEAD, __ATOMIC_RELAXED);
+		if (ep->addr_id == a->addr_id)
+			set_state(h, a, ep->id);
 	}
 }
 
@@ -50,10 +57,12 @@ static void judge(struct px_holder *h, struct px_addr *a)
 {
 	unsigned who = a->pools[0] ? 0 : 1;
 	bool dead = a->failing[who] && !a->live[who];
+	bool proved = a->proved || a->live[who];
 
-	if (dead == a->dead)
+	if (dead == a->dead && proved == a->proved)
 		return;
 	a->dead = dead;
+	a->proved = proved;
 	tell(h, a);
 }
 
@@ -227,9 +236,7 @@ static void reconcile_addrs(struct px_holder *h)
 		a->addr = ep->addr;
 		a->port = ep->port;
 		a->in_plan = true;
-		if (a->dead) /* an endpoint id may be new */
-			__atomic_fetch_or(&h->px->ep_rt[ep->id].flags, HR_EPRT_DEAD,
-					  __ATOMIC_RELAXED);
+		set_state(h, a, ep->id); /* an endpoint id may be new */
 	}
 }
 
