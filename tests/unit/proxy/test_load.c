@@ -3,6 +3,8 @@
  * Many connections at once, bodies that carry their own id, plans that change meanwhile: nothing
  * is lost, mixed up, or left behind.
  */
+#include "proxy/internal.h"
+
 #include "rig.h"
 
 static struct rig r;
@@ -136,6 +138,13 @@ static void test_nothing_left(void **state)
 	assert_true(s.requests >= (uint64_t)served);
 	assert_int_equal(s.why[HR_WHY_DATAPATH], s.requests);
 	assert_int_equal(r.records, s.requests);
+	/* numbers in flight never drift, whatever the end of a request was */
+	for (size_t i = 0; i < HR_EPS_MAX; i++)
+		assert_int_equal(r.px->ep_rt[i].inflight, 0);
+	for (size_t i = 0; i < HR_CLUSTERS_MAX; i++) {
+		assert_int_equal(r.px->cluster_rt[i].inflight, 0);
+		assert_int_equal(r.px->cluster_rt[i].pending, 0);
+	}
 }
 
 /* Drain: what runs is finished with Connection: close, then nothing is open. */
