@@ -115,36 +115,62 @@ static void decide_action(const struct hr_plan *p, struct hr_verdict *v)
 	}
 }
 
+static bool has_name(const struct hr_plan *p, const char *name)
+{
+	for (size_t i = 0; i < p->names.len; i++)
+		if (hr_streq(p->names.data[i].name, name))
+			return true;
+	return false;
+}
+
+/* A short name that the client's own namespace does not have: the agent's DNS gives the service of
+ * "default", else the first one (dns/names.c). NULL. */
+static const char *somebodys(const struct hr_plan *p, const char *host, struct hr_arena *a)
+{
+	const struct hr_plan_name *found = NULL;
+
+	for (size_t i = 0; i < p->names.len; i++) {
+		const struct hr_plan_name *n = &p->names.data[i];
+
+		if (!n->naddrs || !n->ns ||
+		    !hr_streq(n->name, hr_host_fqdn(a, host, n->ns, p->cluster_domain)))
+			continue;
+		if (!found || hr_streq(n->ns, "default"))
+			found = n;
+	}
+	return found ? found->name : NULL;
+}
+
 /* The host of the URL as the registry has it: a short name is one of the client's namespace. */
 static const char *service_host(const struct hr_plan *p, const struct hr_explain_req *r,
 				const struct hr_asked *q, struct hr_arena *a)
 {
-	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n);
-	const char *ns = r->from_ns ? r->from_ns : "default", *full;
+	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n), *full;
 	char text[HR_ADDR_TEXT];
 
 	if (*host == '[') /* one spelling of an address */
 		return hr_arena_printf(a, "[%s]", hr_addr_text(&q->addr, text));
-	full = hr_host_fqdn(a, host, ns, p->cluster_domain);
-	return hr_plan_vhost_of(p, q->port, hr_slice_of(full)) ? full : host;
+	full = hr_host_fqdn(a, host, r->from_ns ? r->from_ns : "default", p->cluster_domain);
+	if (has_name(p, full))
+		return full;
+	if (!strchr(host, '.')) {
+		full = somebodys(p, host, a);
+		return full ? full : host;
+	}
+	full = hr_arena_printf(a, "%s.svc.%s", full, p->cluster_domain);
+	return has_name(p, full) ? full : host;
 }
 
 /* The opaque port that owns host and port; NULL. */
-static const struct hr_plan_vip *tcp_port(const struct hr_plan *p, const struct hr_explain_req *r,
-					  const struct hr_asked *q, struct hr_arena *a)
+static const struct hr_plan_vip *tcp_port(const struct hr_plan *p, const struct hr_asked *q,
+					  const char *host)
 {
-	const char *host = hr_arena_strndup(a, q->authority.p, q->authority.n);
-	const char *full =
-		hr_host_fqdn(a, host, r->from_ns ? r->from_ns : "default", p->cluster_domain);
-	const char *ns_name = hr_arena_printf(a, "%s.svc.%s", host, p->cluster_domain);
-
 	for (size_t i = 0; i < p->vips.len; i++) {
 		const struct hr_plan_vip *v = &p->vips.data[i];
 
 		if (v->port != q->port || v->vhost != HR_NONE)
 			continue;
-		if (q->is_addr ? hr_addr_eq(&v->addr, &q->addr)
-			       : hr_streq(v->host, full) || hr_streq(v->host, ns_name))
+		if (q->is_addr ? hr_addr_eq(&v->addr, &q->addr) : hr_streq(v->host, host))
 			return v;
 	}
 	return NULL;
@@ -164,9 +190,11 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 	struct hr_verdict v = {0};
 	struct hr_plan_req req;
 	struct hr_slice host;
+	const char *to;
 
 	if (hr_asked_url(a, r->url, &v.asked, why))
 		return -EINVAL;
+	to = service_host(p, r, &v.asked, a);
 	host = get_header(&headers, HR_SLICE("host"));
 	req = (struct hr_plan_req){
 		.method = hr_slice_of(r->method ? r->method : "GET"),
@@ -175,7 +203,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.host = host.p ? host : v.asked.authority,
 		.scheme = v.asked.scheme,
 		.port = v.asked.port,
-		.fallback_vhost = vhost_index(p, v.asked.port, service_host(p, r, &v.asked, a)),
+		.fallback_vhost = vhost_index(p, v.asked.port, to),
 		.header = get_header,
 		.header_ctx = &headers,
 		.source_ns = r->from_ns,
@@ -186,7 +214,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 	if (v.m.vhost)
 		trace_rules(&req, a, &v);
 	else
-		v.tcp = tcp_port(p, r, &v.asked, a);
+		v.tcp = tcp_port(p, &v.asked, to);
 	decide_action(p, &v);
 	v.why = hr_asked_carrier(p, &req, &v, &r->headers);
 	*out = v;

@@ -235,6 +235,53 @@ static void test_registry_only(void **state)
 	json_decref(j);
 }
 
+static void check_host(const struct hr_plan *p, const char *url, const char *from, const char *want)
+{
+	struct hr_explain_req r = {.method = "GET", .url = url, .from_ns = from};
+	_cleanup_sb_ struct hr_strbuf out = {0};
+	const char *why = NULL;
+	json_t *j;
+
+	assert_int_equal(hr_explain_json(p, &r, &out, &why), 0);
+	j = json_loads(out.data, 0, NULL);
+	if (!hr_streq(str(nth(j, "destinations", 0), "host"), want))
+		fail_msg("%s from %s: %s", url, from ? from : "nobody", out.data);
+	json_decref(j);
+}
+
+/* explain asks for names as the agent's DNS answers them (tests/unit/dns/test_names.c), for ports
+ * of any protocol: web is in blue and red, db in red only. */
+static void test_short_names(void **state)
+{
+#define IN(ns, name)                                                                     \
+	"apiVersion: v1\nkind: Service\nmetadata: {name: " name ", namespace: " ns "}\n" \
+	"spec: {clusterIP: 10.9.1."
+#define PORTS ", ports: [{name: http, port: 80}, {name: tcp, port: 81}]}\n---\n"
+	_cleanup_plan_ struct hr_plan *p = plan_of(
+		IN("red", "web") "1" PORTS IN("blue", "web") "2" PORTS IN("red", "db") "3" PORTS);
+#undef IN
+#undef PORTS
+	static const struct {
+		const char *url, *from, *host;
+	} cases[] = {
+		{"http://web/", "red", "web.red.svc.cluster.local"},
+		{"http://web:81/", "red", "web.red.svc.cluster.local"},
+		{"http://web/", "blue", "web.blue.svc.cluster.local"},
+		{"http://web/", NULL, "web.blue.svc.cluster.local"},
+		{"http://web:81/", "green", "web.blue.svc.cluster.local"},
+		{"http://db/", "blue", "db.red.svc.cluster.local"},
+		{"http://db:81/", "blue", "db.red.svc.cluster.local"},
+		{"http://db.red:81/", "blue", "db.red.svc.cluster.local"},
+		{"http://db.red.svc/", "blue", "db.red.svc.cluster.local"},
+		{"http://db.blue/", "blue", NULL},
+		{"http://dbx/", "blue", NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++)
+		check_host(p, cases[i].url, cases[i].from, cases[i].host);
+}
+
 /* A short name is one of the namespace that asks. */
 static void test_client_namespace(void **state)
 {
@@ -391,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_registry_only), cmocka_unit_test(test_client_namespace),
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_agent_rule_in_front),
 		cmocka_unit_test(test_bad_urls),      cmocka_unit_test(test_carrier),
+		cmocka_unit_test(test_short_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
