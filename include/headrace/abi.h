@@ -48,16 +48,16 @@ struct hr_vip_key {
 HR_ASSERT_SIZE(struct hr_vip_key, 24);
 
 struct hr_vip {
-	__u32 vhost;	/* vhost of the service that owns the address: used when Host is unknown */
-	__u32 cluster;	/* cluster from which connect() picks its endpoint */
-	__u16 port;	/* service port, host order: second half of the vhost key */
-	__u8 proto;	/* enum hr_proto */
-	__u8 flags;	/* HR_VIP_* */
+	__u32 vhost;   /* vhost of the service that owns the address: used when Host is unknown */
+	__u32 cluster; /* cluster from which connect() picks its endpoint */
+	__u16 port;    /* service port, host order: second half of the vhost key */
+	__u8 proto;    /* enum hr_proto */
+	__u8 flags;    /* HR_VIP_* */
 	__u32 pad;
 };
 HR_ASSERT_SIZE(struct hr_vip, 16);
-#define HR_VIP_AGENT 0x01     /* always through door A (reason: HR_WHY_PROTO or policy) */
-#define HR_VIP_WILDCARD 0x02  /* some vhost of this port is a wildcard: unknown Host -> agent */
+#define HR_VIP_AGENT 0x01    /* always through door A (reason: HR_WHY_PROTO or policy) */
+#define HR_VIP_WILDCARD 0x02 /* some vhost of this port is a wildcard: unknown Host -> agent */
 
 /* vhosts_by_name: (port, host) -> vhost id. Host is lower case, no port, no trailing dot, zero
  * padded. Longer hosts are not in the map: the scanner binds them. */
@@ -160,13 +160,14 @@ enum hr_action {
 
 struct hr_dst {
 	__u32 cluster; /* cluster id */
-	__u32 cum;     /* weights up to and including this one; pick r in [0, total): first cum > r */
+	__u32 cum; /* weights up to and including this one; pick r in [0, total): first cum > r */
 };
 
-/* rules: one row per match entry (entries of one `match` list are consecutive rows of one route). */
+/* rules: one row per match entry (entries of one `match` list are consecutive rows of one route).
+ */
 struct hr_rule {
-	__u32 route;  /* route id: counters, access log, explain */
-	__u8 action;  /* enum hr_action */
+	__u32 route; /* route id: counters, access log, explain */
+	__u8 action; /* enum hr_action */
 	__u8 ndst;
 	__u16 why;    /* enum hr_why when action is AGENT or the rule needs the agent */
 	__u32 total;  /* sum of the weights; 0 with ndst != 0 never occurs */
@@ -202,11 +203,11 @@ enum hr_lb {
 
 /* clusters: id -> value; replaced as one element. `eset` names the version of its endpoint list. */
 struct hr_cluster {
-	__u32 eset; /* first part of the cluster_eps key */
-	__u32 n;    /* endpoints in the list: 0 is "no healthy upstream" (503 UH) */
-	__u8 lb;    /* enum hr_lb */
-	__u8 flags; /* HR_CLUSTER_* */
-	__u16 n4;   /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
+	__u32 eset;	    /* first part of the cluster_eps key */
+	__u32 n;	    /* endpoints in the list: 0 is "no healthy upstream" (503 UH) */
+	__u8 lb;	    /* enum hr_lb */
+	__u8 flags;	    /* HR_CLUSTER_* */
+	__u16 n4;	    /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
 	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO, or the agent: _WAIT) */
 };
 HR_ASSERT_SIZE(struct hr_cluster, 16);
@@ -227,7 +228,8 @@ struct hr_cluster_ep {
 	__u32 pad;
 };
 
-/* members: (cluster, addr_id) -> endpoint id: "is the endpoint C is connected to in this cluster". */
+/* members: (cluster, addr_id) -> endpoint id: "is the endpoint C is connected to in this cluster".
+ */
 struct hr_member_key {
 	__u32 cluster;
 	__u32 addr_id;
@@ -251,9 +253,10 @@ struct hr_ep_rt {
 	__u32 rr;    /* unused by endpoints */
 	__u32 consecutive_5xx;
 };
-#define HR_EPRT_DEAD 0x01    /* known not to accept connections */
-#define HR_EPRT_PROVED 0x04  /* a connection to it was opened: preferred to those of which nothing is
-			      * known yet */
+#define HR_EPRT_DEAD 0x01 /* known not to accept connections */
+#define HR_EPRT_PROVED                                                                \
+	0x04 /* a connection to it was opened: preferred to those of which nothing is \
+	      * known yet */
 #define HR_EPRT_EJECTED 0x02 /* outlier detection */
 
 /* cluster_rt: cluster id -> the same for clusters (mmap()able). */
@@ -268,12 +271,10 @@ struct hr_cluster_rt {
 
 #define HR_LAT_BUCKETS 19
 /* Upper bounds in microseconds, the buckets of SEMANTICS.md "Metrics"; one more is +Inf. */
-#define HR_LAT_BOUNDS_US                                                                           \
-	{                                                                                          \
-		500, 1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000,    \
-			5000000, 10000000, 30000000, 60000000, 300000000, 600000000, 1800000000,   \
-			3600000000                                                                 \
-	}
+#define HR_LAT_BOUNDS_US                                                            \
+	{500,	   1000,      5000,	 10000,	     25000,	50000,	  100000,   \
+	 250000,   500000,    1000000,	 2500000,    5000000,	10000000, 30000000, \
+	 60000000, 300000000, 600000000, 1800000000, 3600000000}
 
 struct hr_stats {
 	__u64 requests;
@@ -285,42 +286,42 @@ struct hr_stats {
 };
 
 /* How a request was carried, and why not by the kernel: `why` per-CPU array, index enum hr_why. */
-#define HR_WHY_LIST(X)                                                                             \
-	X(NATIVE, "native")	    /* kernel: stayed on its connection */                          \
-	X(MOVED, "moved")	    /* kernel: carried by a pooled connection */                    \
-	X(LOCAL, "local")	    /* kernel: answered in place */                                 \
-	X(TUNNEL, "tunnel")	    /* not HTTP: ordinary TCP, a connection */                      \
-	X(HEAD_SPLIT, "head-incomplete")                                                           \
-	X(HEAD_LONG, "head-too-long")                                                              \
-	X(HEAD_ODD, "head-unusual") /* bytes, framing or fields the scanner declines */             \
-	X(PATH_ODD, "path-not-canonical")                                                          \
-	X(DUP_HEADER, "header-repeated")                                                           \
-	X(CHUNKED, "request-chunked")                                                              \
-	X(UPGRADE, "upgrade")                                                                      \
-	X(EXPECT, "expect-continue")                                                               \
-	X(HTTP10, "http-1.0")                                                                      \
-	X(CLOSE, "connection-close")                                                               \
-	X(PIPELINED, "pipelined")                                                                  \
-	X(BODY_SPLIT, "body-not-in-one-send")                                                      \
-	X(BODY_BIG, "body-too-big-to-move")                                                        \
-	X(NO_U, "no-free-pooled-connection")                                                       \
-	X(RELAY, "moved-response-relayed")                                                         \
-	X(RULE, "rule-needs-agent")                                                                \
-	X(VHOST, "vhost-needs-agent")                                                              \
-	X(HOST, "host-unknown-to-kernel")                                                          \
-	X(CLUSTER, "cluster-needs-agent")                                                          \
-	X(DEAD, "native-connection-dead")                                                          \
-	X(BLOCKING, "blocking-socket")                                                             \
-	X(PROTO, "protocol-needs-agent")                                                           \
-	X(NO_ENDPOINT, "no-endpoint")                                                              \
-	X(FAMILY, "address-family")                                                                \
-	X(NETNS, "namespace-not-ready")                                                            \
-	X(TABLE_FULL, "table-full")                                                                \
-	X(ZEROCOPY, "zero-copy")                                                                   \
-	X(OPTED_OUT, "workload-opted-out")                                                         \
-	X(DATAPATH, "datapath-agent")                                                              \
-	X(BINDING, "still-bound")   /* followed another bound request on the connection */          \
-	X(NO_G, "no-free-agent-slot")                                                              \
+#define HR_WHY_LIST(X)                                                                   \
+	X(NATIVE, "native") /* kernel: stayed on its connection */                       \
+	X(MOVED, "moved")   /* kernel: carried by a pooled connection */                 \
+	X(LOCAL, "local")   /* kernel: answered in place */                              \
+	X(TUNNEL, "tunnel") /* not HTTP: ordinary TCP, a connection */                   \
+	X(HEAD_SPLIT, "head-incomplete")                                                 \
+	X(HEAD_LONG, "head-too-long")                                                    \
+	X(HEAD_ODD, "head-unusual") /* bytes, framing or fields the scanner declines */  \
+	X(PATH_ODD, "path-not-canonical")                                                \
+	X(DUP_HEADER, "header-repeated")                                                 \
+	X(CHUNKED, "request-chunked")                                                    \
+	X(UPGRADE, "upgrade")                                                            \
+	X(EXPECT, "expect-continue")                                                     \
+	X(HTTP10, "http-1.0")                                                            \
+	X(CLOSE, "connection-close")                                                     \
+	X(PIPELINED, "pipelined")                                                        \
+	X(BODY_SPLIT, "body-not-in-one-send")                                            \
+	X(BODY_BIG, "body-too-big-to-move")                                              \
+	X(NO_U, "no-free-pooled-connection")                                             \
+	X(RELAY, "moved-response-relayed")                                               \
+	X(RULE, "rule-needs-agent")                                                      \
+	X(VHOST, "vhost-needs-agent")                                                    \
+	X(HOST, "host-unknown-to-kernel")                                                \
+	X(CLUSTER, "cluster-needs-agent")                                                \
+	X(DEAD, "native-connection-dead")                                                \
+	X(BLOCKING, "blocking-socket")                                                   \
+	X(PROTO, "protocol-needs-agent")                                                 \
+	X(NO_ENDPOINT, "no-endpoint")                                                    \
+	X(FAMILY, "address-family")                                                      \
+	X(NETNS, "namespace-not-ready")                                                  \
+	X(TABLE_FULL, "table-full")                                                      \
+	X(ZEROCOPY, "zero-copy")                                                         \
+	X(OPTED_OUT, "workload-opted-out")                                               \
+	X(DATAPATH, "datapath-agent")                                                    \
+	X(BINDING, "still-bound") /* followed another bound request on the connection */ \
+	X(NO_G, "no-free-agent-slot")                                                    \
 	X(ERROR, "kernel-helper-failed")
 
 enum hr_why {
@@ -344,9 +345,9 @@ enum hr_conn_state {
 enum hr_u_state {
 	HR_U_EMPTY = 0, /* no socket */
 	HR_U_FREE,
-	HR_U_BUSY,	/* carries a request of `conn` */
-	HR_U_RELAY,	/* the agent reads the rest of the answer and injects it */
-	HR_U_DEAD,	/* the agent closes it */
+	HR_U_BUSY,  /* carries a request of `conn` */
+	HR_U_RELAY, /* the agent reads the rest of the answer and injects it */
+	HR_U_DEAD,  /* the agent closes it */
 };
 #define HR_WORD(state, gen) ((__u64)(state) | (__u64)(gen) << 32)
 #define HR_WORD_STATE(word) ((__u32)((word) & 0xff))
@@ -354,16 +355,16 @@ enum hr_u_state {
 
 struct hr_u {
 	__u64 word;
-	__u64 conn;	/* cookie of C while BUSY or RELAY */
-	__u64 left;	/* response bytes still to come, once its head was seen */
-	__u64 cookie;	/* socket cookie of U, written by the agent */
-	__u32 addr_id;	/* endpoint address, written by the agent */
-	__u32 ep;	/* endpoint id of the request in flight */
-	__u32 route;	/* route id of the request in flight */
-	__u32 flags;	/* HR_U_* */
-	__u64 t0;	/* ktime of the request head, ns */
-	__u32 cluster;	/* cluster id of the request in flight */
-	__u32 tx;	/* its bytes */
+	__u64 conn;    /* cookie of C while BUSY or RELAY */
+	__u64 left;    /* response bytes still to come, once its head was seen */
+	__u64 cookie;  /* socket cookie of U, written by the agent */
+	__u32 addr_id; /* endpoint address, written by the agent */
+	__u32 ep;      /* endpoint id of the request in flight */
+	__u32 route;   /* route id of the request in flight */
+	__u32 flags;   /* HR_U_* */
+	__u64 t0;      /* ktime of the request head, ns */
+	__u32 cluster; /* cluster id of the request in flight */
+	__u32 tx;      /* its bytes */
 };
 HR_ASSERT_SIZE(struct hr_u, 64);
 /* Who exchanges BUSY for something else, or RELAY for FREE or DEAD, lowers the in-flight numbers of
@@ -376,7 +377,7 @@ HR_ASSERT_SIZE(struct hr_u, 64);
  * it has consumed) for FREE with generation + 1, so a racing send makes the release fail. A
  * connection that finds another generation in its slot is NATIVE again. */
 enum hr_g_state { HR_G_EMPTY = 0, HR_G_FREE, HR_G_BOUND };
-#define HR_G_WORD(state, gen, bytes)                                                               \
+#define HR_G_WORD(state, gen, bytes) \
 	((__u64)(state) | ((__u64)(gen) & 0xfffff) << 4 | (__u64)(bytes) << 24)
 #define HR_G_STATE(word) ((__u32)((word) & 0xf))
 #define HR_G_GEN(word) ((__u32)((word) >> 4 & 0xfffff))
@@ -390,9 +391,9 @@ struct hr_g {
 	__u32 workload;
 	__u8 dst_ip[16]; /* address C asked for (the VIP) */
 	__u16 dst_port_be;
-	__u8 proto;	/* enum hr_proto */
-	__u8 flags;	/* HR_G_* */
-	__u32 why;	/* enum hr_why: why the first request was bound */
+	__u8 proto;	 /* enum hr_proto */
+	__u8 flags;	 /* HR_G_* */
+	__u32 why;	 /* enum hr_why: why the first request was bound */
 	__u8 src_ip[16]; /* C's own address */
 	__u16 src_port_be;
 	__u16 pad[3];
@@ -400,38 +401,40 @@ struct hr_g {
 HR_ASSERT_SIZE(struct hr_g, 80);
 #define HR_G_CLIENT_EOF 0x01  /* C did shutdown(SHUT_WR): no byte follows the count */
 #define HR_G_CLIENT_GONE 0x02 /* C is closed */
-#define HR_G_WAIT_NATIVE 0x04 /* a native answer is still owed: inject only after conns[].owed is 0
-			       * and C holds every byte of it (DESIGN trap 26) */
+#define HR_G_WAIT_NATIVE                                                           \
+	0x04 /* a native answer is still owed: inject only after conns[].owed is 0 \
+	      * and C holds every byte of it (DESIGN trap 26) */
 
 /* conns: cookie of C -> state (hash, not preallocated). Owned by the programs; the agent reads
  * `owed`/`rx_queued`. Private scratch of the programs follows in their own struct. */
 struct hr_conn {
 	__u64 netns;
-	__u64 sk;	/* address of the socket, for probe reads; 0 after close */
-	__u64 t0;	/* ktime of the newest request head, ns */
+	__u64 sk; /* address of the socket, for probe reads; 0 after close */
+	__u64 t0; /* ktime of the newest request head, ns */
 	__u64 resp_left;
-	__u32 slot;	/* U or G slot */
-	__u32 gen;	/* its generation */
-	__u32 addr_id;	/* endpoint it is connected to */
+	__u32 slot;    /* U or G slot */
+	__u32 gen;     /* its generation */
+	__u32 addr_id; /* endpoint it is connected to */
 	__u32 vip_vhost;
-	__u32 ep;	/* endpoint id of the request in flight */
-	__u32 route;	/* route id of the request in flight */
-	__u32 owed;	/* answers of E or U not yet seen to their end */
+	__u32 ep;    /* endpoint id of the request in flight */
+	__u32 route; /* route id of the request in flight */
+	__u32 owed;  /* answers of E or U not yet seen to their end */
 	__u32 workload;
 	__u16 vip_port;
-	__u8 state;	/* enum hr_conn_state */
-	__u8 proto;	/* enum hr_proto */
-	__u8 flags;	/* HR_CONN_* */
-	__u8 head_req;	/* the request in flight is HEAD */
+	__u8 state;    /* enum hr_conn_state */
+	__u8 proto;    /* enum hr_proto */
+	__u8 flags;    /* HR_CONN_* */
+	__u8 head_req; /* the request in flight is HEAD */
 	__u16 dst_port_be;
 	__u8 dst_ip[16];
-	__u32 pid;	/* thread group that connected, for pidfd_getfd */
+	__u32 pid; /* thread group that connected, for pidfd_getfd */
 	__u32 pad;
 };
 HR_ASSERT_SIZE(struct hr_conn, 96);
-#define HR_CONN_F_DEAD 0x01	  /* never native again */
-#define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end is not known (chunked, until close) */
-#define HR_CONN_F_HTTP 0x04	  /* has carried a request */
+#define HR_CONN_F_DEAD 0x01	   /* never native again */
+#define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end is not known (chunked, until close) \
+				    */
+#define HR_CONN_F_HTTP 0x04	   /* has carried a request */
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 
@@ -440,8 +443,8 @@ struct hr_workload {
 	__u32 id;
 	__u32 flags; /* HR_WL_* */
 };
-#define HR_WL_AGENT 0x01	/* opted out of the kernel path: door A */
-#define HR_WL_BLOCKING_OK 0x02	/* opts in with blocking sockets (trap 22) */
+#define HR_WL_AGENT 0x01       /* opted out of the kernel path: door A */
+#define HR_WL_BLOCKING_OK 0x02 /* opts in with blocking sockets (trap 22) */
 
 /* netns: netns cookie -> ports that the agent serves inside it. */
 struct hr_netns {
@@ -488,7 +491,7 @@ struct hr_pool {
 /* ---- Configuration and events -------------------------------------------------------------- */
 
 struct hr_config {
-	__u32 abi;	/* HR_ABI_VERSION */
+	__u32 abi;	  /* HR_ABI_VERSION */
 	__u32 agent_only; /* kill switch: new connections to door A, new requests BOUND */
 	__u32 generation; /* of the plan, for status */
 	__u32 access_log; /* sample one in N requests to `events`, 0: none */
@@ -499,17 +502,17 @@ struct hr_config {
 #define HR_CFG_ANSWER_LOST 0x01
 
 enum hr_event_kind {
-	HR_EV_NETNS = 1, /* a namespace was seen for the first time: pid, netns */
-	HR_EV_POOL_MISS, /* no U for (netns, addr_id): open some */
-	HR_EV_G_LOW,	 /* few G slots are free: open more */
-	HR_EV_RELAY,	 /* U slot must be read by the agent: slot, gen */
-	HR_EV_U_DIRTY,	 /* U slot lost its client: close it: slot, gen */
-	HR_EV_CLIENT_EOF, /* bound C half-closed: slot, gen, bytes */
+	HR_EV_NETNS = 1,   /* a namespace was seen for the first time: pid, netns */
+	HR_EV_POOL_MISS,   /* no U for (netns, addr_id): open some */
+	HR_EV_G_LOW,	   /* few G slots are free: open more */
+	HR_EV_RELAY,	   /* U slot must be read by the agent: slot, gen */
+	HR_EV_U_DIRTY,	   /* U slot lost its client: close it: slot, gen */
+	HR_EV_CLIENT_EOF,  /* bound C half-closed: slot, gen, bytes */
 	HR_EV_CLIENT_GONE, /* bound C closed: slot, gen */
 	HR_EV_NATIVE_LOST, /* E closed before the first byte of the answer it owed, and its FIN was
 			    * dropped: inject 503 (UC) into conn through a lent slot, now. The
 			    * kernel has counted it for the route and the endpoint. */
-	HR_EV_ACCESS,	 /* sampled access log record */
+	HR_EV_ACCESS,	   /* sampled access log record */
 };
 
 /* events: ring buffer. A full ring is counted in events_lost and never blocks the path. */

@@ -12,8 +12,9 @@
 #include "core/cleanup.h"
 #include "core/str.h"
 
-#define LINE_MAX_BYTES 8192 /* one write() of this much to a pipe or file is not torn in practice \
-			     */
+#define LINE_MAX_BYTES                                                             \
+	8192 /* one write() of this much to a pipe or file is not torn in practice \
+	      */
 #define VALUE_MAX_BYTES 2048
 
 static _Atomic int log_level = HR_LOG_INFO;
