@@ -431,10 +431,11 @@ struct hr_conn {
 	__u32 pad;
 };
 HR_ASSERT_SIZE(struct hr_conn, 96);
-#define HR_CONN_F_DEAD 0x01	   /* never native again */
-#define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end is not known (chunked, until close) \
-				    */
-#define HR_CONN_F_HTTP 0x04	   /* has carried a request */
+#define HR_CONN_F_DEAD 0x01 /* never native again */
+#define HR_CONN_F_END_UNKNOWN                                                              \
+	0x02		    /* the native answer's end is not known (chunked, until close) \
+			     */
+#define HR_CONN_F_HTTP 0x04 /* has carried a request */
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 
