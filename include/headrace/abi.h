@@ -254,9 +254,8 @@ struct hr_ep_rt {
 	__u32 consecutive_5xx;
 };
 #define HR_EPRT_DEAD 0x01 /* known not to accept connections */
-#define HR_EPRT_PROVED                                                                \
-	0x04 /* a connection to it was opened: preferred to those of which nothing is \
-	      * known yet */
+/* a connection to it was opened: preferred to those of which nothing is known yet */
+#define HR_EPRT_PROVED 0x04
 #define HR_EPRT_EJECTED 0x02 /* outlier detection */
 
 /* cluster_rt: cluster id -> the same for clusters (mmap()able). */
@@ -401,9 +400,10 @@ struct hr_g {
 HR_ASSERT_SIZE(struct hr_g, 80);
 #define HR_G_CLIENT_EOF 0x01  /* C did shutdown(SHUT_WR): no byte follows the count */
 #define HR_G_CLIENT_GONE 0x02 /* C is closed */
-#define HR_G_WAIT_NATIVE                                                           \
-	0x04 /* a native answer is still owed: inject only after conns[].owed is 0 \
-	      * and C holds every byte of it (DESIGN trap 26) */
+#define HR_G_WAIT_NATIVE                                                                     \
+	0x04	       /* a native answer is still owed: inject only after conns[].owed is 0 \
+			* and C holds every byte of it (DESIGN trap 26) */
+#define HR_G_HTTP 0x08 /* C has carried a request before: what is no HTTP now is an error */
 
 /* conns: cookie of C -> state (hash, not preallocated). Owned by the programs; the agent reads
  * `owed`/`rx_queued`. Private scratch of the programs follows in their own struct. */
@@ -431,11 +431,9 @@ struct hr_conn {
 	__u32 pad;
 };
 HR_ASSERT_SIZE(struct hr_conn, 96);
-#define HR_CONN_F_DEAD 0x01 /* never native again */
-#define HR_CONN_F_END_UNKNOWN                                                              \
-	0x02		    /* the native answer's end is not known (chunked, until close) \
-			     */
-#define HR_CONN_F_HTTP 0x04 /* has carried a request */
+#define HR_CONN_F_DEAD 0x01	   /* never native again */
+#define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end cannot be known */
+#define HR_CONN_F_HTTP 0x04	   /* has carried a request */
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 
