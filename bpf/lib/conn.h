@@ -110,5 +110,5 @@ struct learn_in {
 struct dns_peer {
 	__u8 ip[16];
 	__u16 port_be;
-	__u16 pad;
+	__u16 agent_port_be; /* where it went instead */
 };

@@ -444,6 +444,21 @@ struct hr_workload {
 };
 #define HR_WL_AGENT 0x01       /* opted out of the kernel path: door A */
 #define HR_WL_BLOCKING_OK 0x02 /* opts in with blocking sockets (trap 22) */
+#define HR_WL_K8S_NS_SHIFT 16  /* above: number of its Kubernetes namespace, see hr_names_key */
+
+/* names: ports of the agent's DNS for the workloads of a Kubernetes namespace that are guests in a
+ * network namespace of another one's. Numbers are the agent's, from 1. */
+struct hr_names_key {
+	__u64 netns; /* cookie */
+	__u32 k8s_ns;
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_names_key, 16);
+
+struct hr_names {
+	__u16 dns_port;
+	__u16 dns6_port;
+};
 
 /* netns: netns cookie -> ports that the agent serves inside it. */
 struct hr_netns {

@@ -8,7 +8,7 @@ import threading
 import mesh
 from mesh import dst, rule
 from runner import check, test
-from world import RECO, RECO6, Env, resolv_conf
+from world import RECO, RECO6, SOLO, Env, resolv_conf
 
 FOREIGN = "203.0.113.7"
 
@@ -97,3 +97,25 @@ def names(world, datapath, log):
         resolver.close()
         os.unlink(f"{etc}/resolv.conf")
         os.rmdir(etc)
+
+
+@test(own=True, timeout=60)
+def short_names_of_guests(world, datapath, log):
+    """Two workloads of different Kubernetes namespaces in one network namespace, as on a host without containers:
+
+        pod c1:  default/a   getent solo -> default's        red/b   getent solo -> red's    green/c -> default's
+    """
+    env = Env(world, datapath, name="guests")
+    env.log = log
+    try:
+        env.start()
+        env.policy(mesh.service("solo", ["10.96.7.1"], {"http": 9000}, ns="red"))
+        got = {w: env.exec_("getent", "ahostsv4", "solo", workload=w, inside=True).stdout.split()[0]
+               for w in ("default/a", "red/b", "green/c", "red/d", "default/e")}
+        check(got, {"default/a": SOLO, "red/b": "10.96.7.1", "green/c": SOLO, "red/d": "10.96.7.1", "default/e": SOLO})
+        env.close()
+        check(env.agent.leftovers(), [])
+    finally:
+        if env.agent.alive():
+            env.close()
+        env.agent.release()

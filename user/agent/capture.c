@@ -30,7 +30,9 @@ static void serve_one(void *ctx, pid_t pid)
 int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why)
 {
 	struct serving s = {.a = a, .ns = row->ns};
-	int r = hr_kern_enrol(a->kern, row->cgroup, row->id, row->flags);
+	uint32_t k8s_ns = agent_k8s_ns_number(a->netns, row->ns);
+	int r = hr_kern_enrol(a->kern, row->cgroup, row->id,
+			      row->flags | k8s_ns << HR_WL_K8S_NS_SHIFT);
 
 	if (r < 0) {
 		hr_sb_printf(why, "cannot attach to %s: %s", row->cgroup, strerror(-r));

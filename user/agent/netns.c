@@ -17,18 +17,22 @@
 #include "core/netns.h"
 #include "core/vec.h"
 
-#define UNSEEN_MAX 4 /* sweeps without a process before a namespace is forgotten */
+#define UNSEEN_MAX 4	  /* sweeps without a process before a namespace is forgotten */
+#define K8S_NS_MAX 0xffff /* what fits above HR_WL_K8S_NS_SHIFT */
 
 struct served {
 	ino_t ino; /* of the namespace: its name while it lives */
 	int nsfd;
 	uint64_t cookie;
 	unsigned unseen;
-	bool home; /* the agent's own, never forgotten */
+	bool home;		 /* the agent's own, never forgotten */
+	uint32_t k8s_ns;	 /* whose short names its DNS means */
+	HR_VEC(uint32_t) guests; /* other Kubernetes namespaces, each with a DNS of its own */
 };
 
 struct hr_netns_table {
 	HR_VEC(struct served) list;
+	HR_VEC(char *) k8s_names; /* number - 1 -> Kubernetes namespace */
 };
 
 struct hr_netns_table *agent_netns_new(void)
@@ -43,13 +47,33 @@ struct hr_netns_table *agent_netns_new(void)
 void agent_netns_free(struct hr_netns_table *t)
 {
 	struct served *s;
+	char **name;
 
 	if (!t)
 		return;
-	hr_vec_for_each (s, &t->list)
+	hr_vec_for_each (s, &t->list) {
 		hr_closep(&s->nsfd);
+		hr_vec_free(&s->guests);
+	}
+	hr_vec_for_each (name, &t->k8s_names)
+		free(*name);
+	hr_vec_free(&t->k8s_names);
 	hr_vec_free(&t->list);
 	free(t);
+}
+
+uint32_t agent_k8s_ns_number(struct hr_netns_table *t, const char *k8s_ns)
+{
+	char *copy;
+
+	for (uint32_t i = 0; i < t->k8s_names.len; i++)
+		if (hr_streq(t->k8s_names.data[i], k8s_ns))
+			return i + 1;
+	copy = t->k8s_names.len < K8S_NS_MAX ? strdup(k8s_ns) : NULL;
+	if (!copy)
+		return 0;
+	hr_vec_push(&t->k8s_names, copy);
+	return (uint32_t)t->k8s_names.len;
 }
 
 static int open_ns(int pid, ino_t *ino)
@@ -128,17 +152,54 @@ static int serve(struct hr_agent *a, int pid, int fd, ino_t ino, const char *k8s
 		hr_dns_forget(a->dns, handle(cookie));
 		return r;
 	}
-	hr_vec_push(&a->netns->list, (struct served){.ino = ino,
-						     .cookie = cookie,
-						     .nsfd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
-						     .home = pid == getpid()});
+	hr_vec_push(&a->netns->list,
+		    (struct served){.ino = ino,
+				    .cookie = cookie,
+				    .k8s_ns = agent_k8s_ns_number(a->netns, k8s_ns),
+				    .nsfd = fcntl(fd, F_DUPFD_CLOEXEC, 3),
+				    .home = pid == getpid()});
 	hr_debug("namespace %llu of pid %d: doors %u and %u, DNS %u", (unsigned long long)cookie,
 		 pid, ports.door_port, ports.door6_port, ports.dns_port);
 	return 0;
 }
 
+/* A workload of another Kubernetes namespace than the first one there: its short names are others.
+ * Without a DNS of its own it has that of the first. */
+static void serve_guest(struct hr_agent *a, struct served *s, const char *k8s_ns)
+{
+	uint32_t number = agent_k8s_ns_number(a->netns, k8s_ns), *known;
+	struct hr_netns ports = {};
+	struct hr_names v;
+	int r;
+
+	if (!number || number == s->k8s_ns)
+		return;
+	hr_vec_for_each (known, &s->guests)
+		if (*known == number)
+			return;
+	hr_vec_push(&s->guests, number);
+	serve_names(a, s->nsfd, s->cookie, k8s_ns, &ports);
+	if (!ports.dns_port)
+		return;
+	v = (struct hr_names){.dns_port = ports.dns_port, .dns6_port = ports.dns6_port};
+	r = hr_kern_names_set(a->kern, s->cookie, number, &v);
+	if (r < 0)
+		hr_warn("no DNS for namespace %s: %s", k8s_ns, strerror(-r));
+}
+
+static void forget_names(struct hr_agent *a, struct served *s)
+{
+	uint32_t *number;
+
+	hr_dns_forget(a->dns, handle(s->cookie));
+	hr_vec_for_each (number, &s->guests)
+		hr_kern_names_del(a->kern, s->cookie, *number);
+	hr_vec_free(&s->guests);
+}
+
 int agent_serve_pid(struct hr_agent *a, int pid, const char *k8s_ns, struct hr_strbuf *why)
 {
+	const char *ns = k8s_ns ? k8s_ns : "default";
 	struct served *known;
 	ino_t ino = 0;
 	_cleanup_close_ int fd = open_ns(pid, &ino);
@@ -146,9 +207,11 @@ int agent_serve_pid(struct hr_agent *a, int pid, const char *k8s_ns, struct hr_s
 
 	if (fd >= 0) {
 		known = find(a->netns, ino);
-		if (known)
+		if (known) {
 			known->unseen = 0;
-		r = known ? 0 : serve(a, pid, fd, ino, k8s_ns);
+			serve_guest(a, known, ns);
+		}
+		r = known ? 0 : serve(a, pid, fd, ino, ns);
 	}
 	if (r < 0)
 		hr_sb_printf(why, "cannot serve the network namespace of pid %d: %s", pid,
@@ -214,7 +277,7 @@ void agent_netns_sweep(struct hr_agent *a)
 		}
 		hr_debug("namespace %llu: no captured process left", (unsigned long long)s->cookie);
 		hr_proxy_forget_netns(a->proxy, s->cookie);
-		hr_dns_forget(a->dns, handle(s->cookie));
+		forget_names(a, s);
 		hr_closep(&s->nsfd);
 	}
 	t->list.len = kept;

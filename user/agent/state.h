@@ -107,6 +107,8 @@ struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path);
 struct hr_netns_table;
 struct hr_netns_table *agent_netns_new(void);
 void agent_netns_free(struct hr_netns_table *t);
+/* For HR_WL_K8S_NS_SHIFT; from 1, 0 when there are too many. */
+uint32_t agent_k8s_ns_number(struct hr_netns_table *t, const char *k8s_ns);
 /* For hr_dns_opts.open_socket. */
 int agent_dns_socket(void *ctx, void *netns, int family, int type);
 /* Opens doors in the namespace of a process; `k8s_ns` (may be NULL): where short names are looked

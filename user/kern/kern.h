@@ -82,6 +82,11 @@ bool hr_kern_released(struct hr_kern *k);
 /* Tells the programs the ports that serve a namespace. */
 int hr_kern_netns_set(struct hr_kern *k, uint64_t netns_cookie, const struct hr_netns *v);
 int hr_kern_netns_del(struct hr_kern *k, uint64_t netns_cookie);
+/* DNS of the workloads there whose Kubernetes namespace has this number (HR_WL_K8S_NS_SHIFT).
+ * 0, -ENOSPC or -errno. */
+int hr_kern_names_set(struct hr_kern *k, uint64_t netns_cookie, uint32_t k8s_ns,
+		      const struct hr_names *v);
+int hr_kern_names_del(struct hr_kern *k, uint64_t netns_cookie, uint32_t k8s_ns);
 /* SO_NETNS_COOKIE of the calling thread's namespace. */
 int hr_netns_cookie(uint64_t *out);
 

@@ -33,3 +33,20 @@ int hr_kern_netns_del(struct hr_kern *k, uint64_t netns_cookie)
 {
 	return bpf_map_delete_elem(KERN_MAP_FD(k, netns), &netns_cookie) ? -errno : 0;
 }
+
+int hr_kern_names_set(struct hr_kern *k, uint64_t netns_cookie, uint32_t k8s_ns,
+		      const struct hr_names *v)
+{
+	const struct hr_names_key key = {.netns = netns_cookie, .k8s_ns = k8s_ns};
+
+	if (bpf_map_update_elem(KERN_MAP_FD(k, names), &key, v, BPF_ANY))
+		return errno == E2BIG ? -ENOSPC : -errno;
+	return 0;
+}
+
+int hr_kern_names_del(struct hr_kern *k, uint64_t netns_cookie, uint32_t k8s_ns)
+{
+	const struct hr_names_key key = {.netns = netns_cookie, .k8s_ns = k8s_ns};
+
+	return bpf_map_delete_elem(KERN_MAP_FD(k, names), &key) ? -errno : 0;
+}

@@ -156,6 +156,7 @@ void kern_take_over(struct hr_kern *k)
 	empty_table(k->skel->maps.doors);
 	/* namespaces report again at their next socket and get doors of ours */
 	empty_table(k->skel->maps.netns);
+	empty_table(k->skel->maps.names);
 	correct_inflight(k);
 	k->muted = true;
 	ring_buffer__consume(k->ring);
