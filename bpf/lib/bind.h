@@ -125,14 +125,16 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 {
 	__u32 slot = 0, gen = 0;
 	struct hr_g *g = g_take(msg->size, &slot, &gen);
-	__u8 wait = c->native_owed || moved_pending(c, cookie) ? HR_G_WAIT_NATIVE : 0;
+	__u8 flags = c->native_owed || moved_pending(c, cookie) ? HR_G_WAIT_NATIVE : 0;
 
 	bpf_msg_apply_bytes(msg, 0);
 	if (!g) {
 		count_why(HR_WHY_NO_G);
 		return SK_DROP;
 	}
-	g_describe(msg, g, c, cookie, reason, wait);
+	if (c->pub.flags & HR_CONN_F_HTTP)
+		flags |= HR_G_HTTP;
+	g_describe(msg, g, c, cookie, reason, flags);
 	if (bpf_msg_redirect_map(msg, &g_map, slot, 0) != SK_PASS) {
 		/* no socket behind the word: the agent has died. Nothing may pass in its place. */
 		g->word = HR_G_WORD(HR_G_EMPTY, gen, 0);

@@ -85,6 +85,7 @@ static void bound(struct px_gslot *g, uint64_t word)
 		.conn = e->conn, .dst_port_be = e->dst_port_be, .proto = e->proto, .why = e->why};
 	uint64_t netns = e->netns == g->w->px->own_netns ? 0 : e->netns;
 	struct px_client *c;
+	uint8_t flags;
 
 	memcpy(door.dst_ip, e->dst_ip, sizeof(door.dst_ip));
 	c = px_client_new(g->w, g->p, &door, netns);
@@ -95,7 +96,12 @@ static void bound(struct px_gslot *g, uint64_t word)
 	g->gen = HR_G_GEN(word);
 	g->cookie = e->conn;
 	serve(g, c);
-	g->answered = !(__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE) & HR_G_WAIT_NATIVE);
+	flags = __atomic_load_n(&e->flags, __ATOMIC_ACQUIRE);
+	g->answered = !(flags & HR_G_WAIT_NATIVE);
+	c->http_seen = flags & HR_G_HTTP;
+	/* too little to tell what it is: the bytes that follow decide, as at door A */
+	if (e->proto == HR_PROTO_AUTO && !c->http_seen)
+		c->state = PX_CLIENT_DETECT;
 	memcpy(c->src.ip, e->src_ip, sizeof(c->src.ip));
 	c->src_port = ntohs(e->src_port_be);
 }

@@ -76,7 +76,7 @@ bool px_tunnel_detect(struct px_client *c)
 	while (px_client_read(c))
 		;
 	http = px_looks_http(px_buf_at(&c->s.in), px_buf_len(&c->s.in));
-	if (c->s.error || c->s.werror) {
+	if (c->s.error || c->s.werror || (c->g && c->peer_gone)) {
 		px_client_close(c, true);
 		return false;
 	}

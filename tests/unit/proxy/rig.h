@@ -173,6 +173,22 @@ static inline void rig_stop(struct rig *r)
 	hr_ids_free(r->ids);
 }
 
+/* Waits for the record of the last request: it is written after the answer. */
+static inline void rig_flags(struct rig *r, const char *flags)
+{
+	char last[32] = "";
+
+	for (int i = 0; i < 100; i++) {
+		pthread_mutex_lock(&r->lock);
+		memcpy(last, r->flags, sizeof(last));
+		pthread_mutex_unlock(&r->lock);
+		if (!strcmp(last, flags))
+			break;
+		usleep(10000);
+	}
+	assert_string_equal(last, flags);
+}
+
 /* ---- client ---- */
 
 static inline int cl_open(struct rig *r)

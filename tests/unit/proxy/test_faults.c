@@ -8,13 +8,6 @@
 
 static struct rig r;
 
-static void flags_are(const char *flags)
-{
-	for (int i = 0; i < 100 && strcmp(r.flags, flags); i++)
-		usleep(10000);
-	assert_string_equal(r.flags, flags);
-}
-
 static void test_upstream_faults(void **state)
 {
 	static const struct {
@@ -41,7 +34,7 @@ static void test_upstream_faults(void **state)
 		close(fd);
 		assert_int_equal(a.status, rows[i].status);
 		assert_non_null(strcasestr(a.head, "server: headrace"));
-		flags_are(rows[i].flags);
+		rig_flags(&r, rows[i].flags);
 	}
 	cl_free(&a);
 }
@@ -57,7 +50,7 @@ static void test_partial(void **state)
 	assert_false(cl_answer(fd, &a, false));
 	assert_int_equal(a.status, 200);
 	close(fd);
-	flags_are("UC");
+	rig_flags(&r, "UC");
 	cl_free(&a);
 }
 
@@ -87,12 +80,12 @@ static void test_nobody_there(void **state)
 	(void)state;
 	strcpy(r.vip, "10.9.0.2");
 	assert_int_equal(cl_once(&r, "GET / HTTP/1.1\r\nHost: dead\r\n\r\n", &a), 503);
-	flags_are("UF,URX");
+	rig_flags(&r, "UF,URX");
 	assert_int_equal(r.tries, 3); /* the default: two more tries */
 	assert_non_null(strstr(a.body, "connection failure"));
 	strcpy(r.vip, "10.9.0.3");
 	assert_int_equal(cl_once(&r, "GET / HTTP/1.1\r\nHost: empty\r\n\r\n", &a), 503);
-	flags_are("UH");
+	rig_flags(&r, "UH");
 	assert_string_equal(a.body, "no healthy upstream");
 	strcpy(r.vip, "10.9.0.1");
 	cl_free(&a);

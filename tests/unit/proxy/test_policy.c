@@ -15,13 +15,6 @@ static struct rig r;
 	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web}\n" \
 	"spec: {host: web, trafficPolicy: {" policy "}}\n---\n"
 
-static void flags_are(const char *flags)
-{
-	for (int i = 0; i < 100 && strcmp(r.flags, flags); i++)
-		usleep(10000);
-	assert_string_equal(r.flags, flags);
-}
-
 static long ms_since(const struct timespec *t)
 {
 	struct timespec now;
@@ -40,7 +33,7 @@ static void test_not_found(void **state)
 	assert_int_equal(cl_once(&r, GET("/other"), &a), 404);
 	assert_non_null(strcasestr(a.head, "server: headrace"));
 	assert_non_null(strcasestr(a.head, "content-length: 0"));
-	flags_are("NR");
+	rig_flags(&r, "NR");
 	cl_free(&a);
 }
 
@@ -95,7 +88,7 @@ static void test_faults(void **state)
 			   "}"));
 	assert_int_equal(cl_once(&r, GET("/abort"), &a), 418);
 	assert_string_equal(a.body, "fault filter abort");
-	flags_are("FI");
+	rig_flags(&r, "FI");
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	assert_int_equal(cl_once(&r, GET("/id/a"), &a), 200);
 	assert_in_range(ms_since(&t), 290, 1000);
@@ -117,7 +110,7 @@ static void test_timeout(void **state)
 	assert_int_equal(a.status, 504);
 	assert_in_range(ms_since(&t), 190, 500);
 	assert_string_equal(a.body, "upstream request timeout");
-	flags_are("UT");
+	rig_flags(&r, "UT");
 	/* the late answer is not taken for that of the next request */
 	cl_send(fd, GET("/id/next"));
 	assert_true(cl_answer(fd, &a, false));
@@ -137,7 +130,7 @@ static void test_per_try_timeout(void **state)
 	before = r.origin.requests;
 	assert_int_equal(cl_once(&r, GET("/slow/900/late"), &a), 504);
 	assert_int_equal(r.origin.requests - before, 4);
-	flags_are("UT,URX");
+	rig_flags(&r, "UT,URX");
 	cl_free(&a);
 }
 
@@ -159,7 +152,7 @@ static void test_retries(void **state)
 	assert_int_equal(cl_once(&r, GET("/flaky/2/b"), &a), 200);
 	assert_int_equal(cl_once(&r, GET("/fail/9/c"), &a), 503); /* the last answer as it is */
 	assert_string_equal(a.body, "not now");
-	flags_are("URX");
+	rig_flags(&r, "URX");
 
 	rig_publish(&r, VS("{retries: {attempts: 2, retryOn: 'gateway-error,409'}, " TO_WEB "}"));
 	before = r.origin.requests;
@@ -280,7 +273,7 @@ static void test_breaker(void **state)
 	assert_true(cl_answer(f3, &c, false));
 	assert_int_equal(c.status, 503);
 	assert_non_null(strcasestr(c.head, "x-envoy-overloaded: true"));
-	flags_are("UO");
+	rig_flags(&r, "UO");
 	assert_true(cl_answer(f1, &a, false));
 	assert_string_equal(a.body, "one");
 	assert_true(cl_answer(f2, &b, false));
