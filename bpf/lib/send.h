@@ -33,5 +33,9 @@ static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 coo
 	c->mark = bytes ? CONN_M_REDIRECTED : 0;
 	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(msg))
 		return SK_PASS;
-	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0);
+	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0) == SK_PASS)
+		return SK_PASS;
+	/* C has left the sockhash meanwhile (capture ends): it is ordinary TCP from here on */
+	bpf_msg_apply_bytes(msg, 0);
+	return SK_PASS;
 }

@@ -52,17 +52,37 @@ static enum kern_left look(const struct kern_leave *l, uint64_t cookie)
 	return idle ? KERN_LEFT : KERN_BUSY;
 }
 
+#define UNLOCK_TRIES 1000
+
+/* A program that began before its socket left the sockhash still reads the entry: it runs under the
+ * socket's lock, so it has ended once the lock was seen free. */
+static void await_running(const struct kern_leave *l, uint64_t cookie)
+{
+	for (int i = 0; i < UNLOCK_TRIES; i++) {
+		struct hr_peek p = {.cookie = cookie};
+
+		if (l->peek < 0 || kern_peek(l->peek, &p) || p.drained)
+			return;
+	}
+}
+
 static void leave(const struct kern_leave *l, uint64_t cookie)
 {
 	bpf_map_delete_elem(l->cl_hash, &cookie);
+	await_running(l, cookie);
 	if (!bpf_map_delete_elem(l->conns, &cookie) && l->conns_used)
 		__atomic_fetch_sub(l->conns_used, 1, __ATOMIC_RELAXED);
 }
 
+/* A send may begin at any time. Once the connection is retired one passes as ordinary TCP; one that
+ * was decided before shows in the second look. */
 enum kern_left kern_leave_try(const struct kern_leave *l, uint64_t cookie)
 {
+	struct hr_peek p = {.cookie = cookie};
 	enum kern_left how = look(l, cookie);
 
+	if (how == KERN_LEFT && l->retire >= 0 && !kern_peek(l->retire, &p))
+		how = look(l, cookie);
 	if (how == KERN_LEFT)
 		leave(l, cookie);
 	return how;
