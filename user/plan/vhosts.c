@@ -340,25 +340,55 @@ static uint32_t vhost_of(struct hr_build *b, const struct hr_svc *s, uint16_t po
 	return i ? (uint32_t)i - 1 : HR_NONE;
 }
 
+static bool reaches(const struct hr_build *b, uint32_t cluster, bool v4)
+{
+	const struct hr_plan_cluster *c = &b->clusters.data[cluster];
+
+	for (uint32_t i = 0; i < c->n_eps; i++)
+		if (hr_addr_is4(&b->eps.data[c->first_ep + i].addr) == v4)
+			return true;
+	return false;
+}
+
+/* connect() keeps the family of the address. Where the likeliest cluster has no endpoint of it, the
+ * connection may go to any that the host's rules can choose, or to the service itself: each request
+ * is moved to where it belongs, in the kernel. */
+static uint32_t connect_cluster(const struct hr_build *b, const struct hr_plan_vhost *v,
+				uint32_t service, bool v4)
+{
+	if (v->default_cluster == HR_NONE || reaches(b, v->default_cluster, v4))
+		return v->default_cluster;
+	for (uint32_t i = v->nrules; i--;) {
+		const struct hr_plan_route *r = &b->routes.data[v->rules[i].route];
+
+		for (uint32_t d = 0; d < r->ndst; d++)
+			if (r->dst[d].weight && reaches(b, r->dst[d].cluster, v4))
+				return r->dst[d].cluster;
+	}
+	return service != HR_NONE && reaches(b, service, v4) ? service : v->default_cluster;
+}
+
 static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p)
 {
 	uint16_t port = (uint16_t)p->number;
+	uint32_t service = hr_build_cluster_named(b, s->fqdn, port, "");
 	struct hr_plan_vip vip = {
 		.port = port,
 		.proto = (uint8_t)hr_port_proto(p),
 		.vhost = is_http(p) ? vhost_of(b, s, port) : HR_NONE,
-		.cluster = hr_build_cluster_named(b, s->fqdn, port, ""),
+		.cluster = service,
 		.host = s->fqdn,
 	};
 
-	if (vip.vhost != HR_NONE)
-		vip.cluster = b->vhosts.data[vip.vhost].default_cluster;
 	if (vip.proto == HR_PROTO_HTTP2)
 		vip.flags |= HR_VIP_AGENT;
 	if (b->wildcard_on[port])
 		vip.flags |= HR_VIP_WILDCARD;
 	for (size_t i = 0; i < s->vips.len; i++) {
 		vip.addr = s->vips.data[i];
+		if (vip.vhost != HR_NONE)
+			vip.cluster = connect_cluster(b, &b->vhosts.data[vip.vhost], service,
+						      hr_addr_is4(&vip.addr));
 		hr_vec_push(&b->vips, vip);
 	}
 }

@@ -360,6 +360,7 @@ static void check_why(const struct hr_plan *p, const char *method, const char *u
  *
  *	two:80 on 10.9.0.5 and fd00::5, endpoint 10.0.0.1 only    none:80 has no endpoint
  *	rpc:80 is gRPC                                            none:81 is TCP without endpoint
+ *	mix:80 on both, its rule names an IPv4 endpoint only, another has IPv6: connect() goes there
  */
 static void test_carrier(void **state)
 {
@@ -374,7 +375,18 @@ static void test_carrier(void **state)
 		"spec: {clusterIP: 10.9.0.7, selector: {app: two},"
 		" ports: [{name: grpc, port: 80}]}\n---\n"
 		"apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: two}}\n"
-		"status: {podIP: 10.0.0.1}\n";
+		"status: {podIP: 10.0.0.1}\n---\n"
+		"apiVersion: v1\nkind: Service\nmetadata: {name: mix}\n"
+		"spec: {clusterIPs: [10.9.0.8, 'fd00::8'], selector: {app: mix},"
+		" ports: [{name: http, port: 80}]}\n---\n"
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: m4, labels: {app: mix, v: a}}\n"
+		"status: {podIP: 10.0.0.4}\n---\n"
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: m6, labels: {app: mix, v: b}}\n"
+		"status: {podIP: 'fd00::44'}\n---\n"
+		"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: mix}\n"
+		"spec: {host: mix, subsets: [{name: a, labels: {v: a}}]}\n---\n"
+		"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mix}\n"
+		"spec: {hosts: [mix], http: [{route: [{destination: {host: mix, subset: a}}]}]}\n";
 	static const struct {
 		const char *method, *url, *header, *why;
 	} cases[] = {
@@ -385,6 +397,7 @@ static void test_carrier(void **state)
 		{"GET", "http://10.9.0.5:81/", NULL, NULL},
 		{"GET", "http://none/", NULL, "no-endpoint"},
 		{"GET", "http://none:81/", NULL, "no-endpoint"},
+		{"GET", "http://[fd00::8]/", NULL, NULL},
 		{"GET", "http://rpc/", NULL, "protocol-needs-agent"},
 		{"PURGE", "http://two/", NULL, "head-unusual"},
 		{"get", "http://two/", NULL, "head-unusual"},
