@@ -212,7 +212,8 @@ def no_growth(env):
     fds, rss = env.agent.fds(), env.agent.rss_kb()
     for _ in range(7):
         round_()
-    eventually(lambda: env.agent.fds() <= fds + 20, f"fds {fds} -> {env.agent.fds()}", 5)
+    # 1,400 connections came and went; pools may still settle, one descriptor a connection would show
+    eventually(lambda: env.agent.fds() <= fds + 150, f"fds {fds} -> {env.agent.fds()}", 5)
     check(env.agent.rss_kb() < rss * 1.2 + 4096, True, f"RSS {rss} -> {env.agent.rss_kb()} KB")
 
 
