@@ -8,7 +8,7 @@ from agent import HEADRACE, ROOT
 from mesh import dst, header, rule
 from runner import check, test
 from topo import sh
-from world import RECO, with_base
+from world import RECO, RECO6, with_base
 
 RULES = mesh.vs("reco", [
     rule(dst("reco", "v2"), header("x-canary", exact="true"), name="canary"),
@@ -107,6 +107,31 @@ def requests_are_counted(env):
         check(after["kernel"] - before["kernel"], 40, str(env.agent.status()["fallback"]))
 
 
+@test(datapaths=("kernel",))
+def explain_knows_who_carries(env):
+    """"path" and "why" against the counters of what really happened, a connection a request: for the addresses that
+    connect() decides about and the heads that the scanner declines."""
+    env.policy(mesh.vs("reco", [rule(dst("reco", "v2"))]),
+               mesh.service("mix", ["10.96.7.2", "fd96::72"], {"http": 8080}),
+               mesh.slice_("mix", {"http": 8080}, [("10.77.1.1", None)]))
+    long_name = "x-" + "n" * 60
+    asks = [("GET", "reco:8080", "/", []), ("GET", f"[{RECO6}]:8080", "/", []), ("GET", "empty:8080", "/", []),
+            ("GET", "10.96.7.2:8080", "/", []), ("GET", "[fd96::72]:8080", "/", []), ("PURGE", "reco:8080", "/", []),
+            ("GET", "reco:8080", "/", [["x-long", "v" * 4096]]), ("GET", "reco:8080", "/", [[long_name, "1"]]),
+            ("GET", "reco:8080", "/", [[f"x-h{i}", "1"] for i in range(33)]), ("GET", "reco:8080", "/%61", [])]
+    wrong = []
+    for method, host, path, headers in asks:
+        said = env.agent.explain(f"http://{host}{path}", method, headers)
+        before = env.agent.status()
+        got = env.get(f"http://{host}{path}", headers, method, check=False)
+        after = env.agent.status()
+        by = [k for k in ("kernel", "agent") if after["requests"][k] > before["requests"][k]]
+        why = [k for k, n in after["fallback"].items() if n > before["fallback"].get(k, 0)]
+        if by != [said["path"]] or why != said["why"]:
+            wrong.append(f"{method} {host}{path}: explain {said['path']} {said['why']}, traffic {by} {why} {got}")
+    check(wrong, [])
+
+
 @test()
 def looking(env):
     """top, routes and endpoints show what is there; -o json is JSON; the wrong verb is exit 2."""
@@ -117,6 +142,9 @@ def looking(env):
         json.loads(env.agent.ctl(verb, "-o", "json").stdout)
     check(sh(HEADRACE, "nonsense", check=False).returncode, 2)
     check(sh(HEADRACE, "status", "--nonsense", check=False).returncode, 2)
+    check(env.agent.ctl("explain", "ftp://reco/", check=False).returncode, 2)
+    check(env.agent.ctl("explain", "--gateway", "a/b", "http://reco:8080/", check=False).returncode, 1)
+    check(env.agent.ctl("apply", "-f", "-", check=False, stdin="# nothing\n").returncode, 1)
     check(sh(HEADRACE, "status", "--socket", "/nonexistent.sock", check=False).returncode, 3)
     check(sh(HEADRACE, "status", "--socket", "/nonexistent.sock", "--wait", "1", check=False).returncode, 3)
 

@@ -24,6 +24,9 @@ int hr_verb_apply(const struct hr_args *a)
 		return r;
 	json_array_foreach(json_object_get(result, "warnings"), i, line)
 		fprintf(stderr, "%s\n", json_string_value(line));
+	/* as kubectl: a script that applies nothing has lost its file */
+	if (!json_array_size(json_object_get(result, "objects")))
+		return hr_fail(a, HR_EXIT_REFUSED, "no objects in what was given");
 	if (a->json)
 		return hr_print_json(json_object_get(result, "objects"));
 	hr_objects_text(json_object_get(result, "objects"), &out);

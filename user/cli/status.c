@@ -140,9 +140,10 @@ static int wait_ready(const struct hr_args *a, double seconds, json_t **result)
 
 int hr_verb_status(const struct hr_args *a)
 {
-	unsigned long wait = hr_arg_uint(a, "wait", 0);
+	bool wait = hr_arg_str(a, "wait", NULL);
+	double seconds = (double)hr_arg_uint(a, "wait", 0);
 	_cleanup_json_ json_t *result = NULL;
-	int r = wait ? wait_ready(a, (double)wait, &result) : hr_ask(a, "status", NULL, &result);
+	int r = wait ? wait_ready(a, seconds, &result) : hr_ask(a, "status", NULL, &result);
 
 	return r ? r : show(a, result);
 }
