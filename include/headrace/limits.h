@@ -97,6 +97,13 @@
 #define HR_SCALAR_MAX (64 * 1024)
 #define HR_BODY_SCALAR_MAX (1024 * 1024) /* directResponse body */
 #define HR_REGEX_MAX 1024
+/* Instructions of a regex once its counted repetitions are written out: what one byte of text costs
+ * at most, in steps, where there is no DFA. */
+#define HR_REGEX_INSTS_MAX 2048
+/* States of a regex's DFA (times its byte classes, 2 bytes each), and the steps that building it
+ * may take; beyond, its NFA is simulated. */
+#define HR_REGEX_STATES_MAX 256
+#define HR_REGEX_DFA_STEPS 500000
 #define HR_OBJECTS_MAX 100000
 /* One control request line, bytes. */
 #define HR_CONTROL_LINE_MAX (16 * 1024 * 1024)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which rule takes a request."""
+import os
+
 import mesh
 from mesh import dst, header, rule
 from runner import check, eventually, test
@@ -48,23 +50,99 @@ CONDITIONS = [
      [("GET", "/join/", [["x-l", "a"]]), ("GET", "/join/", [["x-l", "b"], ["x-l", "a"]])]),
 ]
 
+# Those that only the agent decides: the kernel hands over what may match, and keeps the rest.
+AGENT_CONDITIONS = [
+    ({"uri": {"regex": "/re/v[12](/.*)?"}},
+     [("GET", "/re/v1", []), ("GET", "/re/v2/x?y=1", [])],
+     [("GET", "/re/v3", []), ("GET", "/x/re/v1", []), ("GET", "/re/v1x", [])]),
+    ({"uri": {"prefix": "/hr/"}, "headers": {"cookie": {"regex": "^(.*?;)?(user=jason)(;.*)?$"}}},
+     [("GET", "/hr/", [["cookie", "a=b;user=jason"]]), ("GET", "/hr/", [["cookie", "user=jason"]])],
+     [("GET", "/hr/", []), ("GET", "/hr/", [["cookie", "user=jasonx"]])]),
+    ({"uri": {"prefix": "/wr/"}, "withoutHeaders": {"x-skip": {"regex": "y(es)?"}}},
+     [("GET", "/wr/", []), ("GET", "/wr/", [["x-skip", "yess"]])],
+     [("GET", "/wr/", [["x-skip", "yes"]]), ("GET", "/wr/", [["x-skip", "y"]])]),
+    ({"uri": {"exact": "/Case/Exact"}, "ignoreUriCase": True},
+     [("GET", "/case/EXACT", []), ("GET", "/Case/Exact", [])], [("GET", "/case/exact/", [])]),
+    ({"uri": {"prefix": "/Case/pre"}, "ignoreUriCase": True},
+     [("GET", "/CASE/PREfix", [])], [("GET", "/case/pr", [])]),
+    ({"uri": {"prefix": "/q1/"}, "queryParams": {"v": {"exact": "2"}}},
+     [("GET", "/q1/?v=2", []), ("GET", "/q1/?a=1&v=2&v=3", [])],
+     [("GET", "/q1/", []), ("GET", "/q1/?v=3&v=2", []), ("GET", "/q1/?vv=2", []), ("GET", "/q1/?v=%32", [])]),
+    ({"uri": {"prefix": "/q2/"}, "queryParams": {"v": {"prefix": "ca"}, "w": {}}},
+     [("GET", "/q2/?v=canary&w", [])], [("GET", "/q2/?v=canary", []), ("GET", "/q2/?v=c&w", [])]),
+    ({"uri": {"prefix": "/q3/"}, "queryParams": {"v": {"regex": "\\d+"}}},
+     [("GET", "/q3/?v=12", [])], [("GET", "/q3/?v=1a", []), ("GET", "/q3/?v=", [])]),
+    ({"uri": {"prefix": "/mr/"}, "method": {"regex": "PUT|DELETE"}},
+     [("PUT", "/mr/", []), ("DELETE", "/mr/", [])], [("GET", "/mr/", []), ("POST", "/mr/", [])]),
+    ({"uri": {"prefix": "/sch/"}, "scheme": {"exact": "https"}},
+     [("GET", "/sch/", [["x-forwarded-proto", "https"]])],
+     [("GET", "/sch/", []), ("GET", "/sch/", [["x-forwarded-proto", "http"]])]),
+    ({"uri": {"prefix": "/au/"}, "authority": {"regex": "reco(:\\d+)?"}}, [("GET", "/au/", [])], []),
+    ({"uri": {"prefix": "/nau/"}, "authority": {"exact": "reco"}}, [], [("GET", "/nau/", [])]),
+    ({"headers": {":path": {"exact": "/pseudo?x=1"}}},
+     [("GET", "/pseudo?x=1", [])], [("GET", "/pseudo", []), ("GET", "/pseudo?x=12", [])]),
+    ({"uri": {"prefix": "/pm/"}, "headers": {":method": {"exact": "PUT"}}},
+     [("PUT", "/pm/", [])], [("GET", "/pm/", [])]),
+    ({"uri": {"prefix": "/pa/"}, "headers": {":authority": {"prefix": "reco"}, ":scheme": {"exact": "http"}}},
+     [("GET", "/pa/", [])], [("GET", "/pa/", [["x-forwarded-proto", "https"]])]),
+]
+
 
 def _requests(rows):
     return [{"method": m, "target": t, "headers": h, "host": "reco:8080",
              **({"body": "x"} if m in ("POST", "PUT") else {})} for m, t, h in rows]
 
 
-@test()
-def conditions(env):
-    """Every kind of condition, met and just missed, request by request on one keep-alive connection."""
-    env.policy(mesh.vs("reco", [rule(V2, match) for match, _, _ in CONDITIONS] + [rule(V1)]))
+def _met_and_missed(env, conditions):
+    env.policy(mesh.vs("reco", [rule(V2, match) for match, _, _ in conditions] + [rule(V1)]))
     wrong = []
-    for match, hits, misses in CONDITIONS:
+    for match, hits, misses in conditions:
         for rows, want in ((hits, "v2"), (misses, "v1")):
             for req, r in zip(rows, env.call("exchange", host=RECO, port=8080, requests=_requests(rows))):
                 if r["version"] != want:
                     wrong.append(f"{match}: {req} -> {r['status']} {r['version']}, want {want}")
     check(wrong, [])
+
+
+@test()
+def conditions(env):
+    """Every kind of condition, met and just missed, request by request on one keep-alive connection."""
+    _met_and_missed(env, CONDITIONS)
+
+
+@test()
+def agent_conditions(env):
+    """The same for conditions that only the agent decides."""
+    _met_and_missed(env, AGENT_CONDITIONS)
+
+
+@test()
+def agent_conditions_beside(env):
+    """A rule that only the agent decides costs only the requests that it may match their kernel path."""
+    env.policy(mesh.vs("reco", [rule(V2, {"uri": {"prefix": "/re/"}, "queryParams": {"v": {"exact": "2"}}}), rule(V1)]))
+    before = env.requests()
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests([("GET", "/plain", [])] * 20))
+    check([r["version"] for r in got], ["v1"] * 20)
+    if env.datapath == "kernel":
+        after = env.requests()
+        check(after["kernel"] - before["kernel"] >= 19, True, f"{before} {after}")
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(
+        [("GET", t, []) for t in ("/re/?v=2", "/re/?v=1", "/plain", "/re/?v=2")]))
+    check([r["version"] for r in got], ["v2", "v1", "v1", "v2"])
+
+
+@test()
+def regex_refused(env):
+    """A pattern that RE2 refuses is refused by name and place, and what was in effect stays."""
+    env.policy(mesh.vs("reco", [rule(V2)]))
+    bad = mesh.to_yaml([mesh.vs("reco", [rule(V1, {"uri": {"regex": "/(a)\\1"}})])])
+    path = os.path.join(env.agent.dir, "bad.yaml")
+    with open(path, "w") as f:
+        f.write(bad)
+    done = env.agent.ctl("apply", "-f", path, check=False)
+    check((done.returncode != 0, "back-reference" in done.stdout + done.stderr), (True, True), done.stderr)
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests([("GET", "/", [])]))
+    check(got[0]["version"], "v2")
 
 
 @test()

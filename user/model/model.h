@@ -15,6 +15,7 @@
 
 #include "core/arena.h"
 #include "core/map.h"
+#include "core/regex.h"
 #include "headrace/abi.h"
 
 #define HR_LIST(...)               \
@@ -75,6 +76,7 @@ enum hr_match_type {
 struct hr_string_match {
 	enum hr_match_type type;
 	const char *value;
+	const struct hr_regex *regex; /* of REGEX; in the set's arena */
 	struct hr_pos pos;
 };
 

@@ -201,11 +201,11 @@ static void set_allow_origin(struct hr_dec *x, const struct hr_field *f, const s
 
 		/* the old list had "*" for any origin */
 		if (s && hr_streq(s, "*"))
-			c->allow_origins.data[c->allow_origins.len++] =
-				(struct hr_string_match){HR_MATCH_PREFIX, "", i->pos};
+			c->allow_origins.data[c->allow_origins.len++] = (struct hr_string_match){
+				.type = HR_MATCH_PREFIX, .value = "", .pos = i->pos};
 		else if (s)
-			c->allow_origins.data[c->allow_origins.len++] =
-				(struct hr_string_match){HR_MATCH_EXACT, s, i->pos};
+			c->allow_origins.data[c->allow_origins.len++] = (struct hr_string_match){
+				.type = HR_MATCH_EXACT, .value = s, .pos = i->pos};
 	}
 }
 

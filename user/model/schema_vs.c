@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rows of VirtualService, its matches and what goes around a route (networking/v1alpha3). The
  * actions of an HTTPRoute are in schema_action.c. */
+#include <errno.h>
 #include <string.h>
 #include <strings.h>
 
@@ -18,6 +19,22 @@ static void match_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 			   "expected one of exact, prefix and regex");
 }
 
+/* An empty or too long one was said by its check. */
+static const struct hr_regex *regex_of(struct hr_dec *x, const struct hr_ynode *n, const char *s)
+{
+	struct hr_regex_error err = {};
+	struct hr_regex *re = NULL;
+	int r;
+
+	if (!*s || strlen(s) > HR_REGEX_MAX)
+		return NULL;
+	r = hr_regex_new(x->arena, s, &re, &err);
+	if (r < 0)
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, r == -E2BIG ? "limit" : "bad-value",
+			   "regex \"%.80s\": %s, at byte %zu", s, err.why, err.at + 1);
+	return re;
+}
+
 static void set_match(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
 		      void *obj)
 {
@@ -29,6 +46,8 @@ static void set_match(struct hr_dec *x, const struct hr_field *f, const struct h
 	m->type = (enum hr_match_type)f->min;
 	m->value = s;
 	m->pos = n->pos;
+	if (m->type == HR_MATCH_REGEX)
+		m->regex = regex_of(x, n, s);
 	if (m->type == HR_MATCH_PREFIX && !*s)
 		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
 			   "an empty prefix matches everything; for \"is present\" write {}");
@@ -44,7 +63,7 @@ static void set_match(struct hr_dec *x, const struct hr_field *f, const struct h
 				      .size = sizeof(struct hr_string_match), \
 				      .check = match_check,                   \
 				      HR_POS(struct hr_string_match)}
-#define REGEX MATCH("regex", REGEX, NOT_BUILT, hr_check_regex, .why = "regular expressions")
+#define REGEX MATCH("regex", REGEX, AGENT, hr_check_regex, .why = "RE2, all of the value")
 
 MATCH_MESSAGE(hr_msg_match_uri, MATCH("exact", EXACT, KERNEL, hr_check_path),
 	      MATCH("prefix", PREFIX, KERNEL, hr_check_path), REGEX);
@@ -59,7 +78,8 @@ MATCH_MESSAGE(hr_msg_match_header, MATCH("exact", EXACT, KERNEL, hr_check_header
 MATCH_MESSAGE(hr_msg_match_query, MATCH("exact", EXACT, AGENT, NULL),
 	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
 MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
-	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, NULL),
+	      MATCH("regex", REGEX, NOT_BUILT, hr_check_regex, .why = "regular expressions"));
 
 /* ---- HTTPMatchRequest ---- */
 
@@ -67,6 +87,7 @@ MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
 static void check_match_header(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
 	static const char *const reserved[] = {"uri", "scheme", "method", "authority"};
+	static const char *const pseudo[] = {":authority", ":method", ":path", ":scheme"};
 
 	for (size_t i = 0; i < HR_ARRAY_SIZE(reserved); i++)
 		if (!strcasecmp(v, reserved[i]))
@@ -74,28 +95,34 @@ static void check_match_header(struct hr_dec *x, const struct hr_ynode *n, const
 				   "Istio ignores a header condition called %s; use the field "
 				   "\"%s\" of match",
 				   v, reserved[i]);
+	for (size_t i = 0; i < HR_ARRAY_SIZE(pseudo); i++)
+		if (!strcasecmp(v, pseudo[i]))
+			return;
 	hr_check_header_name(x, n, v);
 }
 
 static const struct hr_field http_match_fields[] = {
 	HR_ROW("name", STRING, CONTROL, HR_AT(struct hr_http_match, name)),
 	HR_ROW("uri", MESSAGE, KERNEL, .msg = &hr_msg_match_uri, HR_AT(struct hr_http_match, uri)),
-	HR_ROW("scheme", MESSAGE, NOT_BUILT, .why = "matching by scheme",
+	HR_ROW("scheme", MESSAGE, AGENT,
+	       .why = "of an absolute target, else x-forwarded-proto, else http",
 	       .msg = &hr_msg_match_scheme, HR_AT(struct hr_http_match, scheme)),
 	HR_ROW("method", MESSAGE, KERNEL, .msg = &hr_msg_match_method,
 	       HR_AT(struct hr_http_match, method)),
 	HR_ROW("authority", MESSAGE, AGENT, .msg = &hr_msg_match_authority,
 	       HR_AT(struct hr_http_match, authority)),
-	HR_ROW("headers", MATCH_MAP, KERNEL, .flags = HR_F_LOWER, .why = "{} asks for presence",
+	HR_ROW("headers", MATCH_MAP, KERNEL, .flags = HR_F_LOWER,
+	       .why = "{} asks for presence; also :authority :method :path :scheme",
 	       .msg = &hr_msg_match_header, .check = check_match_header,
 	       HR_AT(struct hr_http_match, headers)),
 	HR_ROW("withoutHeaders", MATCH_MAP, KERNEL, .flags = HR_F_LOWER,
 	       .why = "{} asks for absence", .msg = &hr_msg_match_header,
 	       .check = check_match_header, HR_AT(struct hr_http_match, without_headers)),
-	HR_ROW("queryParams", MATCH_MAP, NOT_BUILT, .why = "matching by query parameter",
+	HR_ROW("queryParams", MATCH_MAP, AGENT,
+	       .why = "{} asks for presence; the first value, as it is written (not decoded)",
 	       .msg = &hr_msg_match_query, .check = hr_check_nonempty,
 	       HR_AT(struct hr_http_match, query_params)),
-	HR_ROW("ignoreUriCase", BOOL, NOT_BUILT, .why = "case-insensitive paths",
+	HR_ROW("ignoreUriCase", BOOL, AGENT, .why = "of exact and prefix",
 	       HR_AT(struct hr_http_match, ignore_uri_case)),
 	HR_ROW("port", INT, CONTROL, .min = 1, .max = 65535, HR_AT(struct hr_http_match, port)),
 	HR_ROW("sourceLabels", STRING_MAP, NOT_BUILT, .why = "matching by the client's labels",

@@ -35,6 +35,7 @@ struct hr_verdict {
 struct hr_asked_headers {
 	struct hr_arena *a;
 	const hr_kvs *kvs;
+	const struct hr_asked *asked;
 };
 
 /* Why the agent gets the request of `v`, 0: the kernel carries it. */

@@ -20,8 +20,10 @@ static bool value_holds(const struct hr_string_match *m, struct hr_slice v, bool
 	case HR_MATCH_PREFIX:
 		return v.n >= want.n &&
 		       (fold ? !strncasecmp(v.p, want.p, want.n) : hr_slice_starts(v, want));
+	case HR_MATCH_REGEX: /* ignoreUriCase is not for regexes */
+		return m->regex && hr_regex_full(m->regex, v.p, v.n);
 	default:
-		return false; /* regexes are refused by the schema until they are built */
+		return false;
 	}
 }
 
@@ -110,12 +112,9 @@ static bool source_holds(const struct hr_plan_req *req, const struct hr_http_mat
 bool hr_match_holds(const struct hr_plan_req *req, const struct hr_http_match *m,
 		    struct hr_strbuf *why)
 {
-	static const struct hr_slice http = {"http", 4};
-
 	if (!check(why, "uri", "", &m->uri, req->path, m->ignore_uri_case, false) ||
 	    !check(why, "method", "", &m->method, req->method, false, false) ||
-	    !check(why, "scheme", "", &m->scheme, req->scheme.p ? req->scheme : http, false,
-		   false) ||
+	    !check(why, "scheme", "", &m->scheme, hr_req_scheme(req), false, false) ||
 	    !check(why, "authority", "", &m->authority, req->host, false, false))
 		return false;
 	if (m->port && m->port != req->port) {

@@ -14,8 +14,12 @@
 static struct hr_slice get_header(void *ctx, struct hr_slice name)
 {
 	const struct hr_asked_headers *h = ctx;
+	const struct hr_asked *q = h->asked;
 	const char *joined = NULL;
 
+	if (hr_slice_eq(name, HR_SLICE(":path")) && q->query.p)
+		return hr_slice_of(hr_arena_printf(h->a, "%.*s?%.*s", (int)q->path.n, q->path.p,
+						   (int)q->query.n, q->query.p));
 	for (size_t i = 0; i < h->kvs->len; i++) {
 		const struct hr_kv *kv = &h->kvs->data[i];
 
@@ -186,8 +190,8 @@ static uint32_t vhost_index(const struct hr_plan *p, uint16_t port, const char *
 int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		      struct hr_verdict *out, const char **why)
 {
-	struct hr_asked_headers headers = {a, &r->headers};
 	struct hr_verdict v = {0};
+	struct hr_asked_headers headers = {a, &r->headers, &v.asked};
 	struct hr_plan_req req;
 	struct hr_slice host;
 	const char *to;
@@ -201,7 +205,8 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.path = v.asked.path,
 		.query = v.asked.query,
 		.host = host.p ? host : v.asked.authority,
-		.scheme = v.asked.scheme,
+		.scheme = hr_slice_eq(v.asked.scheme, HR_SLICE("https")) ? v.asked.scheme
+									 : (struct hr_slice){},
 		.port = v.asked.port,
 		.fallback_vhost = vhost_index(p, v.asked.port, to),
 		.header = get_header,

@@ -72,9 +72,39 @@ static int load_value(const struct eval *e, uint32_t d, char *dst)
 #define HR_M_VALUE(ctx, d, dst) load_value(ctx, d, dst)
 #include "lib/match.h"
 
-struct hr_slice hr_req_header(const struct hr_plan_req *req, struct hr_slice name)
+static struct hr_slice sent_header(const struct hr_plan_req *req, struct hr_slice name)
 {
 	return req->header ? req->header(req->header_ctx, name) : (struct hr_slice){NULL, 0};
+}
+
+struct hr_slice hr_req_scheme(const struct hr_plan_req *req)
+{
+	struct hr_slice said;
+
+	if (req->scheme.p)
+		return req->scheme;
+	said = sent_header(req, HR_SLICE("x-forwarded-proto"));
+	if (said.p && hr_slice_ieq(said, HR_SLICE("https")))
+		return HR_SLICE("https");
+	return HR_SLICE("http");
+}
+
+struct hr_slice hr_req_header(const struct hr_plan_req *req, struct hr_slice name)
+{
+	struct hr_slice path;
+
+	if (!name.n || *name.p != ':')
+		return sent_header(req, name);
+	if (hr_slice_eq(name, HR_SLICE(":method")))
+		return req->method;
+	if (hr_slice_eq(name, HR_SLICE(":authority")))
+		return req->host;
+	if (hr_slice_eq(name, HR_SLICE(":scheme")))
+		return hr_req_scheme(req);
+	if (!hr_slice_eq(name, HR_SLICE(":path")))
+		return (struct hr_slice){NULL, 0};
+	path = sent_header(req, name);
+	return path.p ? path : req->path;
 }
 
 /* ---- hosts ---- */

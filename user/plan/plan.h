@@ -158,11 +158,12 @@ void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct h
 /* A request as the plan sees it. Slices stay the caller's. */
 struct hr_plan_req {
 	struct hr_slice method, path /* canonical, without query */, query, host /* as sent */,
-		scheme;
+		scheme /* of an absolute target, else {NULL, 0} */;
 	uint16_t port;		 /* of the VIP */
 	uint32_t fallback_vhost; /* index for an unknown Host, or HR_NONE */
 	/* All values of a header joined with "," (SEMANTICS.md); {NULL, 0} when absent. `name` is
-	 * lower case. The slice must live until the evaluation ends. */
+	 * lower case. The slice must live until the evaluation ends. ":path" asks for path and
+	 * query in one; {NULL, 0}: there is no query. */
 	struct hr_slice (*header)(void *ctx, struct hr_slice name);
 	void *header_ctx;
 	const char *source_ns; /* NULL: not known */

@@ -101,12 +101,13 @@ static void add_cond(struct rows *r, enum hr_dim_kind kind, const char *name,
 		     const struct hr_string_match *m, bool negative)
 {
 	struct hr_block *blk = &r->v->blocks[r->index / HR_BLOCK_RULES];
-	uint32_t d = dim_of(r, kind, name);
+	/* no dimension for what only the agent looks at */
+	uint32_t d = m->type == HR_MATCH_REGEX ? HR_NONE : dim_of(r, kind, name);
 	struct hr_cond *c;
 
 	/* a missing header counts as an empty one where a condition is negative: no row says that
 	 */
-	if (d == HR_NONE || m->type == HR_MATCH_REGEX || (!negative && r->positive[d]) ||
+	if (d == HR_NONE || (!negative && r->positive[d]) ||
 	    (m->value && (strlen(m->value) > HR_COND_MAX || (negative && !*m->value)))) {
 		need_agent(r);
 		return;

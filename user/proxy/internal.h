@@ -311,7 +311,8 @@ struct px_req {
 	/* request */
 	struct hr_http_body body;
 	size_t vetted;	    /* bytes at the front of the client's input that belong to the body */
-	struct px_out path; /* canonical path, NUL-terminated */
+	struct px_out path;   /* canonical path, NUL-terminated */
+	struct px_out target; /* with the query, once a rule asks for both */
 	struct hr_plan_match match;
 	const struct hr_plan_cluster *cluster; /* NULL: pass through */
 	const struct hr_plan_dst *dst;

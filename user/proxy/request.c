@@ -57,6 +57,7 @@ void px_req_free(struct px_req *r)
 	w = r->c->w;
 	px_out_free(&r->wire);
 	px_out_free(&r->path);
+	px_out_free(&r->target);
 	px_hold_put(TAKE_PTR(r->hold));
 	if (w->n_free_reqs >= FREE_REQS) {
 		free(r->head);
@@ -160,10 +161,24 @@ void px_req_bad(struct px_client *c, const struct hr_http_error *e)
 	px_reply(r, e->status, "DPE", e->reason);
 }
 
+static struct hr_slice path_and_query(struct px_req *r)
+{
+	if (!r->msg.has_query)
+		return (struct hr_slice){};
+	if (!r->target.len) {
+		px_out_add(&r->target, r->path.p, r->path.len);
+		px_out_lit(&r->target, "?");
+		px_out_slice(&r->target, hr_http_str(&r->msg, r->msg.query));
+	}
+	return (struct hr_slice){r->target.p, r->target.len};
+}
+
 static struct hr_slice header_value(void *ctx, struct hr_slice name)
 {
 	struct px_req *r = ctx;
 
+	if (hr_slice_eq(name, HR_SLICE(":path")))
+		return path_and_query(r);
 	return hr_http_joined(&r->msg, name, &r->c->w->joins);
 }
 
@@ -194,6 +209,14 @@ static bool canonical_path(struct px_req *r)
 	return true;
 }
 
+/* Of the target; {NULL, 0}: it names none. */
+static struct hr_slice scheme_of(const struct px_req *r)
+{
+	if (r->msg.form != HR_TARGET_ABSOLUTE)
+		return (struct hr_slice){};
+	return r->msg.https ? HR_SLICE("https") : HR_SLICE("http");
+}
+
 static void match(struct px_req *r)
 {
 	const struct hr_plan *plan = r->hold->plan;
@@ -203,7 +226,7 @@ static void match(struct px_req *r)
 		.path = {r->path.p, r->path.len},
 		.query = hr_http_str(&r->msg, r->msg.query),
 		.host = px_authority(r),
-		.scheme = HR_SLICE("http"),
+		.scheme = scheme_of(r),
 		.port = vip ? vip->port : r->c->dst_port,
 		.fallback_vhost = vip ? vip->vhost : HR_NONE,
 		.header = header_value,
