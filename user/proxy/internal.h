@@ -310,7 +310,7 @@ struct px_req {
 	enum px_req_state state;
 	/* request */
 	struct hr_http_body body;
-	size_t vetted;	    /* bytes at the front of the client's input that belong to the body */
+	size_t vetted;	      /* bytes at the front of the client's input that belong to the body */
 	struct px_out path;   /* canonical path, NUL-terminated */
 	struct px_out target; /* with the query, once a rule asks for both */
 	struct hr_plan_match match;
