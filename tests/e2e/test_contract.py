@@ -143,6 +143,7 @@ def looking(env):
     check(sh(HEADRACE, "nonsense", check=False).returncode, 2)
     check(sh(HEADRACE, "status", "--nonsense", check=False).returncode, 2)
     check(env.agent.ctl("explain", "ftp://reco/", check=False).returncode, 2)
+    check(env.agent.ctl("exec", "--", "[", "1", "=", "1", "]", check=False).returncode, 0)  # no name for a workload
     check(env.agent.ctl("explain", "--gateway", "a/b", "http://reco:8080/", check=False).returncode, 1)
     check(env.agent.ctl("apply", "-f", "-", check=False, stdin="# nothing\n").returncode, 1)
     check(sh(HEADRACE, "status", "--socket", "/nonexistent.sock", check=False).returncode, 3)

@@ -2,6 +2,7 @@
 // Options of exec, attach and detach as the control socket takes them.
 #include "cli/capture.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <spawn.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include "cli/labels.h"
 #include "cli/term.h"
 
+#define NAME_MAX_K8S 253
+
 extern char **environ;
 
 /* A command's name may hold what a workload's may not. */
@@ -17,8 +20,9 @@ static void add_name(struct hr_strbuf *out, const char *word)
 {
 	const char *slash = strrchr(word, '/');
 
-	for (const char *p = slash && slash[1] ? slash + 1 : word; *p; p++)
-		hr_sb_addc(out, strchr("/ \t", *p) || *p < '-' || *p > 'z' ? '-' : *p);
+	for (const char *p = slash && slash[1] ? slash + 1 : word; *p && out->len < NAME_MAX_K8S;
+	     p++)
+		hr_sb_addc(out, isalnum((unsigned char)*p) || strchr(".-_", *p) ? *p : '-');
 }
 
 int hr_identity_json(const struct hr_args *a, const char *name, json_t *req)

@@ -25,6 +25,8 @@ static int read_request(const struct hr_args *a, struct hr_arena *arena, struct 
 	r->gateway = hr_arg_str(a, "gateway", NULL);
 	if (hr_asked_url(arena, r->url, &asked, &why) < 0)
 		return hr_fail(a, HR_EXIT_USAGE, "%s: %s", r->url, why);
+	if (!hr_is_token(r->method))
+		return hr_fail(a, HR_EXIT_USAGE, "-X: \"%s\" is no method", r->method);
 	if (r->source_ip && hr_addr_parse(r->source_ip, &asked.addr) < 0)
 		return hr_fail(a, HR_EXIT_USAGE, "--source-ip: \"%s\" is no address", r->source_ip);
 	if (r->gateway && !hr_streq(r->gateway, "mesh"))

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "http/bytes.h"
+
 int hr_parse_workload(struct hr_arena *arena, const char *word, const char **ns, const char **name)
 {
 	const char *slash = strchr(word, '/');
@@ -53,9 +55,27 @@ int hr_parse_labels(struct hr_arena *arena, const char *word, hr_kvs *out)
 	return 0;
 }
 
+bool hr_is_token(const char *word)
+{
+	const char *p = word;
+
+	while (hr_is_tchar((uint8_t)*p))
+		p++;
+	return p != word && !*p;
+}
+
+static bool is_value(const char *s)
+{
+	for (; *s; s++)
+		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+			return false;
+	return true;
+}
+
 int hr_parse_header(struct hr_arena *arena, const char *word, struct hr_kv *out)
 {
 	const char *colon = strchr(word, ':'), *value;
+	struct hr_kv kv;
 	size_t n;
 
 	if (!colon || colon == word)
@@ -64,9 +84,12 @@ int hr_parse_header(struct hr_arena *arena, const char *word, struct hr_kv *out)
 	n = strlen(value);
 	while (n && (value[n - 1] == ' ' || value[n - 1] == '\t'))
 		n--;
-	*out = (struct hr_kv){
+	kv = (struct hr_kv){
 		.key = hr_arena_strndup(arena, word, (size_t)(colon - word)),
 		.value = hr_arena_strndup(arena, value, n),
 	};
+	if (!hr_is_token(kv.key) || !is_value(kv.value))
+		return -EINVAL;
+	*out = kv;
 	return 0;
 }

@@ -8,5 +8,8 @@
 int hr_parse_workload(struct hr_arena *arena, const char *word, const char **ns, const char **name);
 /* "k=v,k2=v2"; "" is no labels. -EINVAL. */
 int hr_parse_labels(struct hr_arena *arena, const char *word, hr_kvs *out);
-/* "Name: value", blanks around the value dropped, as curl reads -H. -EINVAL. */
+/* RFC 9110 token: a method, a header name. */
+bool hr_is_token(const char *word);
+/* "Name: value", blanks around the value dropped, as curl reads -H. -EINVAL, also for what no
+ * client could send. */
 int hr_parse_header(struct hr_arena *arena, const char *word, struct hr_kv *out);

@@ -127,6 +127,11 @@ static void test_workload_and_labels(void **state)
 	assert_string_equal(h.value, "");
 	assert_int_equal(hr_parse_header(a, ": x", &h), -EINVAL);
 	assert_int_equal(hr_parse_header(a, "novalue", &h), -EINVAL);
+	assert_int_equal(hr_parse_header(a, "x y: 1", &h), -EINVAL);
+	assert_int_equal(hr_parse_header(a, "x-y : 1", &h), -EINVAL);
+	assert_int_equal(hr_parse_header(a, "x-y: 1\r\nz: 2", &h), -EINVAL);
+	assert_true(hr_is_token("PURGE"));
+	assert_false(hr_is_token("") || hr_is_token("GE T") || hr_is_token("G\xc3\xa9"));
 }
 
 /* Keys and their order are read by scripts; bytes of a file that are no UTF-8 must not lose them.
