@@ -7,47 +7,19 @@
  */
 #include "lib/maps.h"
 #include "lib/peek.h"
-#include "lib/slot.h"
+#include "lib/stages.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-struct raw_lock___peek {
-	__u32 val;
-};
-
 struct sock___peek {
-	struct {
-		int owned;
-		struct {
-		} slock;
-	} sk_lock;
 	struct {
 		struct {
 			int counter;
 		} rmem_alloc;
 	} sk_backlog;
-	void *sk_user_data;
-};
-
-struct sk_psock___peek {
-	struct {
-		__u32 qlen;
-	} ingress_skb;
-	struct {
-		struct {
-			long counter;
-		} owner;
-	} work_mutex;
-	struct {
-		__u32 len;
-	} work_state;
 };
 
 #pragma clang attribute pop
-
-/* Low bits of sk_user_data are flags; the one for a psock must be set. */
-#define USER_DATA_PSOCK 4ULL
-#define USER_DATA_FLAGS 7ULL
 
 #define PRESUMED_OVER_NS (200 * 1000 * 1000ULL)
 
@@ -56,33 +28,6 @@ static __always_inline struct conn *living(__u64 cookie)
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 
 	return c && c->pub.sk ? c : 0;
-}
-
-/*
- * Order matters. The verdict runs under the socket's lock and what it passes goes to ingress_skb,
- * then, under work_mutex, to the queue that recv() reads. Each stage is seen empty after the one
- * before it: so nothing that entered before the first look is left in between.
- */
-static __always_inline int between_stages_empty(__u64 addr)
-{
-	struct sock___peek *sk = (void *)addr;
-	struct sk_psock___peek *psock;
-	__u64 user_data = 0;
-	__u32 lock = 0;
-	__s64 mutex = 0;
-
-	bpf_probe_read_kernel(&lock, sizeof(lock),
-			      __builtin_preserve_access_index(&sk->sk_lock.slock));
-	if (lock || BPF_CORE_READ(sk, sk_lock.owned))
-		return 0;
-	user_data = (__u64)BPF_CORE_READ(sk, sk_user_data);
-	if (!(user_data & USER_DATA_PSOCK))
-		return 1; /* ordinary TCP: there are no stages */
-	psock = (void *)(user_data & ~USER_DATA_FLAGS);
-	if (BPF_CORE_READ(psock, ingress_skb.qlen))
-		return 0;
-	mutex = BPF_CORE_READ(psock, work_mutex.owner.counter);
-	return !mutex && !BPF_CORE_READ(psock, work_state.len);
 }
 
 /* An answer whose end cannot be seen: its client has read all there is and asks for more, and its
@@ -105,9 +50,10 @@ int peek_conn(struct hr_peek *p)
 
 	p->owed = c->pub.owed;
 	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
-	p->drained = between_stages_empty(addr);
-	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie) &&
-		   p->drained;
+	/* in this order: nothing is owed any more, then what was owed has come */
+	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie);
+	p->drained = !sock_locked(addr) && settled(c);
+	p->quiet &= p->drained;
 	p->ep = c->counted ? c->pub.ep : 0;
 	p->cluster = c->counted ? c->cluster : 0;
 	c = living(p->cookie);

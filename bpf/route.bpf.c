@@ -163,7 +163,8 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	if (reason)
 		return bind(msg, c, cookie, reason);
 	if (d.kind == DECIDE_LOCAL)
-		return answer_local(msg, c, cookie, &d, total);
+		return settled(c) ? answer_local(msg, c, cookie, &d, total)
+				  : bind(msg, c, cookie, HR_WHY_PIPELINED);
 	verdict = move(msg, c, cookie, &d);
 	if (verdict >= 0)
 		return verdict;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/send.h"
+#include "lib/stages.h"
 
 /* Tries of a compare-and-exchange against the agent and other processors. */
 #define SWAP_TRIES 8
@@ -118,20 +119,22 @@ static __always_inline void g_describe(struct sk_msg_md *msg, struct hr_g *g, co
 }
 
 /*
- * Gives the whole message, and what follows, to the agent. `wait`: an answer is still owed by
- * somebody else, and the agent's must come after it.
+ * Gives the whole message, and what follows, to the agent. `wait`: an answer of somebody else is
+ * still owed, or on its way to C, and the agent's must come after it.
  */
 static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 reason)
 {
 	__u32 slot = 0, gen = 0;
 	struct hr_g *g = g_take(msg->size, &slot, &gen);
-	__u8 flags = c->native_owed || moved_pending(c, cookie) ? HR_G_WAIT_NATIVE : 0;
+	__u8 flags = 0;
 
 	bpf_msg_apply_bytes(msg, 0);
 	if (!g) {
 		count_why(HR_WHY_NO_G);
 		return SK_DROP;
 	}
+	if (c->native_owed || moved_pending(c, cookie) || !settled(c))
+		flags |= HR_G_WAIT_NATIVE;
 	if (c->pub.flags & HR_CONN_F_HTTP)
 		flags |= HR_G_HTTP;
 	g_describe(msg, g, c, cookie, reason, flags);

@@ -3,7 +3,7 @@
 import mesh
 from mesh import dst, header, rule
 from runner import check, test
-from world import ORIGIN, RECO
+from world import ORIGIN, ORIGIN6, RECO
 
 
 @test()
@@ -45,6 +45,32 @@ def nobody_elses_answer_weighted(env):
     for c in clients:
         got = c.receive()
         check((got["answers"], got["wrong"], got["errors"]), (3000, [], {}))
+
+
+BY_WAY = [rule(dst("origin", "v1"), header("x-k", exact="n")),
+          rule(dst("origin", "v2"), header("x-k", exact="m")),
+          rule([dst("origin", "v1", 50), dst("origin", "v2", 50)], header("x-k", exact="b"),
+               headers={"request": {"set": {"x-b": "1"}}}),
+          {"match": [header("x-k", exact="l")], "directResponse": {"status": 418, "body": {"string": "teapot"}}}]
+
+
+@test(timeout=60)
+def every_way_pipelined(env):
+    """Up to four requests at once on a connection, each by another way (native, moved, bound, in place): the
+    answers come in their order."""
+    env.policy(mesh.vs("origin", BY_WAY))
+    got = env.call("storm", hosts=[ORIGIN], port=9000, vhost="origin", connections=200, seconds=5, kinds="p")
+    check((got["wrong"], got["errors"], got["total"] > 500), ([], {}, True), str(got))
+
+
+@test(timeout=60)
+def every_way_cut_short(env):
+    """All ways, sizes and framings, split heads, IPv6 and mapped addresses, while one client in eight resets,
+    half-closes or leaves in the middle of a request or an answer: nobody else notices."""
+    env.policy(mesh.vs("origin", BY_WAY))
+    got = env.call("storm", hosts=[ORIGIN, ORIGIN6, f"::ffff:{ORIGIN}"], port=9000, vhost="origin", connections=300,
+                   seconds=6, abort=0.12)
+    check((got["wrong"], got["errors"], got["aborted"] > 50), ([], {}, True), str(got))
 
 
 @test(timeout=60)

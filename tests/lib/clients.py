@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 
+from chaos import storm  # noqa: F401, called by name
 from http1 import Broken, Conn, chunked, request
 
 KEPT = {}  # connections that stay open between calls, by name

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether what a verdict has let through is in C's receive queue yet. On its way there it is in
+ * stages that are fields of kernel structs, read through the addresses of the sockets.
+ *
+ *	verdict on U, under U's lock --> ingress_skb of C --(worker, work_mutex)--> recv()
+ *	verdict on C, under C's lock -->/                 \-- at once when that is empty --> recv()
+ *
+ * An answer that is put into C from process context (LOCAL, the agent's) goes to recv() at once: it
+ * must not overtake one that is on that way.
+ */
+#pragma once
+
+#include "lib/slot.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct raw_lock___stages {
+	__u32 val;
+};
+
+struct sock___stages {
+	struct {
+		int owned;
+		struct {
+		} slock;
+	} sk_lock;
+	void *sk_user_data;
+};
+
+struct sk_psock___stages {
+	struct {
+		__u32 qlen;
+	} ingress_skb;
+	struct {
+		struct {
+			long counter;
+		} owner;
+	} work_mutex;
+	struct {
+		__u32 len;
+	} work_state;
+};
+
+#pragma clang attribute pop
+
+/* Low bits of sk_user_data are flags; the one for a psock must be set. */
+#define USER_DATA_PSOCK 4ULL
+#define USER_DATA_FLAGS 7ULL
+
+/* A verdict may be running on the socket at that address. */
+static __always_inline int sock_locked(__u64 addr)
+{
+	struct sock___stages *sk = (void *)addr;
+	__u32 lock = 0;
+
+	bpf_probe_read_kernel(&lock, sizeof(lock),
+			      __builtin_preserve_access_index(&sk->sk_lock.slock));
+	return lock || BPF_CORE_READ(sk, sk_lock.owned);
+}
+
+static __always_inline int stages_empty(__u64 addr)
+{
+	struct sock___stages *sk = (void *)addr;
+	__u64 user_data = (__u64)BPF_CORE_READ(sk, sk_user_data);
+	struct sk_psock___stages *psock = (void *)(user_data & ~USER_DATA_FLAGS);
+
+	if (!(user_data & USER_DATA_PSOCK))
+		return 1; /* ordinary TCP: there are no stages */
+	if (BPF_CORE_READ(psock, ingress_skb.qlen) ||
+	    BPF_CORE_READ(psock, work_mutex.owner.counter))
+		return 0;
+	return !BPF_CORE_READ(psock, work_state.len);
+}
+
+/*
+ * Nothing that a verdict let through is on its way to C. Asked under C's lock, or after it was seen
+ * free. Each stage is seen empty after the one before it: what entered before the first look is
+ * not left in between.
+ */
+static __always_inline int settled(const struct conn *c)
+{
+	__u32 slot = c->moved_slot;
+	__u64 *u = c->moved ? bpf_map_lookup_elem(&u_sk, &slot) : NULL;
+
+	return !(u && *u && sock_locked(*u)) && stages_empty(c->pub.sk);
+}
