@@ -48,16 +48,22 @@ suite() {
 quiet="$MAKE --no-print-directory -k"
 for s in $suites; do
 	case $s in
-	unit) suite unit $quiet B="$B" unit ;;
-	san) suite san $quiet SAN=1 B="$B/san" unit ;;
+	unit)
+		suite build $quiet -j"$(nproc)" B="$B" all
+		suite unit $quiet B="$B" unit
+		;;
+	san)
+		suite build $quiet -j"$(nproc)" SAN=1 B="$B/san" all
+		suite san $quiet SAN=1 B="$B/san" unit
+		;;
 	fuzz) suite fuzz $quiet SAN=1 B="$B/san" fuzz-replay ;;
 	bpf) suite bpf $quiet B="$B" bpf-test path-test ;;
 	e2e)
-		suite build $quiet B="$B" all
+		suite build $quiet -j"$(nproc)" B="$B" all
 		suite e2e env B="$B" tests/e2e/run.py
 		;;
 	e2e-san)
-		suite build $quiet SAN=1 B="$B/san" all
+		suite build $quiet -j"$(nproc)" SAN=1 B="$B/san" all
 		suite e2e-san env B="$B/san" ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
 			tests/e2e/run.py --datapath agent http. attacks. faults. reload. contract.
 		;;

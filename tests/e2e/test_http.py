@@ -316,7 +316,7 @@ def client_goes_away(env):
     check((got["seen"], got["errors"]), ({"v2": 200}, {}))
 
 
-@test()
+@test(timeout=180)
 def go_client(env):
     """Go's net/http: keep-alive pool, chunked uploads from a reader, 100-continue, HEAD."""
     from golang import build
