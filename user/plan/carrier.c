@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Who carries a request that explain is asked about: first what connect() does, then its head. */
 #include <string.h>
+#include <strings.h>
 
 #include "core/cleanup.h"
 #include "core/net.h"
@@ -87,11 +88,16 @@ static bool known_method(struct hr_slice m)
 	return false;
 }
 
-static bool long_names(const hr_kvs *headers)
+/* Names that are too long, values with other bytes than printable ASCII. */
+static bool odd_headers(const hr_kvs *headers)
 {
-	for (size_t i = 0; i < headers->len; i++)
+	for (size_t i = 0; i < headers->len; i++) {
 		if (strlen(headers->data[i].key) > HEADER_NAME_MAX)
 			return true;
+		for (const char *c = headers->data[i].value; *c; c++)
+			if (*c < 0x20 || *c == 0x7f)
+				return true;
+	}
 	return false;
 }
 
@@ -104,6 +110,22 @@ static size_t head_size(const struct hr_plan_req *req, const hr_kvs *headers)
 		n += strlen(headers->data[i].key) + strlen(headers->data[i].value) +
 		     strlen(": \r\n");
 	return n;
+}
+
+/* Canonical paths that some servers would read as others: escaped slashes, segments that begin like
+ * a dot segment (hr_scan_path_byte of bpf/lib/scan.h). */
+static bool doubtful(struct hr_slice path)
+{
+	for (size_t i = 0; i + 1 < path.n; i++) {
+		const char *c = path.p + i;
+		size_t left = path.n - i;
+
+		if (left >= 3 && (!strncasecmp(c, "%2f", 3) || !strncasecmp(c, "%5c", 3)))
+			return true;
+		if (c[0] == '/' && c[1] == '.' && (left == 2 || strchr("/.;%", c[2])))
+			return true;
+	}
+	return false;
 }
 
 static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdict *v,
@@ -120,9 +142,10 @@ static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdi
 
 	if (head_size(req, headers) > HR_KHEAD_MAX || headers->len > HEADERS_MAX)
 		return HR_WHY_HEAD_LONG;
-	if (!known_method(req->method) || long_names(headers))
+	if (!known_method(req->method) || odd_headers(headers))
 		return HR_WHY_HEAD_ODD;
-	if (v->asked.odd_path)
+	if (v->asked.odd_path || doubtful(req->path) ||
+	    (req->query.n && memchr(req->query.p, '\\', req->query.n)))
 		return HR_WHY_PATH_ODD;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
 		if (hr_req_header(req, odd[i].name).p)

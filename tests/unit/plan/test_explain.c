@@ -410,6 +410,11 @@ static void test_carrier(void **state)
 	(void)state;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++)
 		check_why(p, cases[i].method, cases[i].url, cases[i].header, "1", cases[i].why);
+	check_why(p, "GET", "http://two/a%2Fb", NULL, NULL, "path-not-canonical");
+	check_why(p, "GET", "http://two/..a", NULL, NULL, "path-not-canonical");
+	check_why(p, "GET", "http://two/a;b/.c%20d?e=%2F", NULL, NULL, NULL);
+	check_why(p, "GET", "http://two/", "x-name", "\xc3\xa9", "head-unusual");
+	check_why(p, "GET", "http://two/a%2Fb", "x-name", "a\tb", "head-unusual");
 	memset(big, 'x', sizeof(big) - 1);
 	big[sizeof(big) - 1] = 0;
 	check_why(p, "GET", "http://two/", "x-big", big, "head-too-long");
