@@ -41,6 +41,7 @@ static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct 
 	int n = head_copy(msg, s);
 	__u64 total;
 
+	s->whole = 0;
 	if (n < 0)
 		return HR_WHY_ERROR;
 	switch (hr_scan_request(&s->scan, n)) {
@@ -58,6 +59,7 @@ static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct 
 		return s->scan.why ? s->scan.why : HR_WHY_HEAD_ODD;
 	}
 	total = s->scan.head_len + s->scan.content_length;
+	s->whole = total == msg->size;
 	return total < msg->size ? HR_WHY_PIPELINED : 0;
 }
 
@@ -134,6 +136,25 @@ static __always_inline int answer_local(struct sk_msg_md *msg, struct conn *c, _
 	return SK_PASS;
 }
 
+/*
+ * To the agent. When it has no room or is not there, a request that is whole gets its 503 from
+ * here: the verdict "drop" would stay on the socket, and its client sees EACCES for good.
+ */
+static __noinline int hand_over(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s,
+				__u32 reason)
+{
+	struct decision d = {.reply = HR_REPLY_UO, .status = 503};
+	int verdict = bind(msg, c, s->cookie, reason);
+	__u64 total = s->scan.head_len + s->scan.content_length;
+
+	if (verdict == SK_PASS || !s->whole || c->native_owed || moved_pending(c, s->cookie) ||
+	    !settled(c))
+		return verdict;
+	c->pub.t0 = bpf_ktime_get_ns();
+	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
+	return answer_local(msg, c, s->cookie, &d, total);
+}
+
 /* A message that begins with a request. */
 static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
 {
@@ -149,27 +170,27 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	}
 	by_force = forced(c, msg, cookie);
 	if (by_force || reason)
-		return bind(msg, c, cookie, by_force ? by_force : reason);
+		return hand_over(msg, c, s, by_force ? by_force : reason);
 	conn_flag(c, HR_CONN_F_HTTP);
 	total = s->scan.head_len + s->scan.content_length;
 	c->pub.t0 = bpf_ktime_get_ns();
 	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
 	decide(c, s, &d);
 	if (d.kind == DECIDE_BIND)
-		return bind(msg, c, cookie, d.why);
+		return hand_over(msg, c, s, d.why);
 	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id)
 		return send_native(msg, c, cookie, &d, total);
 	reason = movable(msg, c, total);
 	if (reason)
-		return bind(msg, c, cookie, reason);
+		return hand_over(msg, c, s, reason);
 	if (d.kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, &d, total)
-				  : bind(msg, c, cookie, HR_WHY_PIPELINED);
+				  : hand_over(msg, c, s, HR_WHY_PIPELINED);
 	verdict = move(msg, c, cookie, &d);
 	if (verdict >= 0)
 		return verdict;
 	if (!d.own_ep)
-		return bind(msg, c, cookie, HR_WHY_NO_U);
+		return hand_over(msg, c, s, HR_WHY_NO_U);
 	/* the less loaded one cannot be had: C's own will do */
 	d.ep = d.own_ep;
 	return send_native(msg, c, cookie, &d, total);

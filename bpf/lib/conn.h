@@ -75,6 +75,7 @@ struct conn_scratch {
 	struct hr_vhost_key host;
 	struct hr_match_scratch match;
 	struct hr_scan scan;
+	__u32 whole; /* the message is one request that `scan` accepted, to its last byte */
 };
 
 /* Value of `dials`: from connect() to established, then for getpeername(). */

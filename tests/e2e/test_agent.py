@@ -77,6 +77,30 @@ def native_survives_kill(env):
     check({(r["status"], r["version"]) for r in got}, {(200, "v1")})
 
 
+@test(datapaths=("kernel",), fresh=True, timeout=60)
+def refused_in_place_after_kill(env):
+    """While no agent is there, a request that needs it gets its 503 from the kernel, on an open connection and a new
+    one, and the connection goes on: the next native request, and with a new agent the very same one, are served."""
+    env.policy(mesh.vs("reco", [rule(dst("reco", "v2"), header("x-v2")),
+                                rule(dst("reco", "v1"), header("x-set"),
+                                     headers={"request": {"set": {"x-a": "b"}}}),
+                                rule(dst("reco", "v1"))]))
+    asks = [{"host": "reco", "headers": h} for h in ([], [["x-v2", "1"]], [["x-set", "1"]])] * 3
+    env.call("exchange", name="open", host=RECO, port=8080, requests=asks)
+    env.agent.kill()
+    time.sleep(0.2)
+    client = env.clients["c1"]
+    for name in ("open", "new"):
+        got = client.call("exchange", name=name, host=RECO, port=8080, requests=asks)
+        check([r["status"] for r in got], [200, 503, 503] * 3, name)
+    env.agent.start()
+    again = env.client("c1", name="after")
+    got = again.call("exchange", host=RECO, port=8080, requests=asks)
+    check([r["status"] for r in got], [200] * 9)
+    got = client.call("exchange", name="new", host=RECO, port=8080, requests=asks)
+    check([r["status"] for r in got], [200] * 9)
+
+
 @test(fresh=True)
 def cleanup_after_kill(env):
     """`headrace cleanup` removes what a killed agent left; with an agent running it refuses."""
