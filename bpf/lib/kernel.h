@@ -33,6 +33,7 @@ struct socket {
 
 struct sock_common {
 	unsigned long skc_flags;
+	unsigned char skc_state;
 };
 
 struct sock {

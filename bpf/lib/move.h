@@ -26,7 +26,8 @@ static __always_inline int u_try(struct u_search *s, __u32 slot)
 	sk = bpf_map_lookup_elem(&u_sk, &slot);
 	/* a request that is cut short leaves its client waiting for room in C, where there is some:
 	 * one that polls by edges would wait for ever */
-	if (HR_WORD_STATE(word) != HR_U_FREE || !sk || !*sk || sk_send_room(*sk) < s->need)
+	if (HR_WORD_STATE(word) != HR_U_FREE || !sk || !*sk || !sk_open(*sk) ||
+	    sk_send_room(*sk) < s->need)
 		return 0;
 	if (!word_swap(&u->word, word, HR_WORD(HR_U_BUSY, HR_WORD_GEN(word))))
 		return 0;

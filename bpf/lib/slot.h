@@ -57,6 +57,12 @@ static __always_inline __u32 sk_write_seq(const __u64 *sk)
 	return tp ? BPF_CORE_READ(tp, write_seq) : 0;
 }
 
+/* Established: neither side of the socket at that address has begun to close it. */
+static __always_inline int sk_open(__u64 sk)
+{
+	return BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) == BPF_TCP_ESTABLISHED;
+}
+
 static __always_inline __u32 u_write_seq(__u32 slot)
 {
 	return sk_write_seq(bpf_map_lookup_elem(&u_sk, &slot));

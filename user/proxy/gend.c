@@ -149,7 +149,7 @@ static void check_eof(struct px_client *c)
 		return;
 	}
 	c->s.readable = true; /* bytes may have come since the last look */
-	if (!px_side_read(c->w, &c->s))
+	if (!px_side_read(c->w, &c->s) && !c->s.readable)
 		c->s.eof = true;
 }
 
@@ -158,7 +158,7 @@ size_t px_g_read(struct px_client *c)
 	struct px_gslot *g = c->g;
 	size_t n = px_side_read(c->w, &c->s);
 
-	if (!n && !c->s.readable && !c->s.eof && !px_buf_len(&c->s.in)) {
+	if (!n && !c->s.readable && !c->s.eof) {
 		uint64_t before = c->s.got;
 
 		check_eof(c);

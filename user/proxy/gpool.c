@@ -15,7 +15,8 @@
 #include "core/log.h"
 #include "proxy/internal.h"
 
-#define FIRST_SLOTS 256
+/* A burst of connections can use up slots faster than they are made: begin with many. */
+#define FIRST_SLOTS 1024
 
 struct px_gpool {
 	int listener;
@@ -125,14 +126,25 @@ static void grow(struct hr_proxy *px, unsigned to)
 	}
 }
 
-/* Two descriptors a slot: a quarter of what the process may open. */
+/* Slots that are in use now. */
+static unsigned used(struct hr_proxy *px)
+{
+	const struct hr_g *g = hr_kern_g(px->opts.kern);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < px->gpool->n; i++)
+		n += HR_G_STATE(__atomic_load_n(&g[i].word, __ATOMIC_RELAXED)) == HR_G_BOUND;
+	return n;
+}
+
+/* Two descriptors a slot: half of what the process may open. */
 static unsigned slot_limit(void)
 {
 	struct rlimit rl;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == RLIM_INFINITY)
 		return HR_G_SLOTS;
-	return (unsigned)HR_MIN(rl.rlim_cur / 8, (rlim_t)HR_G_SLOTS);
+	return (unsigned)HR_MIN(rl.rlim_cur / 4, (rlim_t)HR_G_SLOTS);
 }
 
 int px_gpool_new(struct hr_proxy *px)
@@ -180,6 +192,12 @@ void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev)
 	*m = (struct posted){g, ev->kind, ev->gen};
 	if (hr_loop_post(g->w->loop, on_posted, m) < 0)
 		free(m);
+}
+
+void px_gpool_tick(struct hr_proxy *px)
+{
+	if (2 * used(px) > px->gpool->n)
+		grow(px, HR_MIN(2 * px->gpool->n, slot_limit()));
 }
 
 /* The workers are gone. */

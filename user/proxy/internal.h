@@ -526,6 +526,7 @@ struct hr_proxy {
 /* ---- the kernel's sockets: gpool.c (main thread), upool.c (the holder's thread) ---- */
 int px_gpool_new(struct hr_proxy *px);
 void px_gpool_free(struct hr_proxy *px);
+void px_gpool_tick(struct hr_proxy *px);
 void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev);
 /* kern NULL: the kernel path is off, its connections only tell which endpoints live. */
 int px_upool_new(struct hr_proxy *px, struct hr_kern *kern);

@@ -145,6 +145,8 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 void hr_proxy_tick(struct hr_proxy *px)
 {
 	px_plans_collect(px);
+	if (px->gpool)
+		px_gpool_tick(px);
 }
 
 void hr_proxy_drain(struct hr_proxy *px)
