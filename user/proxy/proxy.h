@@ -41,8 +41,9 @@ struct hr_access {
 };
 
 int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts);
-/* Publishes a plan by pointer. `release(plan)` runs once no worker uses the one before. Any
- * request finishes on the plan it started with. Main thread. */
+/* Publishes a plan by pointer. Any request finishes on the plan it started with. `release(plan)`
+ * runs once another one has been published and nothing uses this one any more (in hr_proxy_tick,
+ * hr_proxy_publish or hr_proxy_free). Main thread. */
 void hr_proxy_publish(struct hr_proxy *p, const struct hr_plan *plan,
 		      void (*release)(const struct hr_plan *));
 /* Opens the doors inside a network namespace (fd of /proc/PID/ns/net) and tells the kernel;
