@@ -15,7 +15,7 @@
 
 static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 {
-	native_done(c, cookie, c->status);
+	native_done(c, cookie, c->status, 0);
 	if (c->resp.close)
 		conn_flag(c, HR_CONN_F_DEAD);
 	c->rstate = RESP_HEAD;
@@ -27,7 +27,7 @@ static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 /* The request is accounted for now; its answer stays owed, so nothing overtakes it. */
 static __always_inline void answer_unknown(struct conn *c, __u64 cookie)
 {
-	native_done(c, cookie, c->status);
+	native_done(c, cookie, c->status, 0);
 	c->rstate = RESP_UNKNOWN;
 	c->rx_at = bpf_ktime_get_ns();
 	conn_flag(c, HR_CONN_F_END_UNKNOWN);

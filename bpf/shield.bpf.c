@@ -59,7 +59,7 @@ static __always_inline int answer_lost(struct conn *c, __u64 cookie, struct pack
 	e->ep = c->pub.ep;
 	e->addr_id = c->pub.addr_id;
 	e->status = 503;
-	native_done(c, cookie, 503);
+	native_done(c, cookie, 503, 1);
 	c->native_owed = 0;
 	c->pub.owed = 0;
 	bpf_ringbuf_submit(e, 0);

@@ -4,7 +4,8 @@
 
 #include "lib/maps.h"
 
-/* Looks at so many endpoints for one that is known to be alive, then takes the best seen. */
+/* Looks at so many endpoints for one that is known to be alive, then takes the best seen; never one
+ * that is ejected. */
 #define PICK_TRIES 16
 
 static __always_inline struct hr_cluster_ep *cluster_ep_at(__u32 eset, __u32 index)
@@ -26,12 +27,10 @@ static __always_inline int ep_alive(__u32 ep)
 	return rt && !(rt->flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED));
 }
 
-/* 2: known to be alive, 1: nothing known (new), 0: dead or ejected. */
-static __always_inline __u32 ep_rank(__u32 ep)
+/* 2: known to be alive, 1: nothing known (new), 0: dead. */
+static __always_inline __u32 ep_rank(const struct hr_ep_rt *rt)
 {
-	struct hr_ep_rt *rt = ep_state(ep);
-
-	if (!rt || rt->flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED))
+	if (rt->flags & HR_EPRT_DEAD)
 		return 0;
 	return rt->flags & HR_EPRT_PROVED ? 2 : 1;
 }
@@ -47,6 +46,7 @@ static long pick_step(__u32 i, struct pick *p)
 {
 	__u32 index = p->at + i;
 	struct hr_cluster_ep *e;
+	struct hr_ep_rt *rt;
 	__u32 rank;
 
 	if (i >= p->n)
@@ -54,9 +54,10 @@ static long pick_step(__u32 i, struct pick *p)
 	if (index >= p->n)
 		index -= p->n;
 	e = cluster_ep_at(p->eset, p->first + index);
-	if (!e)
+	rt = e ? ep_state(e->ep) : NULL;
+	if (!rt || (rt->flags & HR_EPRT_EJECTED))
 		return 0;
-	rank = ep_rank(e->ep);
+	rank = ep_rank(rt);
 	if (!p->any_ep || rank > p->any_rank) {
 		p->any_ep = e->ep;
 		p->any_addr = e->addr_id;
@@ -127,7 +128,7 @@ static __always_inline int pick_endpoint(struct pick *p, const struct hr_cluster
 	}
 	p->at = bpf_get_prandom_u32() % p->n;
 	pick_from(p);
-	if (ep_inflight(ep) < ep_inflight(p->ep)) {
+	if (!p->ep || (ep && ep_inflight(ep) < ep_inflight(p->ep))) {
 		p->ep = ep;
 		p->addr_id = addr_id;
 	}

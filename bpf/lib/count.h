@@ -101,7 +101,61 @@ struct done {
 	__u64 cookie, t0, tx, rx;
 	__u32 route, ep, addr_id;
 	__u16 status, why;
+	__u32 local; /* 1: the endpoint gave no answer, `status` is ours */
+	__u32 pad;
 };
+
+/* ---- outlier detection: the same rules as user/health/count.c ---- */
+
+/* A count that has reached its limit is told at each multiple of it: an event that found the ring
+ * full is not the last. */
+static __always_inline void outlier_bump(__u32 *count, __u32 limit, __u32 ep, __u32 kind)
+{
+	struct hr_event *e;
+	__u32 n;
+
+	if (!limit)
+		return;
+	n = __sync_fetch_and_add(count, 1) + 1;
+	if (n % limit)
+		return;
+	e = event_begin(HR_EV_OUTLIER, 0);
+	if (!e)
+		return;
+	e->ep = ep;
+	e->slot = kind;
+	bpf_ringbuf_submit(e, 0);
+}
+
+/* Written only when it changes: the line is shared by all processors. */
+static __always_inline void outlier_clear(__u32 *count)
+{
+	if (*count)
+		*count = 0;
+}
+
+static __always_inline void outlier_count(const struct done *d)
+{
+	__u32 ep = d->ep;
+	struct hr_ep_rt *rt = bpf_map_lookup_elem(&ep_rt, &ep);
+
+	if (!rt || !d->status)
+		return;
+	if (d->local && rt->limit_local) {
+		outlier_bump(&rt->consecutive_local, rt->limit_local, ep, HR_OUTLIER_LOCAL);
+		return;
+	}
+	if (!d->local)
+		outlier_clear(&rt->consecutive_local);
+	if (d->status >= 502 && d->status <= 504)
+		outlier_bump(&rt->consecutive_gateway, rt->limit_gateway, ep, HR_OUTLIER_GATEWAY);
+	else
+		outlier_clear(&rt->consecutive_gateway);
+	if (d->status >= 500)
+		outlier_bump(&rt->consecutive_5xx, rt->limit_5xx, ep, HR_OUTLIER_5XX);
+	else
+		outlier_clear(&rt->consecutive_5xx);
+}
 
 static __always_inline void access_sample(const struct done *d, __u64 ns)
 {
@@ -141,8 +195,10 @@ __weak __noinline int request_done(const struct done *d)
 	route = d->route;
 	stats_add(bpf_map_lookup_elem(&route_stats, &route), &s);
 	ep = d->ep;
-	if (ep)
+	if (ep) {
 		stats_add(bpf_map_lookup_elem(&ep_stats, &ep), &s);
+		outlier_count(d);
+	}
 	access_sample(d, ns);
 	return 0;
 }

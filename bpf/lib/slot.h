@@ -26,8 +26,9 @@ static __always_inline int word_swap(__u64 *word, __u64 from, __u64 to)
 	return __sync_val_compare_and_swap(word, from, to) == from;
 }
 
-/* Ends the account of a native request. `status` 0: no answer was seen. */
-static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 status)
+/* Ends the account of a native request. `status` 0: no answer was seen. `local`: there was none,
+ * by the endpoint's fault, and `status` is ours. */
+static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 status, __u32 local)
 {
 	struct done d = {
 		.cookie = cookie,
@@ -39,6 +40,7 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 		.addr_id = c->pub.addr_id,
 		.status = status,
 		.why = HR_WHY_NATIVE,
+		.local = local,
 	};
 
 	if (!__sync_lock_test_and_set(&c->counted, 0))
@@ -157,7 +159,7 @@ static __always_inline void conn_gone(__u64 cookie)
 
 	if (!c)
 		return;
-	native_done(c, cookie, 0);
+	native_done(c, cookie, 0, 0);
 	c->pub.sk = 0;
 	u_abandon(c, cookie);
 	g = g_of(c);

@@ -250,13 +250,24 @@ HR_ASSERT_SIZE(struct hr_ep_addr, 24);
 struct hr_ep_rt {
 	__u32 inflight;
 	__u32 flags; /* HR_EPRT_* */
-	__u32 rr;    /* unused by endpoints */
-	__u32 consecutive_5xx;
+	__u32 pad;
+	/* Failures in a row, counted by whoever carries the request (user/health/count.h says what
+	 * counts as what), and the number of each that is reported; 0: never. A limit_local makes
+	 * failures that are not answers count apart (splitExternalLocalOriginErrors). */
+	__u32 consecutive_5xx, consecutive_gateway, consecutive_local;
+	__u32 limit_5xx, limit_gateway, limit_local;
+	__u32 pad2[3];
 };
+HR_ASSERT_SIZE(struct hr_ep_rt, 48);
 #define HR_EPRT_DEAD 0x01 /* known not to accept connections */
 /* a connection to it was opened: preferred to those of which nothing is known yet */
 #define HR_EPRT_PROVED 0x04
-#define HR_EPRT_EJECTED 0x02 /* outlier detection */
+#define HR_EPRT_EJECTED 0x02 /* outlier detection: gets no request */
+/* Ejected, but used all the same: too few of its cluster are left (minHealthPercent). */
+#define HR_EPRT_EJECTED_USED 0x08
+
+/* Which of the counts has reached its limit. */
+enum hr_outlier_kind { HR_OUTLIER_5XX = 1, HR_OUTLIER_GATEWAY, HR_OUTLIER_LOCAL, HR_OUTLIER_MAX };
 
 /* cluster_rt: cluster id -> the same for clusters (mmap()able). */
 struct hr_cluster_rt {
@@ -527,6 +538,8 @@ enum hr_event_kind {
 			    * dropped: inject 503 (UC) into conn through a lent slot, now. The
 			    * kernel has counted it for the route and the endpoint. */
 	HR_EV_ACCESS,	   /* sampled access log record */
+	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
+			    * hr_outlier_kind */
 };
 
 /* events: ring buffer. A full ring is counted in events_lost and never blocks the path. */

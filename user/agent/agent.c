@@ -37,6 +37,8 @@ static void on_kern_event(void *ctx, const struct hr_event *ev)
 
 	if (ev->kind == HR_EV_NETNS)
 		agent_serve_event(a, ev);
+	else if (ev->kind == HR_EV_OUTLIER)
+		agent_outlier_event(a, ev);
 	else
 		hr_proxy_event(a->proxy, ev);
 }
@@ -175,6 +177,7 @@ void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *
 		.config_errors = a->config_errors,
 		.kern = hr_kern_status(a->kern),
 		.killed = a->killed,
+		.outliers = a->outliers,
 	};
 	m->access_dropped = a->access ? hr_access_dropped(a->access) : 0;
 	m->mode = a->killed ? HR_DATAPATH_AGENT : m->kern->mode;
@@ -257,7 +260,10 @@ static int open_kern(struct hr_agent *a, struct hr_strbuf *err)
 
 static int open_proxy(struct hr_agent *a, struct hr_strbuf *err)
 {
-	struct hr_proxy_opts opts = {.workers = a->o.workers, .kern = a->kern};
+	struct hr_proxy_opts opts = {.workers = a->o.workers,
+				     .kern = a->kern,
+				     .outlier = agent_outlier_told,
+				     .outlier_ctx = a};
 	int r = 0;
 
 	if (a->o.access_log) {
@@ -271,6 +277,8 @@ static int open_proxy(struct hr_agent *a, struct hr_strbuf *err)
 			hr_sb_printf(err, "cannot start the proxy: %s", strerror(-r));
 	}
 	a->live.proxy = a->proxy;
+	if (r == 0)
+		agent_outliers_new(a);
 	return r;
 }
 
@@ -383,6 +391,7 @@ static void finish(struct hr_agent *a)
 	if (a->kern)
 		agent_release_all(a);
 	hr_dns_free(a->dns);
+	agent_outliers_free(a);
 	if (a->proxy)
 		hr_proxy_free(a->proxy);
 	hr_watch_del(a->kern_watch);

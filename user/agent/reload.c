@@ -132,6 +132,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
 	a->generation = plan->generation;
+	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);
 	return 0;
 }

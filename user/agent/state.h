@@ -9,6 +9,7 @@
 #include "control/control.h"
 #include "core/loop.h"
 #include "dns/dns.h"
+#include "health/outlier.h"
 #include "observe/access.h"
 #include "observe/meters.h"
 #include "observe/scrape.h"
@@ -31,6 +32,8 @@ struct hr_agent {
 	struct hr_access_log *access;
 	struct hr_workloads *workloads;
 	struct hr_netns_table *netns;
+	struct hr_outliers *outliers;
+	struct hr_timer outlier_tick;
 
 	/* configuration */
 	struct hr_texts files;	    /* those of the plan in effect */
@@ -102,6 +105,14 @@ void agent_reap_workloads(struct hr_agent *a);
 void agent_release_all(struct hr_agent *a);
 /* Row of a cgroup or of the nearest one above it; `path` is cut in the search. NULL. */
 struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path);
+
+/* ---- outlier.c: endpoints that fail are taken out of use ---- */
+void agent_outliers_new(struct hr_agent *a);
+/* For hr_proxy_opts.outlier: any thread. */
+void agent_outlier_told(void *agent, uint32_t ep, enum hr_outlier_kind kind);
+void agent_outlier_event(struct hr_agent *a, const struct hr_event *ev);
+void agent_outliers_plan(struct hr_agent *a);
+void agent_outliers_free(struct hr_agent *a);
 
 /* ---- netns.c: namespaces whose connections the proxy serves ---- */
 struct hr_netns_table;

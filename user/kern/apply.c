@@ -214,6 +214,16 @@ static void delete_gone(const struct bpf_map *m, const struct hr_map *have,
 			bpf_map_delete_elem(bpf_map__fd(m), it.key);
 }
 
+static void reset_outlier(struct hr_ep_rt *rt)
+{
+	__atomic_store_n(&rt->consecutive_5xx, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->consecutive_gateway, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->consecutive_local, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->limit_5xx, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->limit_gateway, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->limit_local, 0, __ATOMIC_RELAXED);
+}
+
 /* An id that comes into use again starts from zero; what is in flight goes on being counted. */
 static void reset_ids(struct hr_kern *k, const struct hr_rows *want)
 {
@@ -227,7 +237,7 @@ static void reset_ids(struct hr_kern *k, const struct hr_rows *want)
 			continue;
 		kern_counters_zero(k->skel->maps.ep_stats, k->apply->used_eps, ep);
 		__atomic_store_n(&k->ep_rt[ep].flags, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&k->ep_rt[ep].consecutive_5xx, 0, __ATOMIC_RELAXED);
+		reset_outlier(&k->ep_rt[ep]);
 	}
 	it = (struct hr_map_iter){};
 	while (hr_map_next(want->routes, &it)) {

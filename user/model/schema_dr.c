@@ -167,13 +167,13 @@ static void policy_init(void *obj)
 	outlier_init(&p->outlier);
 }
 
-#define POLICY_ROWS                                                                               \
-	HR_ROW("loadBalancer", MESSAGE, KERNEL, .msg = &hr_msg_load_balancer,                     \
-	       HR_AT(struct hr_traffic_policy, lb)),                                              \
-		HR_ROW("connectionPool", MESSAGE, AGENT, .msg = &pool,                            \
-		       HR_AT(struct hr_traffic_policy, pool)),                                    \
-		HR_ROW("outlierDetection", MESSAGE, WARN, .why = "ejection of failing endpoints", \
-		       .msg = &hr_msg_outlier, HR_AT(struct hr_traffic_policy, outlier)),         \
+#define POLICY_ROWS                                                                 \
+	HR_ROW("loadBalancer", MESSAGE, KERNEL, .msg = &hr_msg_load_balancer,       \
+	       HR_AT(struct hr_traffic_policy, lb)),                                \
+		HR_ROW("connectionPool", MESSAGE, AGENT, .msg = &pool,              \
+		       HR_AT(struct hr_traffic_policy, pool)),                      \
+		HR_ROW("outlierDetection", MESSAGE, KERNEL, .msg = &hr_msg_outlier, \
+		       HR_AT(struct hr_traffic_policy, outlier)),                   \
 		HR_ROW("tls", MESSAGE, CONTROL, .msg = &tls, .off = 0)
 
 static const struct hr_field port_policy_fields[] = {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "dns/dns.h"
+#include "health/outlier.h"
 #include "kern/kern.h"
 #include "plan/plan.h"
 #include "proxy/proxy.h"
@@ -40,6 +41,7 @@ struct hr_meters {
 	uint64_t kern_why[HR_WHY_MAX];
 	struct hr_proxy_stats proxy;
 	uint64_t events_lost;
+	const struct hr_outliers *outliers; /* NULL: none */
 	struct hr_dns_stats dns;
 	uint64_t access_dropped; /* access log lines that nobody took */
 	/* calls row for each table of the kernel; NULL: none */

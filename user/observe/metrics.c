@@ -396,6 +396,68 @@ static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 	    "Client connections that are bound to the agent.", (double)m->proxy.bound);
 }
 
+/* ---- outlier detection, by Envoy's names ---- */
+
+static void outlier_by(struct hr_strbuf *out, const char *what, const char *cluster,
+		       const uint64_t n[HR_OUTLIER_MAX])
+{
+	for (int k = 1; k < HR_OUTLIER_MAX; k++)
+		hr_sb_printf(out, "envoy_cluster_outlier_detection_ejections_%s_%s{%s} %llu\n",
+			     what, hr_outlier_kind_text(k), cluster, (unsigned long long)n[k]);
+}
+
+static void outlier_row(void *ctx, const struct hr_outlier_stats *s)
+{
+	_cleanup_sb_ struct hr_strbuf labels = {};
+	struct hr_strbuf *out = ctx;
+
+	label(&labels, "cluster_name", s->cluster);
+	hr_sb_printf(out, "envoy_cluster_outlier_detection_ejections_active{%s} %llu\n",
+		     labels.data, (unsigned long long)s->active);
+	hr_sb_printf(out, "envoy_cluster_outlier_detection_ejections_enforced_total{%s} %llu\n",
+		     labels.data, (unsigned long long)s->enforced_total);
+	hr_sb_printf(out, "envoy_cluster_outlier_detection_ejections_overflow{%s} %llu\n",
+		     labels.data, (unsigned long long)s->overflow);
+	outlier_by(out, "detected", labels.data, s->detected);
+	outlier_by(out, "enforced", labels.data, s->enforced);
+}
+
+/* Prometheus wants the lines of a name together: one name at a time of what all clusters said. */
+static void outliers(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	static const char prefix[] = "envoy_cluster_outlier_detection_ejections_";
+	static const struct {
+		const char *name, *type, *help;
+	} names[] = {
+		{"active", "gauge", "Endpoints that are ejected now."},
+		{"enforced_total", "counter", "Ejections."},
+		{"overflow", "counter", "Ejections that maxEjectionPercent prevented."},
+		{"detected_consecutive_5xx", "counter", "Rows of 5xx that reached the limit."},
+		{"enforced_consecutive_5xx", "counter", "Ejections for them."},
+		{"detected_consecutive_gateway_failure", "counter",
+		 "Rows of 502, 503, 504 that reached the limit."},
+		{"enforced_consecutive_gateway_failure", "counter", "Ejections for them."},
+		{"detected_consecutive_local_origin_failure", "counter",
+		 "Rows of missing answers that reached the limit."},
+		{"enforced_consecutive_local_origin_failure", "counter", "Ejections for them."},
+	};
+	_cleanup_sb_ struct hr_strbuf all = {};
+
+	if (m->outliers)
+		hr_outliers_each(m->outliers, outlier_row, &all);
+	for (size_t i = 0; all.len && i < HR_ARRAY_SIZE(names); i++) {
+		_cleanup_sb_ struct hr_strbuf name = {};
+
+		hr_sb_printf(&name, "%s%s", prefix, names[i].name);
+		head(out, name.data, names[i].type, names[i].help);
+		for (const char *p = all.data, *end; *p; p = end + 1) {
+			end = strchr(p, '\n');
+			if (!strncmp(p, name.data, name.len) && p[name.len] == '{')
+				hr_sb_addn(out, p, (size_t)(end - p) + 1);
+		}
+	}
+}
+
 void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 {
 	struct hr_map *map = collect(m);
@@ -410,5 +472,6 @@ void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 	features(m, out);
 	tables(m, out);
 	dns(m, out);
+	outliers(m, out);
 	agent(m, out);
 }

@@ -213,7 +213,7 @@ static const char *state_name(const struct hr_meters *m, uint32_t id)
 {
 	uint32_t flags = m->ep_rt ? __atomic_load_n(&m->ep_rt[id].flags, __ATOMIC_RELAXED) : 0;
 
-	if (flags & HR_EPRT_EJECTED)
+	if (flags & (HR_EPRT_EJECTED | HR_EPRT_EJECTED_USED))
 		return "ejected";
 	return flags & HR_EPRT_DEAD ? "dead" : "healthy";
 }

@@ -43,12 +43,15 @@ static bool avoided(const struct pick *k, uint32_t i)
 	return false;
 }
 
-/* 3: known to be alive, 2: nothing known of it, 1: tried before, 0: dead or ejected */
+/* 3: known to be alive, 2: nothing known of it, 1: tried before, 0: dead, NEVER: ejected */
+#define NEVER (-1)
 static int rank(const struct pick *k, uint32_t i)
 {
 	uint32_t flags = __atomic_load_n(&k->rt[k->eps[i].id].flags, __ATOMIC_RELAXED);
 
-	if (flags & (HR_EPRT_DEAD | HR_EPRT_EJECTED))
+	if (flags & HR_EPRT_EJECTED)
+		return NEVER;
+	if (flags & HR_EPRT_DEAD)
 		return 0;
 	if (avoided(k, i))
 		return 1;
@@ -59,7 +62,7 @@ static int rank(const struct pick *k, uint32_t i)
 static uint32_t from(const struct pick *k, uint32_t start)
 {
 	uint32_t best = start % k->n;
-	int best_rank = -1;
+	int best_rank = NEVER;
 
 	for (uint32_t i = 0; i < k->n && best_rank < 3; i++) {
 		uint32_t c = (start + i) % k->n;
@@ -88,6 +91,12 @@ static uint32_t weighted_start(struct pick *k)
 	return (uint32_t)r % k->n;
 }
 
+/* NULL when the search has ended at one that must not be used: all are ejected. */
+static const struct hr_plan_ep *usable(const struct pick *k, uint32_t i)
+{
+	return rank(k, i) == NEVER ? NULL : &k->eps[i];
+}
+
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
 					 uint32_t random, const uint32_t *avoid, size_t n_avoid)
@@ -106,18 +115,18 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 	if (!k.n)
 		return NULL;
 	if (c->lb == HR_LB_ROUND_ROBIN)
-		return &eps[from(&k,
-				 __atomic_fetch_add(&cluster_rt[c->id].rr, 1, __ATOMIC_RELAXED))];
+		return usable(&k, from(&k, __atomic_fetch_add(&cluster_rt[c->id].rr, 1,
+							      __ATOMIC_RELAXED)));
 	a = from(&k, weighted_start(&k));
 	if (c->lb != HR_LB_LEAST_REQUEST || k.n == 1)
-		return &eps[a];
+		return usable(&k, a);
 	/* power of two choices */
 	b = from(&k, weighted_start(&k));
 	if (rank(&k, b) > rank(&k, a))
-		return &eps[b];
+		return usable(&k, b);
 	if (rank(&k, b) == rank(&k, a) &&
 	    __atomic_load_n(&ep_rt[k.eps[b].id].inflight, __ATOMIC_RELAXED) <
 		    __atomic_load_n(&ep_rt[k.eps[a].id].inflight, __ATOMIC_RELAXED))
-		return &eps[b];
-	return &eps[a];
+		return usable(&k, b);
+	return usable(&k, a);
 }

@@ -199,8 +199,8 @@ const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 						   uint32_t random, const struct hr_plan_dst **dst);
 
 /* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
- * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD or EJECTED are
- * skipped unless all are (then any). NULL: no endpoint. */
+ * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD are skipped unless all
+ * are; one that is EJECTED is never given. NULL: no endpoint. */
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
 					 uint32_t random, const uint32_t *avoid, size_t n_avoid);

@@ -109,6 +109,8 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 	if (o) {
 		number(out, "consecutive5xxErrors", o->consecutive_5xx);
 		number(out, "consecutiveGatewayErrors", o->consecutive_gateway);
+		number(out, "consecutiveLocalOriginFailures", o->consecutive_local);
+		number(out, "splitExternalLocalOriginErrors", o->split_external_local);
 		millis(out, "interval", o->interval);
 		millis(out, "baseEjectionTime", o->base_ejection);
 		number(out, "maxEjectionPercent", o->max_ejection_percent);

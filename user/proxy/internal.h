@@ -136,6 +136,7 @@ struct px_client {
 	struct px_hold *hold;
 	unsigned tunnel_tries;
 	uint32_t tunnel_avoid[4];
+	uint32_t tunnel_ep; /* endpoint id that is being connected to, 0: none, or it was told */
 	uint64_t tx, rx;
 	struct hr_timer timer; /* slow head, idle, linger */
 	struct hr_timer again;
@@ -451,6 +452,12 @@ void px_retry_release(struct px_req *r);
 bool px_retry_safe(const struct px_req *r);
 /* The try failed: retries, or answers what the failure means. */
 void px_req_failed(struct px_req *r, enum px_failure f);
+
+/* ---- what is said of endpoints (outlier.c) ---- */
+/* The try's answer, or (local) the status that its lack of one means. */
+void px_outlier(struct px_req *r, unsigned status, bool local);
+void px_outlier_failure(struct px_req *r, enum px_failure f);
+void px_outlier_ep(struct px_worker *w, uint32_t ep, unsigned status, bool local);
 
 /* ---- tunnels (tunnel.c) ---- */
 /* Connects to the VIP's cluster or the original address; decides the state of a new client. */

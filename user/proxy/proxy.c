@@ -142,6 +142,11 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 	}
 }
 
+struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *px)
+{
+	return px->ep_rt;
+}
+
 void hr_proxy_tick(struct hr_proxy *px)
 {
 	px_plans_collect(px);

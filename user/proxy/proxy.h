@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "health/count.h"
 #include "kern/kern.h"
 #include "plan/plan.h"
 
@@ -24,6 +25,10 @@ struct hr_proxy_opts {
 	void *ctx;
 	/* One finished request, called in the worker's thread; NULL: no access log. */
 	void (*access)(void *ctx, const struct hr_access *rec);
+	/* Failures in a row of an endpoint have reached a limit (ep_rt), called in the worker's
+	 * thread; NULL: nobody wants to know. */
+	void (*outlier)(void *ctx, uint32_t ep, enum hr_outlier_kind kind);
+	void *outlier_ctx;
 	/* test knobs; 0: the defaults of limits.h */
 	uint32_t header_timeout_ms, idle_timeout_ms;
 };
@@ -64,6 +69,9 @@ void hr_proxy_stats(struct hr_proxy *p, struct hr_proxy_stats *out);
 /* Per-id counters of requests that the agent carried, summed over workers. */
 void hr_proxy_route_stats(struct hr_proxy *p, uint32_t route_id, struct hr_stats *out);
 void hr_proxy_ep_stats(struct hr_proxy *p, uint32_t ep_id, struct hr_stats *out);
+
+/* The words that the workers count in: the kernel's, or own ones without it. */
+struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *p);
 
 /* Stops accepting, finishes requests, answers with Connection: close; true when nothing is open.
  * Then hr_proxy_free. */

@@ -120,6 +120,7 @@ static void switch_protocols(struct px_req *r)
 		px_req_failed(r, PX_FAIL_GARBAGE);
 		return;
 	}
+	px_outlier(r, r->resp.status, false);
 	px_head_response(r);
 	px_buf_use(r->c->w, &r->up->s.in, r->resp.head_len);
 	r->started = true;
@@ -133,6 +134,7 @@ static void final_head(struct px_req *r)
 	struct px_buf *in = &r->up->s.in;
 
 	in->start += r->resp.head_len; /* the head's bytes stay until it is written */
+	px_outlier(r, r->resp.status, false);
 	if (px_retry_status(r, r->resp.status))
 		return;
 	px_head_response(r);

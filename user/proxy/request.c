@@ -380,6 +380,7 @@ void px_req_failed(struct px_req *r, enum px_failure f)
 	px_req_leave(r, false);
 	if (r->started) {
 		r->flags = f == PX_FAIL_GARBAGE ? "UPE" : "UC";
+		px_outlier_failure(r, f);
 		px_client_abort(r->c);
 		return;
 	}
@@ -395,6 +396,8 @@ static bool timeouts(struct px_req *r)
 	if (r->timed_out) {
 		r->timed_out = false;
 		hr_timer_stop(&r->timeout);
+		if (r->up && !r->resp_head)
+			px_outlier(r, 504, true);
 		px_req_leave(r, false);
 		if (r->started) {
 			r->flags = "UT";

@@ -160,6 +160,7 @@ bool px_retry_failure(struct px_req *r, enum px_failure f)
 
 	if (stale(r, f))
 		return true;
+	px_outlier_failure(r, f);
 	if (f == PX_FAIL_CONNECT)
 		wanted |= PX_RETRY_CONNECT | PX_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_RESET && !r->any_sent)

@@ -14,6 +14,13 @@
  * answer instead of a reset, milliseconds. */
 #define DETECT_GRACE_MS 500
 
+/* Says once how connecting to the endpoint went. */
+static void tell(struct px_client *c, bool connected)
+{
+	px_outlier_ep(c->w, c->tunnel_ep, connected ? 200 : 503, !connected);
+	c->tunnel_ep = 0;
+}
+
 /* ---- detection ---- */
 
 /* Method: 1 to 20 upper-case letters (or '-', '_'), then a blank, then a target: "/", "*" or
@@ -46,6 +53,7 @@ static bool become_http(struct px_client *c)
 {
 	if (c->tunnel)
 		px_up_orphan(TAKE_PTR(c->tunnel));
+	c->tunnel_ep = 0; /* its requests will say */
 	c->state = PX_CLIENT_HEAD;
 	return true;
 }
@@ -85,6 +93,7 @@ bool px_tunnel_detect(struct px_client *c)
 	if ((px_buf_len(&c->s.in) && http < 0) || c->s.eof)
 		return become_tunnel(c);
 	if (u && u->state == PX_UP_FAILED) {
+		tell(c, false);
 		px_up_close(TAKE_PTR(c->tunnel));
 		if (++c->tunnel_tries < CONNECT_TRIES)
 			px_tunnel_open(c);
@@ -125,6 +134,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	if (!ep)
 		return false;
 	c->tunnel_avoid[c->tunnel_tries % HR_ARRAY_SIZE(c->tunnel_avoid)] = ep->id;
+	c->tunnel_ep = ep->id;
 	*addr = ep->addr;
 	*port = ep->port;
 	*settings = cluster->pool;
@@ -235,6 +245,7 @@ static void ends(struct px_client *c, struct px_up *u)
 
 static bool open_failed(struct px_client *c)
 {
+	tell(c, false);
 	px_up_close(TAKE_PTR(c->tunnel));
 	if (++c->tunnel_tries < CONNECT_TRIES) {
 		px_tunnel_open(c);
@@ -260,6 +271,8 @@ bool px_tunnel_run(struct px_client *c)
 			px_client_close(c, true);
 		return false;
 	}
+	if (c->tunnel_ep)
+		tell(c, true);
 	for (int i = 0; i < PX_TURNS; i++) {
 		bool moved = pump_up(c, u);
 

@@ -116,10 +116,12 @@ static void start(struct px_relay *r, struct px_gslot *g)
 	c->req = q;
 	c->state = PX_CLIENT_REQUEST;
 	prepare(r, q);
-	if (r->fail)
+	if (r->fail) {
+		px_outlier(q, 503, true);
 		px_reply(q, 503, "UC", PX_BODY_UC);
-	else
+	} else {
 		q->up = borrow(r, c);
+	}
 	if (r->fail || q->up)
 		px_client_run(c);
 	else

@@ -169,7 +169,8 @@ static void test_least_request(void **state)
 		assert_share(got[i], (7 - 2 * i) / 16.);
 }
 
-/* Dead and ejected ones are passed over, unless all are; those already tried too. */
+/* Dead ones are passed over, unless all are; those already tried too. Ejected ones are never given.
+ */
 static void test_health(void **state)
 {
 	static const char *const policies[] = {"ROUND_ROBIN", "RANDOM", "LEAST_REQUEST"};
@@ -192,6 +193,14 @@ static void test_health(void **state)
 			assert_true(pick(p, tried, 2) - e >= 2);
 		}
 		ep_rt[e[2].id].flags = ep_rt[e[3].id].flags = HR_EPRT_DEAD;
+		for (int i = 0; i < 100; i++)
+			assert_ptr_not_equal(pick(p, NULL, 0), &e[1]);
+		for (int i = 0; i < 4; i++)
+			ep_rt[e[i].id].flags = HR_EPRT_EJECTED;
+		assert_null(pick(p, NULL, 0));
+		/* too few are left: all are used */
+		for (int i = 0; i < 4; i++)
+			ep_rt[e[i].id].flags = HR_EPRT_EJECTED_USED;
 		assert_non_null(pick(p, NULL, 0));
 	}
 }
