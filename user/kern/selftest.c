@@ -30,8 +30,9 @@
 #include "lib/selftest.h"
 #include "selftest.skel.h"
 
-#define WAIT_MS 200
-#define TOTAL_MS 1000
+/* Long, because a busy machine must not be taken for a bad kernel; what works does not wait. */
+#define WAIT_MS 800
+#define TOTAL_MS 4000
 
 enum { C, E, U, F, P, G, ENDS };
 
@@ -496,7 +497,7 @@ static int start(struct rig *r)
 
 int hr_selftest_run(struct hr_selftest *t)
 {
-	struct rig r = {.deadline = now_ms() + TOTAL_MS, .fd = {-1, -1, -1, -1, -1, -1}};
+	struct rig r = {.fd = {-1, -1, -1, -1, -1, -1}};
 	char why[HR_SELFTEST_DETAIL] = "";
 	int err;
 
@@ -505,6 +506,7 @@ int hr_selftest_run(struct hr_selftest *t)
 	err = start(&r);
 	if (err)
 		strcpy(add_row(t, "load", true), why);
+	r.deadline = now_ms() + TOTAL_MS; /* loading is not a part of it */
 	for (size_t i = 0; !err && i < HR_ARRAY_SIZE(trials); i++) {
 		r.detail = add_row(t, trials[i].name, trials[i].required);
 		t->rows[i].ok = rig_open(&r) && trials[i].run(&r);
