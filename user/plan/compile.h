@@ -15,6 +15,7 @@ struct hr_svc {
 	const struct hr_service *k8s;
 	const struct hr_service_entry *se;
 	const hr_ports *ports;
+	bool auto_vips; /* exactly one IPv4, then one IPv6 */
 	HR_LIST(struct hr_addr) vips;
 	HR_LIST(struct hr_svc_eps {
 		struct hr_plan_ep *data;

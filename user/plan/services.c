@@ -95,6 +95,7 @@ static void give_vips(struct hr_build *b, struct hr_svc *s, const hr_strs *writt
 		return;
 	if (b->opts->auto_vip(b->opts->auto_vip_ctx, s->fqdn, &v4, &v6))
 		return;
+	s->auto_vips = true;
 	add_vip(b, s, &v4);
 	add_vip(b, s, &v6);
 }

@@ -393,6 +393,34 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 	}
 }
 
+static bool has_family(const struct hr_svc *s, bool v4)
+{
+	for (size_t p = 0; p < s->eps.len; p++)
+		for (size_t i = 0; i < s->eps.data[p].len; i++)
+			if (hr_addr_is4(&s->eps.data[p].data[i].addr) == v4)
+				return true;
+	return false;
+}
+
+/* Addresses that the name is answered with. An address that we made up is only given for a family
+ * that some endpoint has: clients that prefer IPv6 would otherwise all need the agent to cross. */
+static struct hr_plan_name name_of(const struct hr_svc *s)
+{
+	struct hr_plan_name n = {
+		.name = s->fqdn,
+		.naddrs = (uint32_t)s->vips.len,
+		.addrs = s->vips.data,
+		.ns = s->ns,
+	};
+	bool v4 = has_family(s, true), v6 = has_family(s, false);
+
+	if (s->auto_vips && v4 != v6) {
+		n.naddrs = 1;
+		n.addrs += v6;
+	}
+	return n;
+}
+
 void hr_build_vips(struct hr_build *b)
 {
 	for (size_t i = 0; i < b->svcs.len; i++) {
@@ -403,9 +431,6 @@ void hr_build_vips(struct hr_build *b)
 				vips_of_port(b, s, &s->ports->data[p]);
 		if (!hr_svc_has_place(s))
 			continue;
-		hr_vec_push(&b->names, (struct hr_plan_name){.name = s->fqdn,
-							     .naddrs = (uint32_t)s->vips.len,
-							     .addrs = s->vips.data,
-							     .ns = s->ns});
+		hr_vec_push(&b->names, name_of(s));
 	}
 }
