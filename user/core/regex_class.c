@@ -83,13 +83,14 @@ static const struct {
 /* [:name:] or [:^name:] at p; 0: none here, -1: unknown name. */
 static int posix_class(struct rx_parser *x, struct rx_set *s)
 {
-	const char *name = x->p + 2, *end = strstr(x->p, ":]");
-	bool no = *name == '^';
+	const char *name, *end = strstr(x->p, ":]");
 	struct rx_set found = {};
+	bool no;
 
 	if (x->p[0] != '[' || x->p[1] != ':' || !end)
 		return 0;
-	name += no;
+	no = x->p[2] == '^';
+	name = x->p + 2 + no;
 	for (size_t i = 0; i < sizeof(posix) / sizeof(*posix); i++) {
 		if (strlen(posix[i].name) != (size_t)(end - name) ||
 		    strncmp(posix[i].name, name, (size_t)(end - name)))
