@@ -13,7 +13,7 @@ import subprocess
 HERE = os.path.dirname(os.path.realpath(__file__))
 ROOT = os.path.dirname(HERE)
 PROGRAMS = ["/usr/bin/python3", "/usr/sbin/nginx", "/usr/bin/curl", "/usr/bin/wrk", "/usr/sbin/ip", "/usr/sbin/bpftool",
-            "/usr/bin/setpriv", "/usr/bin/unshare", "/usr/bin/mount"]
+            "/usr/bin/setpriv", "/usr/bin/unshare", "/usr/bin/mount", "/usr/bin/getent"]
 MODULES = ["llc", "stp", "bridge", "veth"]  # in the order in which they load
 ETC = {"passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n",
        "group": "root:x:0:\nnogroup:x:65534:\n", "hosts": "127.0.0.1 localhost\n",
