@@ -3,6 +3,7 @@
  * sockops: what connect() decided takes effect when the connection is established (enters `conns`
  * and the sockhash, or leaves its destination in `doors`), and ends when it closes.
  */
+#include "lib/addr.h"
 #include "lib/slot.h"
 
 static const struct conn fresh_conn;
@@ -49,7 +50,8 @@ static __always_inline void enter_door(struct bpf_sock_ops *ops, const struct di
 	struct hr_door_key key = {
 		.netns = bpf_get_netns_cookie(ops),
 		.port = ops->local_port,
-		.family = ops->family,
+		/* of the door that it goes to: an IPv6 socket may have asked for ::ffff:a.b.c.d */
+		.family = ip_is_v4(d->dst_ip) ? AF_INET : AF_INET6,
 	};
 	struct hr_door door = {
 		.conn = cookie,

@@ -362,10 +362,10 @@ static bool try_connected(struct px_req *r)
 	}
 	if (u->state != PX_UP_READY)
 		return false;
-	if (u->reused && !px_retry_safe(r) && !px_up_alive(u)) {
-		/* closed while it was idle; a method that must not be sent twice finds out first */
+	if (u->reused && !px_up_alive(u)) {
+		/* closed while it was idle, or there are bytes that nobody asked for: they are no
+		 * answer to this request */
 		px_req_leave(r, false);
-		r->fresh = true;
 		r->tries--;
 		r->n_avoid -= r->n_avoid != 0;
 		px_req_try(r);

@@ -254,6 +254,7 @@ static inline bool o_fault(struct origin_conn *c, bool *go)
 	}
 	if (!strcmp(c->path, "/twice")) {
 		o_text(fd, 200, "first");
+		usleep((useconds_t)o_count(c->o, "twice", c->addr, &same) % 5 * 100);
 		*go = o_text(fd, 200, "second");
 		return true;
 	}
