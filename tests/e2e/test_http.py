@@ -6,7 +6,7 @@ import json
 
 import mesh
 from mesh import dst, header, rule
-from runner import check, test
+from runner import check, eventually, test
 from world import ORIGIN, ORIGIN6
 
 TO_V2 = [["x-v2", "1"]]
@@ -314,6 +314,17 @@ def client_goes_away(env):
             check("HTTP/1.1 200" in r["data"], False)
     got = env.call("count", host=ORIGIN, port=9000, total=200, connections=10, vhost="origin", headers=TO_V2)
     check((got["seen"], got["errors"]), ({"v2": 200}, {}))
+
+
+@test(timeout=60)
+def client_leaves_long_answer(env):
+    """Clients that go away in the middle of a long answer, whoever carries it: soon nothing is in flight."""
+    env.policy(mesh.vs("origin", [rule([dst("origin", "v1", 50), dst("origin", "v2", 50)])]))
+    for i in range(12):
+        env.call("download", host=ORIGIN, port=9000, target="/bytes?n=300000000", vhost="origin", limit=2000000,
+                 rate=0 if i % 2 else 4000000)
+    eventually(lambda: not sum(e["inFlight"] for e in json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)),
+               "in flight 0")
 
 
 @test(timeout=180)

@@ -66,7 +66,7 @@ class One:
         self.kind = kind
         text = f"id={conf['seed']}.{self.number}.{self.round};".encode()
         self.round += 1
-        size = rnd.choice((1, 40, 900, 5000)) if kind not in "BC" else rnd.choice((40000, 120000, 300000))
+        size = rnd.choice((1, 40, 900, 5000)) if kind not in "BC" else rnd.choice(conf["sizes"])
         body = (text * (1 + size // len(text)))
         route = kind if kind in "nmbl" else rnd.choice("nmb")
         target = "/reflect-chunked" if kind == "r" else "/reflect"
@@ -85,10 +85,10 @@ class One:
         return kind
 
 
-def storm(hosts, port, connections, seconds, vhost, kinds=KINDS, abort=0.0, seed=0, patience=8.0, stop_on=0):
+def storm(hosts, port, connections, seconds, vhost, kinds=KINDS, abort=0.0, seed=0, patience=8.0, sizes=(40000, 120000, 300000)):
     """{answers, by kind, wrong, errors, aborted}. `abort`: the share of requests that are cut short, a third each in the
     request, in the answer, and by RST. `patience`: seconds of silence that count as an error."""
-    conf = dict(hosts=hosts, port=port, vhost=vhost, kinds=kinds, seed=seed)
+    conf = dict(hosts=hosts, port=port, vhost=vhost, kinds=kinds, seed=seed, sizes=sizes)
     poll, ones = select.epoll(), {}
     answers, errors, wrong, aborted = collections.Counter(), collections.Counter(), [], 0
     rnd = random.Random(seed)

@@ -23,6 +23,8 @@
 /* How often C's queue is looked at while its window is full, or native bytes are on their way. */
 #define WAIT_MIN_MS 1
 #define WAIT_MAX_MS 10
+/* How often a client is looked for that has a lent slot: its end is no event of the slot. */
+#define LENT_MS 250
 /* C is closed: how often its last bytes are looked for. */
 #define DRAIN_MS 5
 /* An edge-triggered client that found its way full is woken after this many bytes, if then there
@@ -178,16 +180,21 @@ static void look_again(void *ctx)
 {
 	struct px_gslot *g = ctx;
 
-	if (g->client)
+	if (g->client) {
+		if (g->lent && hr_kern_conn_queued(kern_of(g), g->cookie) == -ENOENT)
+			g->client->peer_gone = true;
 		px_client_run(g->client);
-	else if (g->draining)
+		if (g->lent && !hr_timer_running(&g->timer))
+			hr_timer_start(g->w->loop, &g->timer, LENT_MS, look_again, g);
+	} else if (g->draining) {
 		drain(g);
+	}
 }
 
 void px_g_wait(struct px_gslot *g)
 {
 	g->wait_ms = g->wait_ms ? HR_MIN(2 * g->wait_ms, (uint32_t)WAIT_MAX_MS) : WAIT_MIN_MS;
-	if (!hr_timer_running(&g->timer))
+	if (!hr_timer_running(&g->timer) || g->timer.at > hr_loop_now(g->w->loop) + g->wait_ms)
 		hr_timer_start(g->w->loop, &g->timer, g->wait_ms, look_again, g);
 }
 
@@ -207,7 +214,7 @@ static size_t window(struct px_gslot *g)
 		return g->credit;
 	queued = hr_kern_conn_queued(kern_of(g), g->cookie);
 	if (queued < 0)
-		return HR_INJECT_WINDOW; /* gone: writing fails */
+		return HR_INJECT_WINDOW; /* gone: what is written is thrown away (inject) */
 	g->credit = queued < HR_INJECT_WINDOW ? (uint64_t)(HR_INJECT_WINDOW - queued) : 0;
 	return g->credit;
 }
@@ -313,6 +320,7 @@ struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn)
 	}
 	serve(g, c);
 	g->lent = true;
+	hr_timer_start(g->w->loop, &g->timer, LENT_MS, look_again, g);
 	g->answered = false; /* what the kernel has delivered itself comes first */
 	return c;
 }
