@@ -283,3 +283,21 @@ def versions_of_the_api(env):
         got = env.call("exchange", host=ORIGIN, port=9000, requests=[
             {"host": "origin", "headers": [["x-canary", api]]}, {"host": "origin"}])
         check([r["version"] for r in got], ["v2", "v1"], api)
+
+
+@test()
+def by_source(env):
+    """Two clients of one pod, told apart by the labels and the namespace they were attached with; a third has the
+    labels of its Pod."""
+    env.policy(mesh.pod("web-1", ["10.77.200.1"], {"tier": "pod"}),
+               mesh.vs("reco", [rule(V2, {"sourceLabels": {"tier": "gold"}}),
+                                rule(V2, {"sourceNamespace": "shop", "uri": {"prefix": "/shop"}}),
+                                rule(V2, {"sourceLabels": {"tier": "pod"}, "uri": {"prefix": "/pod"}}), rule(V1)]))
+    clients = {"gold": {"labels": "tier=gold,app=x"}, "iron": {"labels": "tier=iron"}, "shop": {"workload": "shop/web"},
+               "pod": {"workload": "default/web-1"}}
+    got = {}
+    for name, kw in clients.items():
+        answers = env.client("c1", name=name, **kw).call("exchange", host=RECO, port=8080, requests=_requests(
+            [("GET", t, []) for t in ("/", "/shop", "/pod", "/")]))
+        got[name] = [r["version"] for r in answers]
+    check(got, {"gold": ["v2"] * 4, "iron": ["v1"] * 4, "shop": ["v1", "v2", "v1", "v1"], "pod": ["v1", "v1", "v2", "v1"]})

@@ -31,9 +31,10 @@ int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr
 {
 	struct serving s = {.a = a, .ns = row->ns};
 	uint32_t k8s_ns = agent_k8s_ns_number(a->netns, row->ns);
-	int r = hr_kern_enrol(a->kern, row->cgroup, row->id,
-			      row->flags | k8s_ns << HR_WL_K8S_NS_SHIFT);
+	int r;
 
+	hr_proxy_workload(a->proxy, row->id, row->ns, row->name, &row->labels);
+	r = hr_kern_enrol(a->kern, row->cgroup, row->id, row->flags | k8s_ns << HR_WL_K8S_NS_SHIFT);
 	if (r < 0) {
 		hr_sb_printf(why, "cannot attach to %s: %s", row->cgroup, strerror(-r));
 		return r;

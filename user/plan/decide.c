@@ -212,7 +212,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.header = get_header,
 		.header_ctx = &headers,
 		.source_ns = r->from_ns,
-		.source_labels = &r->source_labels,
+		.source_labels = hr_plan_labels(p, r->from_ns, r->from_name, &r->source_labels),
 		.gateway = r->gateway,
 	};
 	hr_plan_match(p, &req, &v.m);

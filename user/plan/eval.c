@@ -4,6 +4,7 @@
  * candidates, and rules with conditions that the kernel cannot hold are checked in full.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/hosts.h"
@@ -176,6 +177,29 @@ const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t p
 					     struct hr_slice host)
 {
 	return vhost_of(p, port, host, NULL).vhost;
+}
+
+/* ---- source ---- */
+
+/* Pods are in the order of namespace and name. */
+static int pod_cmp(const void *key, const void *pod)
+{
+	const struct hr_meta *want = key, *have = &(*(struct hr_pod *const *)pod)->meta;
+	int d = strcmp(want->ns, have->ns);
+
+	return d ? d : strcmp(want->name, have->name);
+}
+
+const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char *name,
+			     const hr_kvs *attached)
+{
+	const struct hr_meta key = {.ns = ns, .name = name};
+	struct hr_pod *const *pod;
+
+	if (!p->asks_labels || attached->len || !ns || !name || !p->objects->pods.len)
+		return attached;
+	pod = bsearch(&key, p->objects->pods.data, p->objects->pods.len, sizeof(*pod), pod_cmp);
+	return pod ? &(*pod)->meta.labels : attached;
 }
 
 /* ---- rules ---- */

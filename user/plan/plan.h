@@ -129,6 +129,7 @@ struct hr_plan {
 	struct hr_objects *objects; /* owned */
 	const char *cluster_domain;
 	bool registry_only;
+	bool asks_labels;    /* a rule looks at the labels of the source */
 	uint64_t generation; /* set by the publisher */
 	HR_LIST(struct hr_plan_vip) vips;
 	HR_LIST(struct hr_plan_vhost) vhosts;
@@ -187,6 +188,11 @@ struct hr_plan_match {
  * conditions that only the agent knows (regex, source, query) are checked in rule order here. */
 void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
 		   struct hr_plan_match *out);
+
+/* Labels of a workload: as it was attached with, else its Pod's, where a rule asks for labels at
+ * all. */
+const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char *name,
+			     const hr_kvs *attached);
 
 /* Host header -> vhost: port stripped, case folded, trailing dot dropped, exact before the longest
  * wildcard. NULL when unknown. */

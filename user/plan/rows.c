@@ -143,6 +143,7 @@ static void add_rule(struct rows *r)
 		if (m->scheme.type || m->authority.type || m->query_params.len ||
 		    m->source_labels.len || m->source_namespace)
 			need_agent(r);
+		r->b->plan->asks_labels |= m->source_labels.len > 0;
 		for (size_t i = 0; i < m->headers.len; i++)
 			add_cond(r, HR_DIM_HEADER, m->headers.data[i].name, &m->headers.data[i].m,
 				 false);

@@ -41,6 +41,7 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				.cookie = door->conn,
 				.proto = door->proto,
 				.dst_port = ntohs(door->dst_port_be),
+				.source = px_source_get(w->px, door->workload),
 				.why = (uint16_t)door->why};
 	memcpy(c->dst.ip, door->dst_ip, sizeof(c->dst.ip));
 	px_client_progress(c);
@@ -58,6 +59,7 @@ static void client_free(struct px_client *c)
 	PX_ADD(c->w->connections, -1);
 	atomic_fetch_sub_explicit(&c->w->px->n_clients, 1, memory_order_relaxed);
 	px_out_free(&c->out);
+	px_source_put(c->source);
 	free(c);
 }
 

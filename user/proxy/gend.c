@@ -83,8 +83,11 @@ static void serve(struct px_gslot *g, struct px_client *c)
 static void bound(struct px_gslot *g, uint64_t word)
 {
 	const struct hr_g *e = entry_of(g);
-	struct hr_door door = {
-		.conn = e->conn, .dst_port_be = e->dst_port_be, .proto = e->proto, .why = e->why};
+	struct hr_door door = {.conn = e->conn,
+			       .dst_port_be = e->dst_port_be,
+			       .proto = e->proto,
+			       .why = e->why,
+			       .workload = e->workload};
 	uint64_t netns = e->netns == g->w->px->own_netns ? 0 : e->netns;
 	struct px_client *c;
 	uint8_t flags;

@@ -118,16 +118,17 @@ struct px_client {
 	uint16_t dst_port;
 	struct hr_addr src;
 	uint16_t src_port;
-	uint8_t proto;	     /* enum hr_proto */
-	bool http_seen;	     /* carried a request: garbage is 400 from here on */
-	bool close;	     /* after the answer in flight */
-	bool running, rerun; /* px_client_run is on the stack */
-	bool closed;	     /* only the memory is left */
-	bool peer_gone;	     /* closed both ways, or reset */
-	bool head_partial;   /* what is in the input was parsed: more is needed */
-	uint64_t head_since; /* ms; first byte of an incomplete head, 0: none */
-	uint16_t why;	     /* enum hr_why */
-	uint64_t progress;   /* ms of the last byte either way */
+	const struct px_identity *source; /* NULL: not known */
+	uint8_t proto;			  /* enum hr_proto */
+	bool http_seen;			  /* carried a request: garbage is 400 from here on */
+	bool close;			  /* after the answer in flight */
+	bool running, rerun;		  /* px_client_run is on the stack */
+	bool closed;			  /* only the memory is left */
+	bool peer_gone;			  /* closed both ways, or reset */
+	bool head_partial;		  /* what is in the input was parsed: more is needed */
+	uint64_t head_since;		  /* ms; first byte of an incomplete head, 0: none */
+	uint16_t why;			  /* enum hr_why */
+	uint64_t progress;		  /* ms of the last byte either way */
 	struct px_out out;
 	struct px_req *req;
 	/* tunnel: its peer, also while the protocol is not decided; the plan it uses; failed tries
@@ -471,6 +472,18 @@ void px_tunnel_end(struct px_client *c);
 /* Do these first bytes look like HTTP/1: 1 yes, 0 more are needed, -1 no. */
 int px_looks_http(const char *p, size_t n);
 
+/* ---- who asks (source.c) ---- */
+struct px_identity {
+	const char *ns, *name;
+	hr_kvs labels;
+};
+struct px_sources;
+int px_sources_new(struct hr_proxy *px);
+void px_sources_free(struct hr_proxy *px);
+/* The one that is known now, held until it is put; NULL: nobody. Any thread. */
+const struct px_identity *px_source_get(struct hr_proxy *px, uint32_t workload);
+void px_source_put(const struct px_identity *id); /* NULL is fine */
+
 /* ---- doors (listen.c) ---- */
 struct px_listener {
 	struct hr_list link;
@@ -521,6 +534,7 @@ struct hr_proxy {
 	atomic_ullong n_clients;
 	struct px_holder *holder; /* with kernel path */
 	struct px_gpool *gpool;
+	struct px_sources *sources;
 	/* shared with the socket maker */
 	pthread_mutex_t ns_lock;
 	pthread_cond_t ns_wake;

@@ -82,6 +82,8 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
 	px->workers = calloc(opts->workers, sizeof(*px->workers));
 	r = px->workers ? runtime_words(px) : -ENOMEM;
 	if (!r)
+		r = px_sources_new(px);
+	if (!r)
 		r = px_netns_start(px);
 	while (!r && px->n_workers < opts->workers) {
 		r = px_worker_start(px, &px->workers[px->n_workers], px->n_workers);
@@ -112,6 +114,7 @@ void hr_proxy_free(struct hr_proxy *px)
 	px_gpool_free(px);
 	px_plans_free(px);
 	px_netns_free(px);
+	px_sources_free(px);
 	free(px->workers);
 	free(px->retries);
 	if (px->own_rt) {

@@ -55,6 +55,10 @@ void hr_proxy_publish(struct hr_proxy *p, const struct hr_plan *plan,
  * idempotent per cookie. Sets lo up when it is down (said in the log). Main thread. */
 int hr_proxy_serve_netns(struct hr_proxy *p, int nsfd, uint64_t cookie, struct hr_netns *ports);
 void hr_proxy_forget_netns(struct hr_proxy *p, uint64_t cookie);
+/* Who runs as a workload (the id in struct hr_workload): what rules about the source see of the
+ * connections that come from now on. Copies. Main thread, before the workload is enrolled. */
+void hr_proxy_workload(struct hr_proxy *p, uint32_t id, const char *ns, const char *name,
+		       const hr_kvs *labels);
 /* Kernel events that concern sockets (POOL_MISS, G_LOW, RELAY, U_DIRTY, CLIENT_*). Main thread. */
 void hr_proxy_event(struct hr_proxy *p, const struct hr_event *ev);
 /* Once a second on the main thread: pools towards the plan (warm connection per endpoint, idle

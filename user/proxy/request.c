@@ -221,6 +221,7 @@ static void match(struct px_req *r)
 {
 	const struct hr_plan *plan = r->hold->plan;
 	const struct hr_plan_vip *vip = px_vip_of(r->c, plan);
+	const struct px_identity *who = r->c->source;
 	struct hr_plan_req q = {
 		.method = hr_http_str(&r->msg, r->msg.method),
 		.path = {r->path.p, r->path.len},
@@ -231,6 +232,9 @@ static void match(struct px_req *r)
 		.fallback_vhost = vip ? vip->vhost : HR_NONE,
 		.header = header_value,
 		.header_ctx = r,
+		.source_ns = who ? who->ns : NULL,
+		.source_labels =
+			who ? hr_plan_labels(plan, who->ns, who->name, &who->labels) : NULL,
 	};
 
 	hr_http_joins_reset(&r->c->w->joins);
