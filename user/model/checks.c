@@ -257,6 +257,13 @@ void hr_check_export_to(struct hr_dec *x, const struct hr_ynode *n, const char *
 	hr_dec_not_built(x, n->pos, v, "exportTo other than \"*\" and \".\"");
 }
 
+void hr_check_export_ns(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	if (!*v || (!hr_streq(v, "*") && !hr_streq(v, ".") &&
+		    (!label_ok(v, strlen(v), false) || has_upper(v))))
+		bad(x, n, v, "is no namespace (NAME, \".\" or \"*\")");
+}
+
 void hr_check_workload_address(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
 	struct hr_addr a;

@@ -176,6 +176,7 @@ hr_check_fn hr_check_ip;
 hr_check_fn hr_check_ip_or_cidr;
 hr_check_fn hr_check_cidr_vip; /* an address; blocks are not built */
 hr_check_fn hr_check_export_to;
+hr_check_fn hr_check_export_ns; /* the same where namespaces are built */
 hr_check_fn hr_check_workload_address;
 hr_check_fn hr_check_nonempty;
 hr_check_fn hr_check_locality;

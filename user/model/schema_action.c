@@ -96,7 +96,7 @@ static const struct hr_message direct_response = {.name = "HTTPDirectResponse",
 						  HR_SET(struct hr_direct_response)};
 
 static const struct hr_field delegate_fields[] = {
-	HR_ROW("name", STRING, CONTROL, .check = hr_check_dns_name,
+	HR_ROW("name", STRING, CONTROL, .flags = HR_F_REQUIRED, .check = hr_check_dns_name,
 	       HR_AT(struct hr_http_route, delegate_name)),
 	HR_ROW("namespace", STRING, CONTROL, .check = hr_check_dns_label,
 	       HR_AT(struct hr_http_route, delegate_ns)),
@@ -288,7 +288,7 @@ static const struct hr_field http_route_fields[] = {
 	HR_ROW("redirect", MESSAGE, AGENT, .msg = &redirect, HR_AT(struct hr_http_route, redirect)),
 	HR_ROW("directResponse", MESSAGE, AGENT, .msg = &direct_response,
 	       HR_AT(struct hr_http_route, direct_response)),
-	HR_ROW("delegate", MESSAGE, NOT_BUILT, .why = "delegation to another VirtualService",
+	HR_ROW("delegate", MESSAGE, CONTROL, .why = "one level; the delegate has no hosts",
 	       .msg = &delegate, .off = 0),
 	HR_ROW("rewrite", MESSAGE, AGENT, .msg = &rewrite, HR_AT(struct hr_http_route, rewrite)),
 	HR_ROW("timeout", DURATION, AGENT, .why = "0s: none", HR_AT(struct hr_http_route, timeout)),

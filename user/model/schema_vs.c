@@ -382,12 +382,34 @@ static void count_rules(struct hr_dec *x, const struct hr_ynode *n,
 			      "%zu rules, more than %d", rules, HR_RULES_MAX);
 }
 
+/* Without hosts it is a delegate: other VirtualServices say for whom, and where, it speaks. */
+static void delegate_check(struct hr_dec *x, const struct hr_ynode *n,
+			   const struct hr_virtual_service *vs)
+{
+	static const char *const roots_only[] = {"gateways", "tls", "tcp"};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(roots_only); i++)
+		if (!hr_dec_absent(n, roots_only[i]))
+			hr_dec_say_at(x, roots_only[i], HR_SEV_ERROR,
+				      hr_node_get(n, roots_only[i])->key_pos, "one-of",
+				      "a VirtualService without hosts is a delegate and cannot "
+				      "have %s",
+				      roots_only[i]);
+	for (size_t i = 0; i < vs->http.len; i++)
+		if (vs->http.data[i].delegate_name)
+			hr_dec_say_at(x, "http", HR_SEV_ERROR, vs->http.data[i].pos, "one-of",
+				      "a VirtualService without hosts is a delegate and cannot "
+				      "delegate itself");
+}
+
 static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	const struct hr_virtual_service *vs = obj;
 	const struct hr_ynode *gw = hr_node_get(n, "gateways");
 	bool mesh = false;
 
+	if (hr_dec_absent(n, "hosts"))
+		delegate_check(x, n, vs);
 	if (hr_dec_absent(n, "http") && hr_dec_absent(n, "tls") && hr_dec_absent(n, "tcp"))
 		hr_dec_missing(x, "http", "one of http, tls and tcp must be set");
 	count_rules(x, n, vs);
@@ -403,8 +425,9 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 }
 
 static const struct hr_field spec_fields[] = {
-	HR_ROW("hosts", STRINGS, KERNEL, .max = HR_ITEMS_MAX, .flags = HR_F_REQUIRED | HR_F_LOWER,
-	       .set = set_hosts, .check = hr_check_host, HR_AT(struct hr_virtual_service, hosts)),
+	HR_ROW("hosts", STRINGS, KERNEL, .max = HR_ITEMS_MAX, .flags = HR_F_LOWER,
+	       .why = "none: a delegate of other VirtualServices", .set = set_hosts,
+	       .check = hr_check_host, HR_AT(struct hr_virtual_service, hosts)),
 	HR_ROW("gateways", STRINGS, CONTROL, .why = "\"mesh\"; others are not built yet: a warning",
 	       .check = hr_check_gateway, HR_AT(struct hr_virtual_service, gateways)),
 	HR_ROW("http", MESSAGES, KERNEL, .msg = &hr_msg_http_route,
@@ -414,8 +437,8 @@ static const struct hr_field spec_fields[] = {
 	HR_ROW("tcp", MESSAGES, NOT_BUILT, .why = "TCP routes", .msg = &tcp_route,
 	       HR_AT(struct hr_virtual_service, tcp)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
-	       .why = "\"*\"; not built yet: \".\" (a warning) and namespaces (an error)",
-	       .check = hr_check_export_to, HR_AT(struct hr_virtual_service, export_to)),
+	       .why = "what only some namespaces see, the agent decides",
+	       .check = hr_check_export_ns, HR_AT(struct hr_virtual_service, export_to)),
 	HR_END};
 static const struct hr_hint spec_hints[] = {{&hr_msg_http_route, "http[]", false},
 					    {NULL, NULL, false}};

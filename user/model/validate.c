@@ -257,9 +257,13 @@ static void check_virtual_service(struct refs *r, const struct hr_virtual_servic
 
 /* ---- hosts and rules that are there twice ---- */
 
-static bool private_to_ns(const hr_strs *export_to)
+/* Seen by some namespaces only: it goes before what all see, and is no conflict with it. */
+static bool restricted(const hr_strs *export_to)
 {
-	return export_to->len == 1 && hr_streq(export_to->data[0], ".");
+	for (size_t i = 0; i < export_to->len; i++)
+		if (hr_streq(export_to->data[i], "*"))
+			return false;
+	return export_to->len;
 }
 
 /* Oldest by creationTimestamp, then by namespace and name (the order of the set). */
@@ -286,6 +290,37 @@ struct claim {
 	size_t host;
 };
 
+/* Without hosts and without a root it speaks for nobody: most likely the hosts were forgotten. */
+static void check_delegates(struct refs *r)
+{
+	_cleanup_map_ struct hr_map *wanted = hr_map_new();
+
+	for (size_t i = 0; i < r->o->virtual_services.len; i++) {
+		const struct hr_virtual_service *vs = r->o->virtual_services.data[i];
+
+		for (size_t k = 0; vs->hosts.len && k < vs->http.len; k++) {
+			const struct hr_http_route *h = &vs->http.data[k];
+
+			if (h->delegate_name)
+				hr_map_puts(wanted,
+					    hr_arena_printf(r->arena, "%s/%s",
+							    h->delegate_ns && *h->delegate_ns
+								    ? h->delegate_ns
+								    : vs->meta.ns,
+							    h->delegate_name),
+					    (void *)vs);
+		}
+	}
+	for (size_t i = 0; i < r->o->virtual_services.len; i++) {
+		const struct hr_meta *m = &r->o->virtual_services.data[i]->meta;
+
+		if (!r->o->virtual_services.data[i]->hosts.len &&
+		    !hr_map_gets(wanted, hr_arena_printf(r->arena, "%s/%s", m->ns, m->name)))
+			hr_diag_add(r->diags, HR_SEV_ERROR, m->pos, "delegate", m, "spec.hosts",
+				    "no hosts, and no VirtualService delegates to it");
+	}
+}
+
 static void check_claims(struct refs *r)
 {
 	_cleanup_map_ struct hr_map *claims = hr_map_new();
@@ -298,7 +333,7 @@ static void check_claims(struct refs *r)
 			struct claim *c = hr_map_gets(claims, fqdn);
 
 			if (c && !hr_streq(c->vs->meta.ns, vs->meta.ns) &&
-			    (private_to_ns(&c->vs->export_to) || private_to_ns(&vs->export_to)))
+			    (restricted(&c->vs->export_to) || restricted(&vs->export_to)))
 				continue;
 			if (c && !older(&vs->meta, &c->vs->meta)) {
 				say_claimed(r, vs, k, c->vs);
@@ -390,6 +425,7 @@ void hr_validate_refs(const struct hr_objects *o, const char *cluster_domain,
 	for (size_t i = 0; i < o->virtual_services.len; i++)
 		check_virtual_service(&r, o->virtual_services.data[i]);
 	check_claims(&r);
+	check_delegates(&r);
 	check_rules(&r);
 	hr_vec_free(&r.names);
 	hr_vec_free(&r.wildcards);

@@ -24,10 +24,11 @@ struct hr_trace {
 struct hr_verdict {
 	struct hr_asked asked;
 	struct hr_plan_match m;
-	const char *action;	       /* CLI.md */
-	int status;		       /* 0: none of our own */
-	enum hr_why why;	       /* 0: the kernel carries it */
-	const struct hr_plan_vip *tcp; /* no vhost, but an opaque port of the mesh; or NULL */
+	const struct hr_virtual_service *vs; /* that the source sees for the host; or NULL */
+	const char *action;		     /* CLI.md */
+	int status;			     /* 0: none of our own */
+	enum hr_why why;		     /* 0: the kernel carries it */
+	const struct hr_plan_vip *tcp;	     /* no vhost, but an opaque port of the mesh; or NULL */
 	HR_LIST(struct hr_trace) trace;
 };
 

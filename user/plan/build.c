@@ -113,6 +113,7 @@ static void open_lookups(struct hr_build *b)
 	b->locality_by_node = hr_map_new();
 	b->cluster_by_name = hr_map_new();
 	b->vhost_by_host = hr_map_new();
+	b->delegates = hr_map_new();
 }
 
 static void close_lookups(struct hr_build *b)
@@ -124,6 +125,7 @@ static void close_lookups(struct hr_build *b)
 	hr_map_free(b->locality_by_node);
 	hr_map_free(b->cluster_by_name);
 	hr_map_free(b->vhost_by_host);
+	hr_map_free(b->delegates);
 	hr_chain_free(&b->slices_by_service);
 	hr_chain_free(&b->vs_by_host);
 	hr_chain_free(&b->dr_by_host);

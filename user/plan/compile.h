@@ -54,6 +54,7 @@ struct hr_build {
 	/* Those that speak for the mesh and have HTTP routes. All wildcards are under "*". */
 	HR_LIST(struct hr_vs_host) vs_hosts;
 	struct hr_chain vs_by_host;   /* -> vs_hosts */
+	struct hr_map *delegates;     /* "ns/name" of VirtualServices without hosts */
 	const char **dr_hosts;	      /* resolved, in the order of o->destination_rules */
 	struct hr_chain dr_by_host;   /* -> o->destination_rules */
 	struct hr_map *vhost_by_host; /* "port/fqdn": index + 1 */
@@ -74,6 +75,13 @@ void hr_chain_add(struct hr_chain *c, const char *key, uint32_t i);
 uint32_t hr_chain_first(const struct hr_chain *c, const char *key);
 uint32_t hr_chain_next(const struct hr_chain *c, uint32_t i);
 
+/* A host as `ns` says it. */
+const char *hr_build_fqdn(struct hr_build *b, const char *host, const char *ns);
+/* The VirtualService with what it delegates in place; itself when it delegates nothing. */
+const struct hr_virtual_service *hr_build_delegated(struct hr_build *b,
+						    const struct hr_virtual_service *vs);
+/* Is it seen from a namespace (NULL: one that is not known)? */
+bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns);
 bool hr_speaks_for_mesh(const hr_strs *gateways);
 void hr_build_place_lookups(struct hr_build *b);
 void hr_build_rule_lookups(struct hr_build *b); /* once the services are known */

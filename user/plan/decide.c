@@ -64,10 +64,22 @@ static struct hr_trace trace_route(const struct hr_http_route *h, uint32_t index
 	return t;
 }
 
-static void trace_rules(const struct hr_plan_req *req, struct hr_arena *a, struct hr_verdict *v)
+/* The VirtualService that the source sees for the host; NULL: none. */
+static const struct hr_virtual_service *
+speaker(const struct hr_plan *p, const struct hr_plan_req *req, const struct hr_plan_vhost *vh)
 {
-	const struct hr_virtual_service *vs = v->m.vhost->vs;
+	for (uint32_t i = 0; i < vh->nrules; i++)
+		if (!vh->rules[i].only || hr_exported_to(vh->rules[i].only, req->source_ns))
+			return p->routes.data[vh->rules[i].route].vs;
+	return vh->vs && hr_exported_to(vh->vs, req->source_ns) ? vh->vs : NULL;
+}
 
+static void trace_rules(const struct hr_plan *p, const struct hr_plan_req *req, struct hr_arena *a,
+			struct hr_verdict *v)
+{
+	const struct hr_virtual_service *vs = speaker(p, req, v->m.vhost);
+
+	v->vs = vs;
 	if (!vs)
 		return; /* the default route has no condition */
 	v->trace.data = hr_arena_array(a, struct hr_trace, vs->http.len + 1);
@@ -217,7 +229,7 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 	};
 	hr_plan_match(p, &req, &v.m);
 	if (v.m.vhost)
-		trace_rules(&req, a, &v);
+		trace_rules(p, &req, a, &v);
 	else
 		v.tcp = tcp_port(p, &v.asked, to);
 	decide_action(p, &v);

@@ -128,6 +128,10 @@ static void vhost_lines(const struct hr_plan *p, lines *l)
 		for (uint32_t k = 0; k < v->nrules; k++) {
 			hr_sb_printf(&value, " -> %s#%u", p->routes.data[v->rules[k].route].key,
 				     v->rules[k].match);
+			for (size_t e = 0; v->rules[k].only && e < v->rules[k].only->export_to.len;
+			     e++)
+				hr_sb_printf(&value, " for %s",
+					     v->rules[k].only->export_to.data[e]);
 			if (!v->rules[k].agent_why || !v->rules[k].m)
 				continue;
 			/* conditions that the rows above do not hold */

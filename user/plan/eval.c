@@ -206,6 +206,8 @@ const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char
 
 static bool all_hold(const struct hr_plan_req *req, const struct hr_plan_rule *rule)
 {
+	if (rule->only && !hr_exported_to(rule->only, req->source_ns))
+		return false;
 	return !rule->agent_why || !rule->m || hr_match_holds(req, rule->m, NULL);
 }
 
@@ -224,7 +226,7 @@ static uint32_t find_rule(const struct hr_plan_vhost *v, const struct hr_plan_re
 			if (*kernel == HR_NONE)
 				*kernel = i;
 			if (all_hold(req, &v->rules[i]))
-				return i;
+				return v->rules[i].end ? HR_NONE : i;
 			s.acc.w[bit / 64] &= ~(1ULL << bit % 64);
 			bit = hr_match_first(&s.acc);
 		}

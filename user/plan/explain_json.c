@@ -142,7 +142,7 @@ static json_t *trace(const struct hr_verdict *v)
 static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, struct hr_arena *a)
 {
 	const struct hr_plan_route *r = v->m.route;
-	const struct hr_virtual_service *vs = r ? r->vs : v->m.vhost ? v->m.vhost->vs : NULL;
+	const struct hr_virtual_service *vs = v->vs;
 	const struct hr_http_route *h = r ? r->http : NULL;
 	const char *host =
 		v->m.vhost ? v->m.vhost->host

@@ -38,7 +38,7 @@ static void add_destination(const struct hr_plan *p, uint32_t cluster, double sh
 
 static void add_host(const struct hr_verdict *v, struct hr_strbuf *out)
 {
-	const struct hr_virtual_service *vs = v->m.vhost ? v->m.vhost->vs : NULL;
+	const struct hr_virtual_service *vs = v->vs;
 
 	if (v->tcp) {
 		hr_sb_printf(out, "host %s port %u, opaque TCP: balanced at connect\n",

@@ -47,7 +47,7 @@ uint32_t hr_chain_next(const struct hr_chain *c, uint32_t i)
 
 /* ---- rules by host ---- */
 
-static const char *resolve(struct hr_build *b, const char *host, const char *ns)
+const char *hr_build_fqdn(struct hr_build *b, const char *host, const char *ns)
 {
 	return hr_host_fqdn_known(b->a, host, ns, b->opts->cluster_domain, b->svc_by_fqdn);
 }
@@ -58,6 +58,28 @@ bool hr_speaks_for_mesh(const hr_strs *gateways)
 		if (hr_streq(gateways->data[i], "mesh"))
 			return true;
 	return !gateways->len;
+}
+
+bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns)
+{
+	for (size_t i = 0; i < vs->export_to.len; i++) {
+		const char *to = vs->export_to.data[i];
+
+		if (hr_streq(to, "*") || (ns && hr_streq(hr_streq(to, ".") ? vs->meta.ns : to, ns)))
+			return true;
+	}
+	return !vs->export_to.len;
+}
+
+static void index_delegates(struct hr_build *b)
+{
+	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
+		struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+
+		if (!vs->hosts.len)
+			hr_map_puts(b->delegates,
+				    hr_arena_printf(b->a, "%s/%s", vs->meta.ns, vs->meta.name), vs);
+	}
 }
 
 static void index_virtual_services(struct hr_build *b)
@@ -71,13 +93,14 @@ static void index_virtual_services(struct hr_build *b)
 	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
 		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
 
-		if (!hr_speaks_for_mesh(&vs->gateways) || !vs->http.len)
+		if (!hr_speaks_for_mesh(&vs->gateways) || !vs->http.len || !vs->hosts.len)
 			continue;
+		vs = hr_build_delegated(b, vs);
 		for (size_t h = 0; h < vs->hosts.len; h++) {
 			struct hr_vs_host *e = &b->vs_hosts.data[b->vs_hosts.len];
 
 			e->vs = vs;
-			e->host = resolve(b, vs->hosts.data[h], vs->meta.ns);
+			e->host = hr_build_fqdn(b, vs->hosts.data[h], vs->meta.ns);
 			hr_chain_add(&b->vs_by_host, *e->host == '*' ? "*" : e->host,
 				     (uint32_t)b->vs_hosts.len++);
 		}
@@ -93,7 +116,7 @@ static void index_destination_rules(struct hr_build *b)
 	for (size_t i = 0; i < n; i++) {
 		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
 
-		b->dr_hosts[i] = resolve(b, r->host, r->meta.ns);
+		b->dr_hosts[i] = hr_build_fqdn(b, r->host, r->meta.ns);
 		hr_chain_add(&b->dr_by_host, *b->dr_hosts[i] == '*' ? "*" : b->dr_hosts[i],
 			     (uint32_t)i);
 	}
@@ -101,6 +124,7 @@ static void index_destination_rules(struct hr_build *b)
 
 void hr_build_rule_lookups(struct hr_build *b)
 {
+	index_delegates(b);
 	index_virtual_services(b);
 	index_destination_rules(b);
 }

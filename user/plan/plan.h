@@ -66,6 +66,9 @@ struct hr_plan_rule {
 	uint16_t match; /* index of its entry in http[].match */
 	uint16_t agent_why;
 	const struct hr_http_match *m; /* NULL: matches all */
+	/* Of a VirtualService that only some namespaces see (exportTo); NULL: all do. */
+	const struct hr_virtual_service *only;
+	bool end; /* last of these: who sees it and came so far is matched by no rule (404) */
 };
 
 /* One HTTPRoute of one VirtualService in one virtual host, or the default route of a service. */

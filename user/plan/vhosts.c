@@ -7,6 +7,8 @@
 #include "model/hosts.h"
 #include "plan/compile.h"
 
+typedef HR_VEC(const struct hr_virtual_service *) vs_list;
+
 /* Older first; objects are in (namespace, name) order already. */
 static bool older(const struct hr_virtual_service *a, const struct hr_virtual_service *b)
 {
@@ -14,7 +16,38 @@ static bool older(const struct hr_virtual_service *a, const struct hr_virtual_se
 	       (!b->meta.created_ms || a->meta.created_ms < b->meta.created_ms);
 }
 
-static const struct hr_vs_host *best_vs(const struct hr_build *b, const char *key, const char *fqdn)
+static bool for_all(const struct hr_virtual_service *vs)
+{
+	return hr_exported_to(vs, NULL);
+}
+
+/* Of those for one host, a namespace's own come first, then those made for it, then everybody's
+ * (Istio's order). */
+static int nearness(const struct hr_virtual_service *vs)
+{
+	if (for_all(vs))
+		return 0;
+	return vs->export_to.len == 1 && hr_exported_to(vs, vs->meta.ns) ? 2 : 1;
+}
+
+static bool precedes(const struct hr_virtual_service *a, const struct hr_virtual_service *b)
+{
+	int d = nearness(a) - nearness(b);
+
+	return d > 0 || (!d && older(a, b));
+}
+
+/* Those of `after` (restricted ones, first to last) are spoken for already. */
+static bool is_among(const vs_list *after, const struct hr_virtual_service *vs)
+{
+	for (size_t i = 0; i < after->len; i++)
+		if (after->data[i] == vs)
+			return true;
+	return false;
+}
+
+static const struct hr_vs_host *best_vs(const struct hr_build *b, const char *key, const char *fqdn,
+					const vs_list *after)
 {
 	const struct hr_vs_host *best = NULL;
 
@@ -23,23 +56,38 @@ static const struct hr_vs_host *best_vs(const struct hr_build *b, const char *ke
 		const struct hr_vs_host *e = &b->vs_hosts.data[i];
 		int d;
 
-		if (!hr_streq(e->host, fqdn) && !hr_host_matches(e->host, fqdn))
+		if ((!hr_streq(e->host, fqdn) && !hr_host_matches(e->host, fqdn)) ||
+		    is_among(after, e->vs))
 			continue;
 		d = best ? hr_host_specificity_cmp(e->host, best->host) : 1;
-		if (d > 0 || (!d && older(e->vs, best->vs)))
+		if (d > 0 || (!d && precedes(e->vs, best->vs)))
 			best = e;
 	}
 	return best;
 }
 
 /* Also for a host that is a wildcard itself. */
-static const struct hr_virtual_service *vs_for(const struct hr_build *b, const char *fqdn)
+static const struct hr_virtual_service *next_vs(const struct hr_build *b, const char *fqdn,
+						const vs_list *after)
 {
-	const struct hr_vs_host *best = *fqdn == '*' ? NULL : best_vs(b, fqdn, fqdn);
+	const struct hr_vs_host *best = *fqdn == '*' ? NULL : best_vs(b, fqdn, fqdn, after);
 
 	if (!best)
-		best = best_vs(b, "*", fqdn);
+		best = best_vs(b, "*", fqdn, after);
 	return best ? best->vs : NULL;
+}
+
+/* Who speaks for a host, best first: each that only some namespaces see, up to the first that all
+ * see. */
+static void vs_for(const struct hr_build *b, const char *fqdn, vs_list *out)
+{
+	const struct hr_virtual_service *vs;
+
+	while ((vs = next_vs(b, fqdn, out))) {
+		hr_vec_push(out, vs);
+		if (for_all(vs))
+			return;
+	}
 }
 
 /* ---- routes ---- */
@@ -149,27 +197,65 @@ static bool on_this_port(const struct hr_http_match *m, uint16_t port)
 	return (!m->port || m->port == port) && hr_speaks_for_mesh(&m->gateways);
 }
 
-static void build_rules(struct hr_build *b, struct hr_plan_vhost *v)
+/* Where those who see `vs` end: they do not see what comes after it. */
+static uint32_t add_end_route(struct hr_build *b, const struct hr_virtual_service *vs,
+			      const struct hr_plan_vhost *v)
 {
-	HR_VEC(struct hr_plan_rule) rules = {0};
+	struct hr_plan_route r = {
+		.key = hr_arena_printf(b->a, "%s/%s/end@%s:%u", vs->meta.ns, vs->meta.name, v->host,
+				       v->port),
+		.vs = vs,
+		.action = HR_ACT_AGENT,
+		.agent_why = HR_WHY_RULE,
+		.timeout = -1,
+	};
 
-	if (!v->vs)
-		hr_vec_push(&rules, (struct hr_plan_rule){.route = add_default_route(b, v)});
-	for (uint32_t i = 0; v->vs && i < v->vs->http.len; i++) {
-		const struct hr_http_route *h = &v->vs->http.data[i];
-		uint32_t route = add_route(b, v->vs, i, v);
-		uint16_t why = b->routes.data[route].agent_why;
+	hr_vec_push(&b->routes, r);
+	return (uint32_t)b->routes.len - 1;
+}
+
+typedef HR_VEC(struct hr_plan_rule) rule_list;
+
+static void add_rules_of(struct hr_build *b, struct hr_plan_vhost *v,
+			 const struct hr_virtual_service *vs, rule_list *rules)
+{
+	const struct hr_virtual_service *only = for_all(vs) ? NULL : vs;
+
+	for (uint32_t i = 0; i < vs->http.len; i++) {
+		const struct hr_http_route *h = &vs->http.data[i];
+		uint32_t route = add_route(b, vs, i, v);
+		uint16_t why = only ? HR_WHY_RULE : b->routes.data[route].agent_why;
 
 		if (!h->match.len)
-			hr_vec_push(&rules,
-				    (struct hr_plan_rule){.route = route, .agent_why = why});
+			hr_vec_push(rules, (struct hr_plan_rule){
+						   .route = route, .agent_why = why, .only = only});
 		for (size_t k = 0; k < h->match.len; k++)
 			if (on_this_port(&h->match.data[k], v->port))
-				hr_vec_push(&rules, (struct hr_plan_rule){.route = route,
-									  .match = (uint16_t)k,
-									  .agent_why = why,
-									  .m = &h->match.data[k]});
+				hr_vec_push(rules, (struct hr_plan_rule){.route = route,
+									 .match = (uint16_t)k,
+									 .agent_why = why,
+									 .only = only,
+									 .m = &h->match.data[k]});
 	}
+	if (only)
+		hr_vec_push(rules, (struct hr_plan_rule){.route = add_end_route(b, vs, v),
+							 .agent_why = HR_WHY_RULE,
+							 .only = only,
+							 .end = true});
+}
+
+static void build_rules(struct hr_build *b, struct hr_plan_vhost *v)
+{
+	rule_list rules = {0};
+	vs_list speak = {0};
+
+	vs_for(b, v->host, &speak);
+	v->vs = speak.len ? speak.data[0] : NULL;
+	for (size_t i = 0; i < speak.len; i++)
+		add_rules_of(b, v, speak.data[i], &rules);
+	if ((!speak.len || !for_all(speak.data[speak.len - 1])) && v->default_cluster != HR_NONE)
+		hr_vec_push(&rules, (struct hr_plan_rule){.route = add_default_route(b, v)});
+	hr_vec_free(&speak);
 	v->nrules = (uint32_t)rules.len;
 	v->rules = hr_arena_array(b->a, struct hr_plan_rule, rules.len + 1);
 	if (rules.len)
@@ -251,7 +337,6 @@ static void vhosts_of_service(struct hr_build *b, const struct hr_svc *s, struct
 			  (struct hr_plan_vhost){
 				  .host = s->fqdn,
 				  .port = port,
-				  .vs = vs_for(b, s->fqdn),
 				  .default_cluster = hr_build_cluster_named(b, s->fqdn, port, ""),
 			  },
 			  &names);
@@ -278,7 +363,6 @@ static void vhosts_of_names(struct hr_build *b, struct hr_map *taken, const uint
 			  (struct hr_plan_vhost){
 				  .host = host,
 				  .port = ports[i % nports],
-				  .vs = vs_for(b, host),
 				  .default_cluster = HR_NONE,
 			  },
 			  &names);
