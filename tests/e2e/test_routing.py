@@ -301,3 +301,39 @@ def by_source(env):
             [("GET", t, []) for t in ("/", "/shop", "/pod", "/")]))
         got[name] = [r["version"] for r in answers]
     check(got, {"gold": ["v2"] * 4, "iron": ["v1"] * 4, "shop": ["v1", "v2", "v1", "v1"], "pod": ["v1", "v1", "v2", "v1"]})
+
+
+@test()
+def delegates(env):
+    """A root gives /a to another team's VirtualService, whose rules stay within it; what does not exist is left out."""
+    inner = mesh.vs("inner", [rule(dst("reco.default", "v2"), {"uri": {"prefix": "/a/new"}}),
+                              rule(dst("reco.default", "v2"), {"uri": {"prefix": "/c"}}),
+                              rule(dst("reco.default", "v1"))], ns="team")
+    del inner["spec"]["hosts"]
+    env.policy(inner, mesh.vs("reco", [
+        {"match": [{"uri": {"prefix": "/a"}}], "delegate": {"name": "inner", "namespace": "team"}},
+        {"match": [{"uri": {"prefix": "/c"}}], "delegate": {"name": "nobody"}}, rule(dst("user"))]))
+    got = env.call("exchange", host=RECO, port=8080, requests=_requests(
+        [("GET", t, []) for t in ("/a/new/x", "/a/old", "/c", "/z", "/a/new")]))
+    check([r["version"] for r in got], ["v2", "v1", "user", "user", "v2"])
+    check(env.agent.explain("http://reco:8080/a/new")["destinations"][0]["subset"], "v2")
+
+
+@test()
+def exported(env):
+    """What is exported to one namespace speaks for its clients alone, and before what all see; where it has no rule for
+    them they get 404."""
+    env.policy(mesh.vs("reco", [rule(V1)]),
+               mesh.vs("own", [rule(dst("reco.default", "v2"), {"uri": {"prefix": "/new"}})], ["reco.default.svc.cluster.local"],
+                       ns="shop", exportTo=["."]),
+               mesh.vs("origin", [rule(dst("origin", "v2"))], exportTo=["shop", "other"]))
+    got = {}
+    for name, workload in (("inside", "shop/web"), ("outside", "default/web")):
+        c = env.client("c1", name=name, workload=workload)
+        got[name] = [(r["status"], r["version"]) for r in c.call("exchange", host=RECO, port=8080, requests=[
+            {"target": t, "host": "reco.default:8080"} for t in ("/new", "/old", "/new")])]
+        seen = c.call("count", host=ORIGIN, port=9000, total=40, connections=4, vhost="origin.default")["seen"]
+        check(sorted(seen), ["v2"] if name == "inside" else ["v1", "v2"], name)
+    check([s for s, _ in got["inside"]], [200, 404, 200])
+    check([v for s, v in got["inside"] if s == 200], ["v2", "v2"])
+    check(got["outside"], [(200, "v1")] * 3)
