@@ -55,19 +55,20 @@ static const char delegating[] = SERVICE("web", "shop") SERVICE("one", "team") S
 			   "inner",
 			   "team") "  http:\n"
 				   "  - name: deep\n    match: [{uri: {prefix: /a/b}}]\n    "
-				   "timeout: 1s\n" TO("one") "  - match: [{uri: {prefix: "
-							     "/c}}]\n" TO("two") "  - match: "
-										 "[{method: "
-										 "{exact: "
-										 "PUT}}]\n" TO(
-											 "two") "  "
-												"- "
-												"na"
-												"me"
-												": "
-												"re"
-												"st"
-												"\n" TO("one");
+				   "timeout: 1s\n" TO(
+					   "one") "  - match: [{uri: {prefix: "
+						  "/c}}]\n" TO("two") "  - match: "
+								      "[{method: "
+								      "{exact: "
+								      "PUT}}]\n" TO(
+									      "two") "  "
+										     "- "
+										     "na"
+										     "me"
+										     ": "
+										     "re"
+										     "st"
+										     "\n" TO("one");
 
 static void test_delegate(void **state)
 {
