@@ -83,14 +83,18 @@ static const struct {
 /* [:name:] or [:^name:] at p; 0: none here, -1: unknown name. */
 static int posix_class(struct rx_parser *x, struct rx_set *s)
 {
-	const char *name, *end = strstr(x->p, ":]");
 	struct rx_set found = {};
+	const char *name, *end;
 	bool no;
 
-	if (x->p[0] != '[' || x->p[1] != ':' || !end)
+	if (x->p[0] != '[' || x->p[1] != ':')
 		return 0;
-	no = x->p[2] == '^';
-	name = x->p + 2 + no;
+	name = x->p + 2;
+	end = strstr(name, ":]");
+	if (!end)
+		return 0;
+	no = *name == '^';
+	name += no;
 	for (size_t i = 0; i < sizeof(posix) / sizeof(*posix); i++) {
 		if (strlen(posix[i].name) != (size_t)(end - name) ||
 		    strncmp(posix[i].name, name, (size_t)(end - name)))

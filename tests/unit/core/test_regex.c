@@ -50,6 +50,8 @@ static void test_usual(void **state)
 		{"[^]]", "a", "]"},
 		{"[[:alpha:]_]+", "aZ_", "a1"},
 		{"[[:^digit:]]", "a", "1"},
+		{"[[:]+", "[:", "]"},
+		{"[[:x]", ":", "y"},
 		{"\\Qa.b*\\E+", "a.b***", "axb"},
 		{"caf\xc3\xa9+", "caf\xc3\xa9\xc3\xa9", "caf\xc3"},
 		{"(?i:a)b", "Ab", "AB"},
