@@ -74,10 +74,10 @@ static const struct hr_message cookie = {.name = "ConsistentHashLB.HTTPCookie",
 #define MAGLEV_MAX 5000011
 
 static const struct hr_field ring_fields[] = {
-	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX), HR_END};
+	LB("minimumRingSize", INT, AGENT, ring_size, .min = 0, .max = RING_MAX), HR_END};
 static const struct hr_message ring = {.name = "ConsistentHashLB.RingHash", .fields = ring_fields};
 static const struct hr_field maglev_fields[] = {
-	LB("tableSize", INT, KERNEL, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
+	LB("tableSize", INT, AGENT, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
 static const struct hr_message maglev = {.name = "ConsistentHashLB.MagLev",
 					 .fields = maglev_fields};
 
@@ -92,18 +92,17 @@ static void hash_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 }
 
 static const struct hr_field hash_fields[] = {
-	HR_ROW("httpHeaderName", STRING, KERNEL, .oneof = 1, .flags = HR_F_LOWER,
+	HR_ROW("httpHeaderName", STRING, AGENT, .oneof = 1, .flags = HR_F_LOWER,
 	       .check = hr_check_header_name, .set = set_hash_name, .min = HR_HASH_HEADER,
 	       HR_NOWHERE),
 	HR_ROW("httpCookie", MESSAGE, AGENT, .oneof = 1, .msg = &cookie, .set = set_cookie,
 	       HR_NOWHERE),
-	HR_ROW("useSourceIp", BOOL, KERNEL, .oneof = 1, .set = set_source_ip, HR_NOWHERE),
+	HR_ROW("useSourceIp", BOOL, AGENT, .oneof = 1, .set = set_source_ip, HR_NOWHERE),
 	HR_ROW("httpQueryParameterName", STRING, AGENT, .oneof = 1, .check = hr_check_nonempty,
 	       .set = set_hash_name, .min = HR_HASH_QUERY, HR_NOWHERE),
-	HR_ROW("ringHash", MESSAGE, KERNEL, .oneof = 2, .msg = &ring, .off = 0),
-	HR_ROW("maglev", MESSAGE, KERNEL, .oneof = 2, .msg = &maglev, .set = set_maglev,
-	       HR_NOWHERE),
-	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX,
+	HR_ROW("ringHash", MESSAGE, AGENT, .oneof = 2, .msg = &ring, .off = 0),
+	HR_ROW("maglev", MESSAGE, AGENT, .oneof = 2, .msg = &maglev, .set = set_maglev, HR_NOWHERE),
+	LB("minimumRingSize", INT, AGENT, ring_size, .min = 0, .max = RING_MAX,
 	   .flags = HR_F_DEPRECATED, .why = "use ringHash.minimumRingSize"),
 	HR_END};
 static const struct hr_message consistent_hash = {.name = "LoadBalancerSettings.ConsistentHashLB",
@@ -192,8 +191,8 @@ static void lb_init(void *obj)
 
 static const struct hr_field lb_fields[] = {
 	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
-	HR_ROW("consistentHash", MESSAGE, NOT_BUILT, .oneof = 1, .flags = HR_F_LENIENT_WINS,
-	       .why = "hash load balancing", .msg = &consistent_hash, .off = 0),
+	HR_ROW("consistentHash", MESSAGE, AGENT, .oneof = 1, .flags = HR_F_LENIENT_WINS,
+	       .msg = &consistent_hash, .off = 0),
 	HR_ROW("localityLbSetting", MESSAGE, NOT_BUILT, .why = "locality load balancing",
 	       .msg = &locality, .off = 0),
 	HR_ROW("zoneAwareLbSetting", MESSAGE, NOT_BUILT, .why = "zone-aware load balancing",

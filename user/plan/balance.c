@@ -3,6 +3,9 @@
  * bpf/lib/balance.h, on the same shared words. */
 #include "plan/plan.h"
 
+#include "core/cleanup.h"
+#include "plan/hashring.h"
+
 const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 						   const struct hr_plan_route *route,
 						   uint32_t random, const struct hr_plan_dst **dst)
@@ -97,9 +100,30 @@ static const struct hr_plan_ep *usable(const struct pick *k, uint32_t i)
 	return rank(k, i) == NEVER ? NULL : &k->eps[i];
 }
 
+/* The key's endpoint, or who stands in for it: those that come next in the table are the same for
+ * all who ask. */
+static uint32_t hashed(const struct pick *k, const struct hr_hash_table *t, uint64_t hash)
+{
+	uint32_t at = hr_hash_table_at(t, hash), best = t->ep[at];
+	uint64_t tries = HR_MIN((uint64_t)t->n, 16 * (uint64_t)k->n + 64);
+	int best_rank = NEVER;
+
+	for (uint64_t i = 0; i < tries && best_rank < 2; i++) {
+		uint32_t c = t->ep[(at + i) % t->n];
+		int r = rank(k, c);
+
+		if (r > best_rank) {
+			best_rank = r;
+			best = c;
+		}
+	}
+	return best_rank == NEVER ? from(k, best) : best;
+}
+
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
-					 uint32_t random, const uint32_t *avoid, size_t n_avoid)
+					 uint32_t random, const uint64_t *hash,
+					 const uint32_t *avoid, size_t n_avoid)
 {
 	const struct hr_plan_ep *eps = p->eps.data + c->first_ep;
 	struct pick k = {
@@ -114,6 +138,8 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 
 	if (!k.n)
 		return NULL;
+	if (hash && c->hash_table)
+		return usable(&k, hashed(&k, c->hash_table, *hash));
 	if (c->lb == HR_LB_ROUND_ROBIN)
 		return usable(&k, from(&k, __atomic_fetch_add(&cluster_rt[c->id].rr, 1,
 							      __ATOMIC_RELAXED)));

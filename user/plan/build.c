@@ -10,6 +10,7 @@
 #include "core/net.h"
 #include "model/hosts.h"
 #include "plan/compile.h"
+#include "plan/hashring.h"
 
 #define CLOSE(b, table)                                                                           \
 	do {                                                                                      \
@@ -75,6 +76,15 @@ static int over_limit(struct hr_build *b, const char *what, size_t have, size_t 
 	return -E2BIG;
 }
 
+static void build_hash_tables(struct hr_plan *p)
+{
+	for (size_t i = 0; i < p->clusters.len; i++) {
+		struct hr_plan_cluster *c = &p->clusters.data[i];
+
+		c->hash_table = hr_hash_table_build(p->arena, c, p->eps.data + c->first_ep);
+	}
+}
+
 static int run_steps(struct hr_build *b)
 {
 	int r;
@@ -101,6 +111,8 @@ out:
 	CLOSE(b, eps);
 	CLOSE(b, vips);
 	CLOSE(b, names);
+	if (!r)
+		build_hash_tables(b->plan);
 	return r;
 }
 

@@ -137,6 +137,8 @@ static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)
 {
 	c.name = hr_arena_printf(b->a, "outbound|%u|%s|%s", c.port, c.subset, c.host);
 	c.lb = c.balancer && c.balancer->simple ? c.balancer->simple : HR_LB_LEAST_REQUEST;
+	if (c.balancer && c.balancer->hash != HR_HASH_NONE)
+		c.lb = c.balancer->maglev ? HR_LB_MAGLEV : HR_LB_RING_HASH;
 	c.agent_why = agent_reason(&c);
 	hr_map_puts(b->cluster_by_name, c.name, (void *)(b->clusters.len + 1));
 	hr_vec_push(&b->clusters, c);

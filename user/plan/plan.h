@@ -52,6 +52,7 @@ struct hr_plan_cluster {
 	const struct hr_connection_pool *pool;
 	const struct hr_outlier *outlier;
 	const char *tls_mode;
+	const struct hr_hash_table *hash_table; /* consistentHash; NULL: none, or no endpoint */
 };
 
 struct hr_plan_dst {
@@ -209,10 +210,14 @@ const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 
 /* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
  * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD are skipped unless all
- * are; one that is EJECTED is never given. NULL: no endpoint. */
+ * are; one that is EJECTED is never given. `hash` (hr_plan_hash of the key; NULL: there is none,
+ * any will do) is for clusters with consistentHash. NULL: no endpoint. */
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
-					 uint32_t random, const uint32_t *avoid, size_t n_avoid);
+					 uint32_t random, const uint64_t *hash,
+					 const uint32_t *avoid, size_t n_avoid);
+/* Hash of a key for consistentHash: the same in every agent. */
+uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed);
 
 /* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */
 enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m);

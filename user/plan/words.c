@@ -3,6 +3,7 @@
 #include "plan/words.h"
 
 #include "core/cleanup.h"
+#include "plan/hashring.h"
 
 static void number(struct hr_strbuf *out, const char *what, int64_t v)
 {
@@ -115,6 +116,13 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		millis(out, "baseEjectionTime", o->base_ejection);
 		number(out, "maxEjectionPercent", o->max_ejection_percent);
 		number(out, "minHealthPercent", o->min_health_percent);
+	}
+	if (c->balancer && c->balancer->hash != HR_HASH_NONE) {
+		static const char *const by[] = {"", "header", "cookie", "source address", "query"};
+
+		text(out, "hash by", by[c->balancer->hash]);
+		text(out, "hash name", c->balancer->hash_name);
+		number(out, "hash table", c->hash_table ? (int64_t)c->hash_table->n : -1);
 	}
 	text(out, "tls", c->tls_mode);
 }

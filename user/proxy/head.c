@@ -226,6 +226,7 @@ void px_head_response(struct px_req *r)
 		r->c->close = true;
 	write_status(&r->resp, out);
 	px_headers_write(&h, out);
+	px_hash_cookie(r);
 	framing(r, out);
 	px_out_lit(out, "\r\n");
 }

@@ -320,7 +320,10 @@ struct px_req {
 	const struct hr_plan_dst *dst;
 	const struct hr_plan_ep *ep;
 	uint32_t route_id, cluster_id, ep_id; /* 0: none */
-	struct hr_addr addr;		      /* where to */
+	uint64_t hash;
+	bool hashed;	     /* `hash` is the key's: consistentHash */
+	char cookie[17];     /* made for this client, "": none */
+	struct hr_addr addr; /* where to */
 	uint16_t port;
 	/* what goes upstream; kept from its start while it may have to be sent again */
 	struct px_out wire;
@@ -453,6 +456,13 @@ void px_retry_release(struct px_req *r);
 bool px_retry_safe(const struct px_req *r);
 /* The try failed: retries, or answers what the failure means. */
 void px_req_failed(struct px_req *r, enum px_failure f);
+
+/* ---- consistentHash (hash.c) ---- */
+/* Finds what the cluster hashes by; makes the cookie when it is absent and has a ttl. */
+void px_hash(struct px_req *r);
+/* The Set-Cookie line of a cookie that was made. */
+void px_hash_cookie(struct px_req *r);
+uint64_t px_hash_addr(const struct hr_addr *a);
 
 /* ---- what is said of endpoints (outlier.c) ---- */
 /* The try's answer, or (local) the status that its lack of one means. */

@@ -62,6 +62,7 @@ static void destination(struct px_req *r)
 		return;
 	}
 	r->cluster_id = r->cluster->id;
+	px_hash(r);
 	px_retry_setup(r);
 	px_head_request(r);
 	if (r->body.done)

@@ -116,6 +116,8 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	const struct hr_plan_vip *vip = plan ? px_vip_of(c, plan) : NULL;
 	const struct hr_plan_cluster *cluster;
 	const struct hr_plan_ep *ep;
+	bool by_source;
+	uint64_t hash;
 
 	if (!plan)
 		return false;
@@ -128,8 +130,10 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	if (vip->cluster == HR_NONE)
 		return false;
 	cluster = &plan->clusters.data[vip->cluster];
+	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
+	hash = px_hash_addr(&c->src);
 	ep = hr_plan_pick_ep(plan, cluster, c->w->px->ep_rt, c->w->px->cluster_rt, px_random(c->w),
-			     c->tunnel_avoid,
+			     by_source ? &hash : NULL, c->tunnel_avoid,
 			     HR_MIN(c->tunnel_tries, HR_ARRAY_SIZE(c->tunnel_avoid)));
 	if (!ep)
 		return false;

@@ -71,8 +71,6 @@ static void test_practice_resilience(void **state)
 			"deprecated: use consecutive5xxErrors");
 	assert_int_equal(r.set->destination_rules.len, 1); /* the second rule is sound */
 
-	assert_said(&lenient, ":22:7: warning: spec.trafficPolicy.loadBalancer.consistentHash: not "
-			      "built yet: consistentHash is read but has no effect");
 	assert_int_equal(lenient.diags->errors, 0);
 	assert_int_equal(lenient.set->destination_rules.len, 2);
 	assert_int_equal(lenient.set->destination_rules.data[0]->policy.lb.hash, HR_HASH_HEADER);

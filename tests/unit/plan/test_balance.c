@@ -115,7 +115,7 @@ static const int equal[4] = {1, 1, 1, 1};
 
 static const struct hr_plan_ep *pick(const struct hr_plan *p, const uint32_t *avoid, size_t n)
 {
-	return hr_plan_pick_ep(p, &p->clusters.data[0], ep_rt, cluster_rt, rnd(), avoid, n);
+	return hr_plan_pick_ep(p, &p->clusters.data[0], ep_rt, cluster_rt, rnd(), NULL, avoid, n);
 }
 
 static void picks(const struct hr_plan *p, uint64_t got[4])
