@@ -13,6 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 import runner  # noqa: E402
+from agent import HEADRACE  # noqa: E402
 from topo import exit_on_signals  # noqa: E402
 from world import World  # noqa: E402
 
@@ -38,6 +39,9 @@ def main():
         return 0
     if os.geteuid() != 0:
         print("run.py: needs root (network namespaces, BPF)", file=sys.stderr)
+        return 2
+    if not os.access(HEADRACE, os.X_OK):
+        print(f"run.py: there is no {HEADRACE}: make all", file=sys.stderr)
         return 2
     exit_on_signals()
     world = World()
