@@ -242,6 +242,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 	if (cut)
 		c->cut = 1;
 	c->pub.owed = 0;
+	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
 	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
 		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
 		return -1;
