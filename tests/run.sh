@@ -60,12 +60,12 @@ for s in $suites; do
 	bpf) suite bpf $quiet B="$B" bpf-test path-test ;;
 	e2e)
 		suite build $quiet -j"$(nproc)" B="$B" all
-		suite e2e env B="$B" tests/e2e/run.py
+		suite e2e env B="$B" tests/e2e/run.py --again
 		;;
 	e2e-san)
 		suite build $quiet -j"$(nproc)" SAN=1 B="$B/san" all
 		suite e2e-san env B="$B/san" ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 \
-			tests/e2e/run.py --datapath agent http. attacks. faults. reload. contract.
+			tests/e2e/run.py --again --datapath agent http. attacks. faults. reload. contract.
 		;;
 	*) echo "$0: no suite $s" >&2; exit 2 ;;
 	esac

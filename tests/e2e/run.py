@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """End-to-end tests: real clients and servers in network namespaces, each test on both data paths.
 
-  tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [WORD]...
+  tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [--again] [WORD]...
 
 A WORD selects tests whose module.name begins with it. Needs root. HEADRACE names another binary (a sanitizer
 build); B another build directory. Logs of failures: build/test-logs/.
+--again: what failed is run once more on a new agent; what passes then is named as flaky, and does not count as failed.
 """
 import argparse
 import os
@@ -18,12 +19,30 @@ from topo import exit_on_signals  # noqa: E402
 from world import World  # noqa: E402
 
 
+def name_of(f, datapath):
+    return f"{datapath} {f.__module__.removeprefix('test_')}.{f.__name__}"
+
+
+def run_again(run, plan):
+    """Second chances. The first failures and their logs stay in sight."""
+    again = [(f, d) for f, d in plan if name_of(f, d) in run.failures]
+    once = [name_of(f, d) for f, d in again]
+    run.failures = [name for name in run.failures if name not in once]
+    run.failed -= len(once)
+    for f, d in again:
+        run.run(f, d)
+    for name in once:
+        if name not in run.failures:
+            print(f"flaky: {name}: failed once, passed when run again", flush=True)
+
+
 def main():
     p = argparse.ArgumentParser(usage=__doc__)
     p.add_argument("--datapath", action="append", choices=["kernel", "agent"])
     p.add_argument("--long", action="store_true")
     p.add_argument("--list", action="store_true")
     p.add_argument("--until-failure", action="store_true", help="stop at the first failure")
+    p.add_argument("--again", action="store_true", help="a second chance for what failed, said as flaky")
     p.add_argument("words", nargs="*")
     args = p.parse_args()
     runner.load(os.path.dirname(os.path.abspath(__file__)))
@@ -51,6 +70,8 @@ def main():
             run.run(f, d)
             if args.until_failure and run.failed:
                 break
+        if args.again:
+            run_again(run, plan)
         run.finish()
     finally:
         if run.shared:
