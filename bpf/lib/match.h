@@ -5,13 +5,13 @@
  *
  * It calls no map and knows no request. Who includes it defines, before:
  *
- *	HR_M_CTX			type behind the `ctx` pointer that every hook gets
- *	HR_M_BLOCK(ctx, key)		const struct hr_block_key * -> const struct hr_block * or
- *NULL HR_M_EXACT(ctx, key)		const struct hr_cond_key * -> const struct hr_cond * or NULL
- *	HR_M_PREFIX(ctx, key)		const struct hr_prefix_key * -> row of the longest prefix,
- *or NULL HR_M_VALUE(ctx, d, dst)		writes the first HR_COND_MAX bytes of the value of
- *dimension d to dst, zero padded, and gives its whole length; -1 when the request has none.
- *hr_match_load does the copy.
+ *	HR_M_CTX		type behind the `ctx` pointer that every hook gets
+ *	HR_M_BLOCK(ctx, key)	row of `blocks`, or NULL
+ *	HR_M_EXACT(ctx, key)	row of `conds`, or NULL
+ *	HR_M_PREFIX(ctx, key)	row of the longest prefix, or NULL
+ *	HR_M_VALUE(ctx, d, dst)	the first HR_COND_MAX bytes of the value of dimension d,
+ *				zero padded (hr_match_load); gives its whole length, or
+ *				-1 when the request has none
  *
  * Keys live in struct hr_match_scratch, which the caller supplies (socket storage in BPF: the
  * stack has 512 bytes, and a program that may be preempted has no per-CPU buffer). The struct is in

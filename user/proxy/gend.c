@@ -4,9 +4,9 @@
  * from p like from any client; what is written to p goes straight into C's receive queue, so it is
  * metered by what C has drained. When C is at a boundary it gets its native path back.
  *
- *	slot FREE --(sk_msg binds C, bytes arrive)--> client --release--> FREE, generation + 1
- *	                                                \--C closes--> rest read and dropped -->
- *FREE
+ *	slot FREE --(sk_msg binds C, bytes arrive)--> client --release--> FREE, gen + 1
+ *	                                                |
+ *	                          C closes: rest read and dropped, then FREE, gen + 1
  */
 #include <errno.h>
 #include <netinet/in.h>
