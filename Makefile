@@ -72,14 +72,14 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.o
 SKELS := $(if $(BPF_PATH),$(B)/gen/headrace.skel.h) $(if $(BPF_ALONE),$(B)/gen/selftest.skel.h)
 
 # ---- rooms --------------------------------------------------------------------------------
-HDRS := $(wildcard user/*/*.h include/headrace/*.h bpf/lib/*.h)
+HDRS := $(wildcard user/*/*.h user/*/*/*.h include/headrace/*.h bpf/lib/*.h)
 
 define ROOM
 $(B)/user/$(1)/%.o: user/$(1)/%.c Makefile $(if $(filter kern,$(1)),$(SKELS))
 	@mkdir -p $$(@D)
 	$$(call msg,CC,$$<)
 	$$(Q)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c $$< -o $$@
-$(B)/lib/$(1).a: $(patsubst user/%.c,$(B)/user/%.o,$(wildcard user/$(1)/*.c))
+$(B)/lib/$(1).a: $(patsubst user/%.c,$(B)/user/%.o,$(wildcard user/$(1)/*.c user/$(1)/*/*.c))
 	@mkdir -p $$(@D)
 	$$(call msg,AR,$$@)
 	$$(Q)rm -f $$@ && ar rcs $$@ $$^

@@ -17,7 +17,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
-#include "proxy/holder.h"
+#include "proxy/kernel/holder.h"
 
 /* A connection that takes longer is doubted. */
 #define SLOW_MS 1000

@@ -4,7 +4,7 @@
  * is in the access log.
  */
 #include "core/cleanup.h"
-#include "proxy/headers.h"
+#include "proxy/request/headers.h"
 #include "proxy/internal.h"
 
 /* Rest of a request that is read and dropped so that the connection can go on, bytes. */

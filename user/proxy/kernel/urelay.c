@@ -13,7 +13,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
-#include "proxy/holder.h"
+#include "proxy/kernel/holder.h"
 
 /* Every G slot of the worker is in use: look again, for five seconds. */
 #define SLOT_WAIT_MS 2

@@ -5,7 +5,7 @@
  */
 #include "core/cleanup.h"
 #include "core/log.h"
-#include "proxy/headers.h"
+#include "proxy/request/headers.h"
 #include "proxy/internal.h"
 
 /* ---- list of fields ---- */

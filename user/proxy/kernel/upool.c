@@ -15,7 +15,7 @@
 
 #include "core/cleanup.h"
 #include "core/log.h"
-#include "proxy/holder.h"
+#include "proxy/kernel/holder.h"
 
 #define TICK_MS 1000
 /* Without kernel path a closed connection is only missed as a sign of life. */

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One request: its state, and what each step of it does.
+ */
+#pragma once
+
+#include "proxy/internal.h"
+
+/* ---- request --------------------------------------------------------------------------------- */
+
+enum px_req_state {
+	PX_REQ_DELAY,	/* fault.delay */
+	PX_REQ_PENDING, /* breaker's queue */
+	PX_REQ_BACKOFF, /* before a retry */
+	PX_REQ_CONNECT,
+	PX_REQ_EXCHANGE,
+	PX_REQ_REPLY, /* the whole answer is in c->out */
+};
+
+enum px_body_mode { PX_BODY_RAW, PX_BODY_CHUNK, PX_BODY_PAYLOAD };
+
+struct px_req {
+	/* kept from one request to the next, or initialised by the parser */
+	char *head; /* the request's head: msg.base */
+	size_t head_cap;
+	struct px_req *next_free;
+	struct px_client *c;
+	struct hr_http_msg msg, resp;
+	char zero_from[0];
+
+	struct px_hold *hold;
+	enum px_req_state state;
+	/* request */
+	struct hr_http_body body;
+	size_t vetted;	      /* bytes at the front of the client's input that belong to the body */
+	struct px_out path;   /* canonical path, NUL-terminated */
+	struct px_out target; /* with the query, once a rule asks for both */
+	struct hr_plan_match match;
+	const struct hr_plan_cluster *cluster; /* NULL: pass through */
+	const struct hr_plan_dst *dst;
+	const struct hr_plan_ep *ep;
+	uint32_t route_id, cluster_id, ep_id; /* 0: none */
+	uint64_t hash;
+	bool hashed;	     /* `hash` is the key's: consistentHash */
+	char cookie[17];     /* made for this client, "": none */
+	struct hr_addr addr; /* where to */
+	uint16_t port;
+	/* what goes upstream; kept from its start while it may have to be sent again */
+	struct px_out wire;
+	size_t wire_head;    /* length of the head in it */
+	bool relayed;	     /* only its answer is ours (urelay.c) */
+	bool begun, ended;   /* px_req_begin, px_req_end were here */
+	bool bad;	     /* no head could be read */
+	bool req_sent;	     /* head and body are out */
+	bool any_sent;	     /* a byte of this try went out */
+	bool in_cluster;     /* counted in cluster_rt.inflight */
+	bool in_ep;	     /* counted in ep_rt.inflight */
+	bool in_retry;	     /* counted in hr_proxy.retries */
+	struct hr_list wait; /* worker->waiting */
+	uint32_t wait_ms;
+	struct px_up *up;
+	/* retries (retry.c) */
+	uint32_t retry_on; /* PX_RETRY_* */
+	uint16_t retry_status[8];
+	uint8_t n_retry_status, n_avoid;
+	bool avoid_previous, stale_retried;
+	bool fresh;	  /* the next try takes no kept connection */
+	bool retried_out; /* attempts were used up */
+	bool last_reused; /* the try that ended was on a kept connection */
+	int attempts_left;
+	int64_t backoff_ms;
+	uint16_t tries;
+	uint32_t avoid[PX_TRIES_MAX];
+	struct hr_timer wait_timer; /* delay, pending, backoff */
+	struct hr_timer timeout, per_try;
+	bool timed_out, try_timed_out;
+	/* answer */
+	struct hr_http_body resp_body;
+	size_t resp_vetted;
+	enum px_body_mode mode;
+	bool resp_head;	   /* the head of the final answer is parsed and queued */
+	bool resp_partial; /* what is in the input was parsed: more is needed */
+	bool started;	   /* a byte of the final answer went to the client's queue */
+	bool resp_done;	   /* the whole answer is in the client's queue */
+	bool answered;	   /* it went out whole */
+	uint8_t interims;
+	uint16_t status;
+	const char *flags; /* "" or Envoy's words */
+	uint64_t t0_us;
+	uint64_t req_bytes, resp_bytes;
+	uint16_t why; /* enum hr_why */
+};
+
+void px_req_begin(struct px_client *c); /* the head in c->req->msg is complete */
+/* The head cannot be read: answers, then closes. */
+void px_req_bad(struct px_client *c, const struct hr_http_error *e);
+/* No byte moved for the idle time. */
+void px_req_stalled(struct px_req *r, const struct hr_http_error *e);
+bool px_req_run(struct px_req *r); /* true: something moved */
+/* Drops the upstream, the counts and the timers; the request record is written. */
+void px_req_end(struct px_req *r);
+struct px_req *px_req_new(struct px_client *c);
+void px_req_free(struct px_req *r);
+void px_req_free_all(struct px_worker *w);
+/* Leaves the current try: connection closed, endpoint count lowered. */
+void px_req_leave(struct px_req *r, bool reusable);
+/* Takes an endpoint and a connection for one try; answers by itself when there is none. */
+void px_req_try(struct px_req *r);
+/* The whole request is here: the timeouts begin. */
+void px_req_received(struct px_req *r);
+/* The VIP that C asked for, NULL when the plan does not own it. */
+const struct hr_plan_vip *px_vip_of(const struct px_client *c, const struct hr_plan *plan);
+
+/* ---- what a route says (route.c) ---- */
+void px_req_route(struct px_req *r);
+/* Endpoint addresses that the agent must not connect to: itself. */
+bool px_is_own_door(struct hr_proxy *px, const struct hr_addr *a, uint16_t port);
+
+/* ---- breakers (breaker.c) ---- */
+/* Starts the first try now, or later from the queue, or answers 503 UO. */
+void px_breaker_enter(struct px_req *r);
+void px_breaker_leave(struct px_req *r);
+void px_breaker_unqueue(struct px_req *r);
+
+/* ---- moving bytes (relay.c) ---- */
+bool px_relay_request(struct px_req *r);
+bool px_relay_response(struct px_req *r);
+/* Bytes of a body that nobody wants any more. */
+bool px_relay_discard(struct px_req *r);
+
+/* ---- heads (head.c) ---- */
+void px_head_request(struct px_req *r);	 /* into r->wire */
+void px_head_response(struct px_req *r); /* into c->out; sets r->mode */
+void px_head_interim(struct px_req *r);	 /* into c->out */
+/* Host as sent: of the absolute target, or the field. */
+struct hr_slice px_authority(const struct px_req *r);
+
+/* ---- own answers (reply.c) ---- */
+#define PX_BODY_UH "no healthy upstream"
+#define PX_BODY_UT "upstream request timeout"
+#define PX_BODY_ABORT "fault filter abort"
+#define PX_BODY_UO \
+	"upstream connect error or disconnect/reset before headers. reset reason: overflow"
+#define PX_BODY_UF                                                                             \
+	"upstream connect error or disconnect/reset before headers. reset reason: connection " \
+	"failure"
+#define PX_BODY_UC                                                                             \
+	"upstream connect error or disconnect/reset before headers. reset reason: connection " \
+	"termination"
+#define PX_BODY_UPE \
+	"upstream connect error or disconnect/reset before headers. reset reason: protocol error"
+enum px_failure { PX_FAIL_CONNECT, PX_FAIL_RESET, PX_FAIL_GARBAGE, PX_FAIL_TRY_TIMEOUT };
+/* Queues an answer of ours: the exchange is over. `flags` and `body` are static. */
+void px_reply(struct px_req *r, unsigned status, const char *flags, const char *body);
+void px_reply_failure(struct px_req *r, enum px_failure f);
+void px_reply_overflow(struct px_req *r);
+void px_reply_redirect(struct px_req *r);
+void px_reply_direct(struct px_req *r);
+
+/* ---- retries (retry.c) ---- */
+enum {
+	PX_RETRY_CONNECT = 1 << 0,
+	PX_RETRY_RESET = 1 << 1,
+	PX_RETRY_RESET_BEFORE = 1 << 2,
+	PX_RETRY_5XX = 1 << 3,
+	PX_RETRY_GATEWAY = 1 << 4,
+	PX_RETRY_4XX = 1 << 5,
+	PX_RETRY_TIMEOUT = 1 << 6,
+};
+void px_retry_setup(struct px_req *r);
+/* True: another try is on its way. */
+bool px_retry_failure(struct px_req *r, enum px_failure f);
+bool px_retry_status(struct px_req *r, unsigned status);
+void px_retry_release(struct px_req *r);
+/* May be sent twice without harm, and can be: a safe method without body. */
+bool px_retry_safe(const struct px_req *r);
+/* The try failed: retries, or answers what the failure means. */
+void px_req_failed(struct px_req *r, enum px_failure f);
+
+/* ---- consistentHash (hash.c) ---- */
+/* Finds what the cluster hashes by; makes the cookie when it is absent and has a ttl. */
+void px_hash(struct px_req *r);
+/* The Set-Cookie line of a cookie that was made. */
+void px_hash_cookie(struct px_req *r);
+uint64_t px_hash_addr(const struct hr_addr *a);
+
+/* ---- what is said of endpoints (outlier.c) ---- */
+/* The try's answer, or (local) the status that its lack of one means. */
+void px_outlier(struct px_req *r, unsigned status, bool local);
+void px_outlier_failure(struct px_req *r, enum px_failure f);
+void px_outlier_ep(struct px_worker *w, uint32_t ep, unsigned status, bool local);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Upstream connections of the workers, pooled by address and namespace.
+ */
+#pragma once
+
+#include "proxy/internal.h"
+
+/* ---- upstream -------------------------------------------------------------------------------- */
+
+struct px_pool_key {
+	uint64_t netns;
+	struct px_addr_key addr;
+	uint32_t pad;
+};
+
+/* Connections of one worker to one address from one namespace. */
+struct px_pool {
+	struct hr_list link;
+	struct px_pool_key key;
+	struct hr_list idle; /* newest first */
+	unsigned n_idle, n_all;
+};
+
+enum px_up_state {
+	PX_UP_SOCKET, /* the socket is being made in its namespace */
+	PX_UP_CONNECTING,
+	PX_UP_READY,
+	PX_UP_IDLE,
+	PX_UP_FAILED, /* s.error says why; ETIMEDOUT: connect timeout */
+};
+
+struct px_up {
+	struct px_side s;
+	struct px_worker *w;
+	struct px_pool *pool;
+	struct hr_list link; /* pool->idle */
+	enum px_up_state state;
+	struct px_client *owner;
+	struct px_sock_job *job;
+	struct hr_timer timer; /* connect */
+	uint64_t idle_since;
+	uint32_t nreq;
+	bool reused;
+	const struct hr_connection_pool *settings; /* only while a request holds the plan */
+	struct px_relay *relay; /* U, lent by the holder: not of a pool, not ours to close */
+};
+
+/* A connection for `owner`: idle unless `fresh`, else a new one on its way. NULL: no memory, or no
+ * descriptor. The owner is run when its state changes. */
+struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
+			const struct hr_connection_pool *settings, bool fresh);
+/* Back to the pool. */
+void px_up_idle(struct px_up *u);
+void px_up_close(struct px_up *u);
+int px_up_watch(struct px_up *u);
+/* Nobody waits for it any more: it becomes idle once it is connected. */
+void px_up_orphan(struct px_up *u);
+/* The helper thread has made the socket; in the worker. */
+void px_up_socket(struct px_sock_job *job);
+/* Still open, as far as one look can tell. */
+bool px_up_alive(struct px_up *u);
+/* Closes idle connections that are old, or to addresses that left the plan. */
+void px_up_sweep(struct px_worker *w);
+void px_up_close_all(struct px_worker *w);
