@@ -16,7 +16,7 @@
 #endif
 #include "limits.h"
 
-#define HR_ABI_VERSION 1
+#define HR_ABI_VERSION 2
 
 #ifdef __cplusplus
 #define HR_ASSERT_SIZE(type, n) static_assert(sizeof(type) == (n), #type)
@@ -445,6 +445,9 @@ HR_ASSERT_SIZE(struct hr_conn, 96);
 #define HR_CONN_F_DEAD 0x01	   /* never native again */
 #define HR_CONN_F_END_UNKNOWN 0x02 /* the native answer's end cannot be known */
 #define HR_CONN_F_HTTP 0x04	   /* has carried a request */
+/* The answer in flight must be seen by the verdict on C (a timeout, a retriable status): a server
+ * on the same node sends it natively. */
+#define HR_CONN_F_WATCHED 0x08
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 
