@@ -54,11 +54,29 @@ static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct
 	return 0;
 }
 
+/* The cluster of this connection: of a TCP route, one by weight. 0: none. */
+static __always_inline __u32 vip_cluster(const struct hr_vip *vip)
+{
+	__u32 id = vip->split, r;
+	struct hr_split *s;
+
+	if (!id)
+		return vip->cluster;
+	s = bpf_map_lookup_elem(&splits, &id);
+	if (!s || !s->total)
+		return 0;
+	r = bpf_get_prandom_u32() % s->total;
+	for (__u32 i = 0; i < HR_DST_MAX && i < s->ndst; i++)
+		if (r < s->dst[i].cum)
+			return s->dst[i].cluster;
+	return 0;
+}
+
 /* Fills addr_id and gives the address of a live endpoint; 0 or the reason why there is none. */
 static __always_inline __u32 choose(const struct hr_vip *vip, int v4_only, int v6_only,
 				    struct hr_ep_addr *out, struct dial *d)
 {
-	__u32 id = vip->cluster;
+	__u32 id = vip_cluster(vip);
 	struct hr_cluster *c = bpf_map_lookup_elem(&clusters, &id);
 	struct hr_ep_addr *addr;
 	struct pick p = {};

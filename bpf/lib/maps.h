@@ -39,6 +39,8 @@
 HR_MAP(config, BPF_MAP_TYPE_ARRAY, 1, __u32, struct hr_config, 0);
 /* Address and port that the mesh owns -> how connect() treats it. */
 HR_HASH(vips, HR_VIPS_MAX, struct hr_vip_key, struct hr_vip);
+/* Route id of a TCP route -> clusters by weight. */
+HR_HASH(splits, HR_ROUTES_MAX, __u32, struct hr_split);
 /* (service port, Host) -> vhost id. */
 HR_HASH(vhosts_by_name, HR_VHOSTS_MAX, struct hr_vhost_key, __u32);
 /* vhost id -> dimensions and table of its rules. */

@@ -53,7 +53,7 @@ struct hr_vip {
 	__u16 port;    /* service port, host order: second half of the vhost key */
 	__u8 proto;    /* enum hr_proto */
 	__u8 flags;    /* HR_VIP_* */
-	__u32 pad;
+	__u32 split;   /* splits: the cluster is one of its; 0: it is `cluster` */
 };
 HR_ASSERT_SIZE(struct hr_vip, 16);
 #define HR_VIP_AGENT 0x01    /* always through door A (reason: HR_WHY_PROTO or policy) */
@@ -503,6 +503,14 @@ struct hr_door {
 	__u32 why; /* enum hr_why */
 };
 HR_ASSERT_SIZE(struct hr_door, 40);
+
+/* splits: route id of a TCP route with several destinations -> what connect() picks from. */
+struct hr_split {
+	__u32 total; /* sum of the weights, not 0 */
+	__u32 ndst;
+	struct hr_dst dst[HR_DST_MAX];
+};
+HR_ASSERT_SIZE(struct hr_split, 8 + 8 * HR_DST_MAX);
 
 /* pools: (netns, address) -> U slots. */
 struct hr_pool_key {

@@ -23,6 +23,12 @@
 /* Agent: chunk extensions of one message in total, bytes; more is 400. */
 #define HR_CHUNK_EXT_MAX 4096
 
+/* TLS server name that routes look at, bytes (RFC 6066: a DNS name, so at most 255); a longer one
+ * is none. */
+#define HR_SNI_MAX 255
+/* First bytes in which a ClientHello must be found, all its records, bytes. */
+#define HR_HELLO_MAX (16 * 1024)
+
 /* ---- Plan (kernel tables) ---- */
 
 /* Rules of one virtual host that one bit vector covers; a longer list uses several blocks. */

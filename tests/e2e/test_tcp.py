@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections that are not HTTP: balanced once, then nobody looks into them."""
+import ssl
+
 import mesh
 from mesh import dst, rule
 from runner import check, eventually, test
@@ -68,6 +70,67 @@ def tcp_route(env):
     env.policy(mesh.dr("greeter", {"v2": {"version": "v2"}}),
                mesh.vs("greeter", [], tcp=[{"route": [dst("greeter", "v2")]}]))
     check({env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(8)}, {"v2"})
+
+
+@test()
+def tcp_route_weights(env):
+    """A connection picks its destination by weight: 70/30 over 200 connections, and 0 is never."""
+    env.policy(mesh.dr("greeter", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+               mesh.vs("greeter", [], tcp=[{"route": [dst("greeter", "v1", 70), dst("greeter", "v2", 30)]}]))
+    seen = [env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(200)]
+    check(40 <= seen.count("v2") <= 80, True, str(seen.count("v2")))
+    env.policy(mesh.dr("greeter", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+               mesh.vs("greeter", [], tcp=[{"route": [dst("greeter", "v1", 100), dst("greeter", "v2", 0)]}]))
+    check({env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(30)}, {"v1"})
+
+
+@test()
+def tcp_route_by_source(env):
+    """Routes that ask who the client is (workload default/...), and by port, in order; none: the service."""
+    both = mesh.dr("greeter", {"v1": {"version": "v1"}, "v2": {"version": "v2"}})
+    env.policy(both, mesh.vs("greeter", [], tcp=[
+        {"match": [{"sourceNamespace": "elsewhere"}], "route": [dst("greeter", "v1")]},
+        {"match": [{"port": 9001, "sourceNamespace": "default"}], "route": [dst("greeter", "v2")]}]))
+    check({env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(8)}, {"v2"})
+    env.policy(both, mesh.vs("greeter", [], tcp=[
+        {"match": [{"destinationSubnets": ["10.97.0.0/16"]}], "route": [dst("greeter", "v1")]},
+        {"match": [{"sourceNamespace": "elsewhere"}], "route": [dst("greeter", "v1")]}]))
+    check({env.call("greeting", host=GREETER, port=9001)[0].split()[1] for _ in range(20)}, {"v1", "v2"})
+
+
+def client_hello(name):
+    """What a stock TLS client sends first."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    out = ssl.MemoryBIO()
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=name).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read().decode("latin-1")
+
+
+@test()
+def tls_route_by_server_name(env):
+    """The server name of the hello picks the destination, the bytes go through untouched; a name that no route
+    knows, and what is no TLS, reach nobody."""
+    env.policy(mesh.service("vault", ["10.96.1.4"], {"https": (443, 9002)}, {"app": "origin"}),
+               mesh.dr("vault", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+               mesh.vs("vault", [], hosts=["vault", "*.vault.org"], tls=[
+                   {"match": [{"sniHosts": ["*.vault.org"]}], "route": [dst("vault", "v1")]},
+                   {"match": [{"sniHosts": ["two.vault.org"], "port": 443}], "route": [dst("vault", "v2")]}]))
+
+    def answer(first):
+        try:
+            return env.call("raw", host="10.96.1.4", port=443, data=first, half_close=True, timeout=3)["data"]
+        except AssertionError as e:
+            check("Reset" in str(e), True, str(e))
+            return ""
+    for name, version in (("one.vault.org", "v1"), ("two.vault.org", "v2"), ("TWO.vault.org", "v2")):
+        hello = client_hello(name)
+        check(answer(hello), f"{hello}bye from {version}", name)
+    for first in (client_hello("vault.org"), client_hello(None), "GET / HTTP/1.1\r\n\r\n", "x"):
+        check("bye" in answer(first), False, repr(first[:9]))
 
 
 @test()

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/str.h"
+
 static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 int hr_addr_parse(const char *s, struct hr_addr *out)
@@ -20,6 +22,42 @@ int hr_addr_parse(const char *s, struct hr_addr *out)
 		return -EINVAL;
 	*out = a;
 	return 0;
+}
+
+int hr_cidr_parse(const char *s, struct hr_addr *out, unsigned *bits)
+{
+	const char *slash = strchr(s, '/');
+	char text[HR_ADDR_TEXT];
+	struct hr_addr a;
+	uint64_t n = 0;
+
+	if (!slash) {
+		*bits = 128;
+		return hr_addr_parse(s, out);
+	}
+	if ((size_t)(slash - s) >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, s, (size_t)(slash - s));
+	text[slash - s] = '\0';
+	if (hr_addr_parse(text, &a) || hr_parse_u64(slash + 1, 128, &n))
+		return -EINVAL;
+	if (hr_addr_is4(&a) && !strchr(text, ':')) {
+		if (n > 32)
+			return -EINVAL;
+		n += 96;
+	}
+	*out = a;
+	*bits = (unsigned)n;
+	return 0;
+}
+
+bool hr_cidr_holds(const struct hr_addr *block, unsigned bits, const struct hr_addr *a)
+{
+	unsigned whole = bits / 8, rest = bits % 8;
+
+	if (memcmp(block->ip, a->ip, whole))
+		return false;
+	return !rest || !((block->ip[whole] ^ a->ip[whole]) >> (8 - rest));
 }
 
 bool hr_addr_is4(const struct hr_addr *a)

@@ -12,6 +12,10 @@
 
 /* "10.0.0.1", "fd00::1", "::ffff:10.0.0.1"; no scope, no brackets. 0 or -EINVAL. */
 int hr_addr_parse(const char *s, struct hr_addr *out);
+/* An address, or a block "10.0.0.0/8"; *bits counts from the left of the 16 bytes (an IPv4 /8 is
+ * 104). 0 or -EINVAL. */
+int hr_cidr_parse(const char *s, struct hr_addr *out, unsigned *bits);
+bool hr_cidr_holds(const struct hr_addr *block, unsigned bits, const struct hr_addr *a);
 bool hr_addr_is4(const struct hr_addr *a);
 bool hr_addr_eq(const struct hr_addr *a, const struct hr_addr *b);
 /* Text without port: "10.0.0.1" or "fd00::1". */

@@ -198,6 +198,8 @@ static int put_visible(struct hr_kern *k, struct kern_txn *t, const struct hr_ro
 		e = put_changed(t, k->skel->maps.vhosts_by_name, want->names,
 				have ? have->names : NULL);
 	if (!e)
+		e = put_changed(t, k->skel->maps.splits, want->splits, have ? have->splits : NULL);
+	if (!e)
 		e = put_changed(t, k->skel->maps.vips, want->vips, have ? have->vips : NULL);
 	return e;
 }

@@ -269,6 +269,24 @@ static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 
 /* ---- vips ----------------------------------------------------------------------------------- */
 
+/* A TCP route as connect() picks from it; its id. */
+static uint32_t build_split(struct build *b, const struct hr_plan_route *r)
+{
+	struct hr_split *s = hr_arena_new0(b->rows->arena, struct hr_split);
+
+	for (uint32_t i = 0; i < r->ndst && s->ndst < HR_DST_MAX; i++) {
+		if (!r->dst[i].weight)
+			continue;
+		s->total += r->dst[i].weight;
+		s->dst[s->ndst++] = (struct hr_dst){
+			.cluster = b->plan->clusters.data[r->dst[i].cluster].id,
+			.cum = s->total,
+		};
+	}
+	hr_map_put(b->rows->splits, &r->id, sizeof(r->id), s);
+	return r->id;
+}
+
 static void build_vip(struct build *b, const struct hr_plan_vip *v)
 {
 	struct hr_vip *vip = hr_arena_new0(b->rows->arena, struct hr_vip);
@@ -282,6 +300,8 @@ static void build_vip(struct build *b, const struct hr_plan_vip *v)
 		vip->vhost = b->plan->vhosts.data[v->vhost].id;
 	if (v->cluster != HR_NONE)
 		vip->cluster = b->plan->clusters.data[v->cluster].id;
+	if (v->split != HR_NONE)
+		vip->split = build_split(b, &b->plan->routes.data[v->split]);
 	hr_map_put(b->rows->vips, &key, sizeof(key), vip);
 }
 
@@ -295,6 +315,7 @@ struct hr_rows *kern_rows_build(const struct hr_plan *plan, const struct hr_rows
 
 	r->arena = arena;
 	r->vips = hr_map_new();
+	r->splits = hr_map_new();
 	r->names = hr_map_new();
 	r->vhosts = hr_map_new();
 	r->clusters = hr_map_new();
@@ -326,6 +347,7 @@ void kern_rows_free(struct hr_rows *r)
 	while (hr_map_next(r->vhosts, &it))
 		kern_table_unref(((struct kern_vhost *)it.value)->table);
 	hr_map_free(r->vips);
+	hr_map_free(r->splits);
 	hr_map_free(r->names);
 	hr_map_free(r->vhosts);
 	hr_map_free(r->clusters);

@@ -40,6 +40,7 @@ struct kern_cluster {
 struct hr_rows {
 	struct hr_arena *arena;
 	struct hr_map *vips;	 /* struct hr_vip_key -> struct hr_vip */
+	struct hr_map *splits;	 /* uint32_t route id -> struct hr_split */
 	struct hr_map *names;	 /* struct hr_vhost_key -> uint32_t vhost id */
 	struct hr_map *vhosts;	 /* uint32_t -> struct kern_vhost */
 	struct hr_map *clusters; /* uint32_t -> struct kern_cluster */

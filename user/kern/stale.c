@@ -71,6 +71,7 @@ void kern_stale_add(struct hr_kern *k, const struct hr_rows *have, const struct 
 	}
 	add_keys(k, k->skel->maps.vhosts, have, want, offsetof(struct hr_rows, vhosts), at);
 	add_keys(k, k->skel->maps.clusters, have, want, offsetof(struct hr_rows, clusters), at);
+	add_keys(k, k->skel->maps.splits, have, want, offsetof(struct hr_rows, splits), at);
 	delete_members(k, have, want);
 	add_keys(k, k->skel->maps.addrs, have, want, offsetof(struct hr_rows, addrs), at);
 }
@@ -136,6 +137,7 @@ static void delete_unknown(struct hr_kern *k)
 
 		hr_map_put(esets, &c->value.eset, 4, it.value);
 	}
+	sweep(k->skel->maps.splits, r->splits, 0, sizeof(uint32_t));
 	sweep(k->skel->maps.vips, r->vips, 0, sizeof(struct hr_vip_key));
 	sweep(k->skel->maps.vhosts_by_name, r->names, 0, sizeof(struct hr_vhost_key));
 	sweep(k->skel->maps.vhosts, r->vhosts, 0, 4);

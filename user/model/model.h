@@ -201,7 +201,7 @@ struct hr_l4_match { /* TLSMatchAttributes / L4MatchAttributes */
 	hr_strs sni_hosts, destination_subnets, gateways;
 	uint32_t port;
 	hr_kvs source_labels;
-	const char *source_namespace;
+	const char *source_namespace, *source_subnet;
 	struct hr_pos pos;
 };
 

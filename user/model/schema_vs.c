@@ -7,6 +7,7 @@
 
 #include "core/cleanup.h"
 #include "core/vec.h"
+#include "model/hosts.h"
 #include "model/schema_int.h"
 
 /* ---- StringMatch: one row set a place, because what carries it differs ---- */
@@ -278,18 +279,17 @@ static const struct hr_message l4_destination = {.name = "RouteDestination",
 						 HR_POS(struct hr_route_destination)};
 
 #define L4_MATCH_ROWS                                                                             \
-	HR_ROW("destinationSubnets", STRINGS, NOT_BUILT, .why = "matching by destination subnet", \
+	HR_ROW("destinationSubnets", STRINGS, CONTROL, .why = "of the address that is asked for", \
 	       .check = hr_check_ip_or_cidr, HR_AT(struct hr_l4_match, destination_subnets)),     \
 		HR_ROW("port", INT, CONTROL, .min = 1, .max = 65535,                              \
 		       HR_AT(struct hr_l4_match, port)),                                          \
-		HR_ROW("sourceLabels", STRING_MAP, NOT_BUILT,                                     \
-		       .why = "matching by the client's labels",                                  \
+		HR_ROW("sourceLabels", STRING_MAP, AGENT,                                         \
+		       .why = "of the attached workload, else of its Pod",                        \
 		       HR_AT(struct hr_l4_match, source_labels)),                                 \
 		HR_ROW("gateways", STRINGS, CONTROL, .check = hr_check_gateway,                   \
 		       HR_AT(struct hr_l4_match, gateways)),                                      \
-		HR_ROW("sourceNamespace", STRING, NOT_BUILT,                                      \
-		       .why = "matching by the client's namespace", .check = hr_check_dns_label,  \
-		       HR_AT(struct hr_l4_match, source_namespace))
+		HR_ROW("sourceNamespace", STRING, AGENT, .why = "of the attached workload",       \
+		       .check = hr_check_dns_label, HR_AT(struct hr_l4_match, source_namespace))
 
 static const struct hr_field tls_match_fields[] = {
 	HR_ROW("sniHosts", STRINGS, AGENT, .flags = HR_F_REQUIRED | HR_F_LOWER,
@@ -300,9 +300,9 @@ static const struct hr_message tls_match = {.name = "TLSMatchAttributes",
 					    .size = sizeof(struct hr_l4_match),
 					    HR_POS(struct hr_l4_match)};
 static const struct hr_field l4_match_fields[] = {L4_MATCH_ROWS,
-						  HR_ROW("sourceSubnet", STRING, NOT_BUILT,
-							 .why = "matching by source subnet",
-							 .check = hr_check_ip_or_cidr, HR_NOWHERE),
+						  HR_ROW("sourceSubnet", STRING, AGENT,
+							 .check = hr_check_ip_or_cidr,
+							 HR_AT(struct hr_l4_match, source_subnet)),
 						  HR_END};
 static const struct hr_message l4_match = {.name = "L4MatchAttributes",
 					   .fields = l4_match_fields,
@@ -330,9 +330,8 @@ static const struct hr_message tls_route = {.name = "TLSRoute",
 					    .check = l4_route_check,
 					    HR_POS(struct hr_l4_route)};
 static const struct hr_field tcp_route_fields[] = {
-	HR_ROW("match", MESSAGES, CONTROL, .msg = &l4_match, HR_AT(struct hr_l4_route, match)),
-	HR_ROW("route", MESSAGES, CONTROL, .msg = &l4_destination,
-	       HR_AT(struct hr_l4_route, route)),
+	HR_ROW("match", MESSAGES, KERNEL, .msg = &l4_match, HR_AT(struct hr_l4_route, match)),
+	HR_ROW("route", MESSAGES, KERNEL, .msg = &l4_destination, HR_AT(struct hr_l4_route, route)),
 	HR_END};
 static const struct hr_message tcp_route = {.name = "TCPRoute",
 					    .fields = tcp_route_fields,
@@ -402,6 +401,25 @@ static void delegate_check(struct hr_dec *x, const struct hr_ynode *n,
 				      "delegate itself");
 }
 
+/* Istio's rule: a server name is one of the hosts, or below one of them. */
+static void check_sni(struct hr_dec *x, const struct hr_virtual_service *vs,
+		      const struct hr_l4_match *m)
+{
+	for (size_t i = 0; i < m->sni_hosts.len; i++) {
+		bool below = false;
+
+		for (size_t k = 0; k < vs->hosts.len && !below; k++)
+			below = hr_streq(vs->hosts.data[k], m->sni_hosts.data[i]) ||
+				hr_host_matches(vs->hosts.data[k], m->sni_hosts.data[i]);
+		if (!below)
+			hr_dec_say_at(
+				x, "tls", HR_SEV_ERROR, m->pos, "conflict",
+				"sniHosts: \"%.253s\" is none of the hosts, and below none of "
+				"them: add it to hosts",
+				m->sni_hosts.data[i]);
+	}
+}
+
 static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	const struct hr_virtual_service *vs = obj;
@@ -413,6 +431,9 @@ static void virtual_service_check(struct hr_dec *x, const struct hr_ynode *n, vo
 	if (hr_dec_absent(n, "http") && hr_dec_absent(n, "tls") && hr_dec_absent(n, "tcp"))
 		hr_dec_missing(x, "http", "one of http, tls and tcp must be set");
 	count_rules(x, n, vs);
+	for (size_t i = 0; i < vs->tls.len; i++)
+		for (size_t k = 0; k < vs->tls.data[i].match.len; k++)
+			check_sni(x, vs, &vs->tls.data[i].match.data[k]);
 	for (size_t i = 0; i < vs->gateways.len; i++)
 		mesh = mesh || hr_streq(vs->gateways.data[i], "mesh");
 	if (vs->gateways.len && !mesh)
@@ -432,10 +453,12 @@ static const struct hr_field spec_fields[] = {
 	       .check = hr_check_gateway, HR_AT(struct hr_virtual_service, gateways)),
 	HR_ROW("http", MESSAGES, KERNEL, .msg = &hr_msg_http_route,
 	       HR_AT(struct hr_virtual_service, http)),
-	HR_ROW("tls", MESSAGES, NOT_BUILT, .why = "TLS routes", .msg = &tls_route,
-	       HR_AT(struct hr_virtual_service, tls)),
-	HR_ROW("tcp", MESSAGES, NOT_BUILT, .why = "TCP routes", .msg = &tcp_route,
-	       HR_AT(struct hr_virtual_service, tcp)),
+	HR_ROW("tls", MESSAGES, AGENT, .why = "for ports that speak TLS (https*, tls*)",
+	       .msg = &tls_route, HR_AT(struct hr_virtual_service, tls)),
+	HR_ROW("tcp", MESSAGES, KERNEL,
+	       .why = "chosen at connect(); by the agent where the port is unnamed or the source "
+		      "is asked for",
+	       .msg = &tcp_route, HR_AT(struct hr_virtual_service, tcp)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
 	       .why = "what only some namespaces see, the agent decides",
 	       .check = hr_check_export_ns, HR_AT(struct hr_virtual_service, export_to)),

@@ -32,6 +32,10 @@ struct hr_verdict {
 	HR_LIST(struct hr_trace) trace;
 };
 
+/* The connection to v->tcp: its TLS or TCP route, in v->m.route. */
+void hr_decide_l4(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
+		  const struct hr_plan_req *req, struct hr_verdict *v);
+
 /* What the request's header callback reads. */
 struct hr_asked_headers {
 	struct hr_arena *a;

@@ -110,6 +110,7 @@ out:
 	CLOSE(b, clusters);
 	CLOSE(b, eps);
 	CLOSE(b, vips);
+	CLOSE(b, l4);
 	CLOSE(b, names);
 	if (!r)
 		build_hash_tables(b->plan);
@@ -126,6 +127,7 @@ static void open_lookups(struct hr_build *b)
 	b->cluster_by_name = hr_map_new();
 	b->vhost_by_host = hr_map_new();
 	b->delegates = hr_map_new();
+	b->l4_route_by_key = hr_map_new();
 }
 
 static void close_lookups(struct hr_build *b)
@@ -138,8 +140,10 @@ static void close_lookups(struct hr_build *b)
 	hr_map_free(b->cluster_by_name);
 	hr_map_free(b->vhost_by_host);
 	hr_map_free(b->delegates);
+	hr_map_free(b->l4_route_by_key);
 	hr_chain_free(&b->slices_by_service);
 	hr_chain_free(&b->vs_by_host);
+	hr_chain_free(&b->l4_by_host);
 	hr_chain_free(&b->dr_by_host);
 }
 

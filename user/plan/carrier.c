@@ -38,6 +38,24 @@ static bool reaches(const struct hr_plan *p, const struct hr_plan_cluster *c, bo
 	return false;
 }
 
+/* Of the first destination that the kernel cannot take the connection to. */
+static enum hr_why split_why(const struct hr_plan *p, const struct hr_plan_route *r, bool v4)
+{
+	for (uint32_t i = 0; i < r->ndst; i++) {
+		const struct hr_plan_cluster *c = &p->clusters.data[r->dst[i].cluster];
+
+		if (!r->dst[i].weight)
+			continue;
+		if (!c->n_eps)
+			return HR_WHY_NO_ENDPOINT;
+		if (c->agent_why)
+			return c->agent_why;
+		if (!reaches(p, c, v4))
+			return HR_WHY_FAMILY;
+	}
+	return 0;
+}
+
 static enum hr_why vip_why(const struct hr_plan *p, const struct hr_plan_vip *vip)
 {
 	const struct hr_plan_cluster *c =
@@ -45,6 +63,8 @@ static enum hr_why vip_why(const struct hr_plan *p, const struct hr_plan_vip *vi
 
 	if ((vip->flags & HR_VIP_AGENT) || vip->proto == HR_PROTO_HTTP2)
 		return HR_WHY_PROTO;
+	if (vip->split != HR_NONE)
+		return split_why(p, &p->routes.data[vip->split], hr_addr_is4(&vip->addr));
 	if (!c || !c->n_eps)
 		return HR_WHY_NO_ENDPOINT;
 	if (c->agent_why)

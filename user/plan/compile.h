@@ -53,13 +53,18 @@ struct hr_build {
 	struct hr_chain slices_by_service; /* "ns/name" -> o->slices */
 	/* Those that speak for the mesh and have HTTP routes. All wildcards are under "*". */
 	HR_LIST(struct hr_vs_host) vs_hosts;
-	struct hr_chain vs_by_host;   /* -> vs_hosts */
-	struct hr_map *delegates;     /* "ns/name" of VirtualServices without hosts */
-	const char **dr_hosts;	      /* resolved, in the order of o->destination_rules */
-	struct hr_chain dr_by_host;   /* -> o->destination_rules */
-	struct hr_map *vhost_by_host; /* "port/fqdn": index + 1 */
-	bool wildcard_on[65536];      /* port has a wildcard vhost */
+	struct hr_chain vs_by_host; /* -> vs_hosts */
+	/* The same of those with TLS or TCP routes. */
+	HR_LIST(struct hr_vs_host) l4_hosts;
+	struct hr_chain l4_by_host;
+	struct hr_map *l4_route_by_key; /* index + 1 */
+	struct hr_map *delegates;	/* "ns/name" of VirtualServices without hosts */
+	const char **dr_hosts;		/* resolved, in the order of o->destination_rules */
+	struct hr_chain dr_by_host;	/* -> o->destination_rules */
+	struct hr_map *vhost_by_host;	/* "port/fqdn": index + 1 */
+	bool wildcard_on[65536];	/* port has a wildcard vhost */
 	HR_VEC(struct hr_plan_vip) vips;
+	HR_VEC(struct hr_plan_l4) l4;
 	HR_VEC(struct hr_plan_vhost) vhosts;
 	HR_VEC(struct hr_plan_route) routes;
 	HR_VEC(struct hr_plan_cluster) clusters;
@@ -98,11 +103,18 @@ uint32_t hr_build_cluster_named(struct hr_build *b, const char *fqdn, uint16_t p
 				const char *subset);
 int hr_build_vhosts(struct hr_build *b);
 void hr_build_vips(struct hr_build *b);
+/* TLS and TCP routes of a service's port at one of its addresses: sets split, l4, tls and flags. */
+void hr_build_l4(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
+		 struct hr_plan_vip *vip);
+/* What a VirtualService's destinations become in a route. */
+void hr_build_destinations(struct hr_build *b, struct hr_plan_route *r,
+			   const struct hr_route_destination *dst, size_t n, uint16_t port);
 /* Kernel form of a vhost; marks rules that need the agent. */
 int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v);
 
 /* false: no address, no endpoint, no DNS answer of ours; rules still know its name. */
 bool hr_svc_has_place(const struct hr_svc *s);
 enum hr_proto hr_port_proto(const struct hr_port *p);
+bool hr_port_is_tls(const struct hr_port *p); /* https*, tls*: TLS routes are for these only */
 /* All of `want` are among `have`. */
 bool hr_labels_match(const hr_kvs *want, const hr_kvs *have);

@@ -125,7 +125,7 @@ static void decide_action(const struct hr_plan *p, struct hr_verdict *v)
 	} else if (v->m.vhost) {
 		v->action = "notFound";
 		v->status = 404;
-	} else if (!v->tcp) {
+	} else {
 		v->action = "noService";
 		v->status = p->registry_only ? 502 : 0;
 	}
@@ -232,7 +232,10 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		trace_rules(p, &req, a, &v);
 	else
 		v.tcp = tcp_port(p, &v.asked, to);
-	decide_action(p, &v);
+	if (v.tcp)
+		hr_decide_l4(p, r, a, &req, &v);
+	else
+		decide_action(p, &v);
 	v.why = hr_asked_carrier(p, &req, &v, &r->headers);
 	*out = v;
 	return 0;

@@ -26,6 +26,18 @@ static void add_line(lines *l, struct hr_strbuf *name, struct hr_strbuf *value)
 	hr_sb_free(value);
 }
 
+/* Its TLS and TCP routes, in the order in which they are asked. */
+static void l4_words(const struct hr_plan *p, const struct hr_plan_vip *v, struct hr_strbuf *out)
+{
+	for (uint32_t i = 0; i < v->n_l4; i++) {
+		const struct hr_plan_l4 *e = &p->l4.data[v->first_l4 + i];
+
+		hr_sb_printf(out, " -> %s#%u", p->routes.data[e->route].key, e->match);
+		for (size_t k = 0; e->m && k < e->m->sni_hosts.len; k++)
+			hr_sb_printf(out, " %s", e->m->sni_hosts.data[k]);
+	}
+}
+
 static void vip_lines(const struct hr_plan *p, lines *l)
 {
 	char text[HR_ADDR_TEXT];
@@ -38,6 +50,7 @@ static void vip_lines(const struct hr_plan *p, lines *l)
 		hr_sb_printf(&value, "%s %s%s%s", v->host, proto_words[v->proto],
 			     v->cluster != HR_NONE ? " connect " : "",
 			     v->cluster != HR_NONE ? p->clusters.data[v->cluster].name : "");
+		l4_words(p, v, &value);
 		add_line(l, &name, &value);
 	}
 }

@@ -51,7 +51,7 @@ static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)
 
 	if (strcmp(v->action, "route"))
 		return list;
-	if (v->tcp && v->tcp->cluster != HR_NONE)
+	if (v->tcp && !r && v->tcp->cluster != HR_NONE)
 		add_destination(p, list, v->tcp->cluster, 100, 1);
 	for (uint32_t i = 0; r && i < r->ndst; i++)
 		add_destination(p, list, r->dst[i].cluster, r->dst[i].weight,
@@ -69,7 +69,7 @@ static json_t *retries(const struct hr_verdict *v)
 	bool set = r && r->set, own = set && r->retry_on.len;
 	json_t *on;
 
-	if (!v->m.route || strcmp(v->action, "route") || (set && !r->attempts))
+	if (!v->m.route || v->tcp || strcmp(v->action, "route") || (set && !r->attempts))
 		return json_null();
 	on = json_array();
 	for (size_t i = 0; i < (own ? r->retry_on.len : HR_ARRAY_SIZE(dflt)); i++)
@@ -156,7 +156,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}",
 		"listener", "host", host, "port", v->asked.port, "virtualService",
 		text_or_null(vs ? hr_arena_printf(a, "%s/%s", vs->meta.ns, vs->meta.name) : NULL),
-		"rule", r && h ? json_integer(r->index) : json_null(), "ruleName",
+		"rule", r && r->vs ? json_integer(r->index) : json_null(), "ruleName",
 		text_or_null(h ? h->name : NULL), "action", v->action, "status",
 		v->status ? json_integer(v->status) : json_null(), "destinations",
 		destinations(p, v), "timeoutMs", ms_or_null(r ? r->timeout : -1), "retries",

@@ -41,8 +41,11 @@ static void add_host(const struct hr_verdict *v, struct hr_strbuf *out)
 	const struct hr_virtual_service *vs = v->vs;
 
 	if (v->tcp) {
-		hr_sb_printf(out, "host %s port %u, opaque TCP: balanced at connect\n",
-			     v->tcp->host, v->asked.port);
+		hr_sb_printf(out, "host %s port %u, opaque TCP: balanced at connect", v->tcp->host,
+			     v->asked.port);
+		if (vs)
+			hr_sb_printf(out, ", VirtualService %s/%s", vs->meta.ns, vs->meta.name);
+		hr_sb_addc(out, '\n');
 		return;
 	}
 	hr_sb_printf(out, "host %s port %u, ", v->m.vhost->host, v->asked.port);
@@ -80,7 +83,7 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 	for (uint32_t i = 0; r && i < r->ndst; i++)
 		add_destination(p, r->dst[i].cluster,
 				r->total ? (double)r->dst[i].weight / r->total : 0, out);
-	if (v.tcp && v.tcp->cluster != HR_NONE)
+	if (v.tcp && !r && hr_streq(v.action, "route") && v.tcp->cluster != HR_NONE)
 		add_destination(p, v.tcp->cluster, 1, out);
 	if (v.why)
 		hr_sb_printf(out, "carried by: agent (%s)\n", hr_why_text(v.why));

@@ -82,6 +82,27 @@ static void index_delegates(struct hr_build *b)
 	}
 }
 
+/* TLS and TCP routes: nothing of them is delegated. */
+static void index_l4(struct hr_build *b, size_t n)
+{
+	b->l4_hosts.data = hr_arena_array(b->a, struct hr_vs_host, n + 1);
+	hr_chain_init(b, &b->l4_by_host, n);
+	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
+		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
+
+		if (!hr_speaks_for_mesh(&vs->gateways) || (!vs->tls.len && !vs->tcp.len))
+			continue;
+		for (size_t h = 0; h < vs->hosts.len; h++) {
+			struct hr_vs_host *e = &b->l4_hosts.data[b->l4_hosts.len];
+
+			e->vs = vs;
+			e->host = hr_build_fqdn(b, vs->hosts.data[h], vs->meta.ns);
+			hr_chain_add(&b->l4_by_host, *e->host == '*' ? "*" : e->host,
+				     (uint32_t)b->l4_hosts.len++);
+		}
+	}
+}
+
 static void index_virtual_services(struct hr_build *b)
 {
 	size_t n = 0;
@@ -90,6 +111,7 @@ static void index_virtual_services(struct hr_build *b)
 		n += b->o->virtual_services.data[i]->hosts.len;
 	b->vs_hosts.data = hr_arena_array(b->a, struct hr_vs_host, n + 1);
 	hr_chain_init(b, &b->vs_by_host, n);
+	index_l4(b, n);
 	for (size_t i = 0; i < b->o->virtual_services.len; i++) {
 		const struct hr_virtual_service *vs = b->o->virtual_services.data[i];
 

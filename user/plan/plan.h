@@ -78,8 +78,9 @@ struct hr_plan_route {
 	uint32_t id;
 	const struct hr_virtual_service *vs; /* NULL: default route */
 	const struct hr_http_route *http;    /* NULL: default route */
-	uint32_t index;			     /* in vs->http */
-	uint8_t action;			     /* enum hr_action as the kernel sees it */
+	uint32_t index;			     /* in vs->http, vs->tls or vs->tcp */
+	const struct hr_l4_route *l4; /* TLSRoute or TCPRoute, in vs->tls or vs->tcp; or NULL */
+	uint8_t action;		      /* enum hr_action as the kernel sees it */
 	uint16_t agent_why;
 	uint16_t status; /* LOCAL */
 	uint32_t ndst, total;
@@ -110,6 +111,15 @@ struct hr_plan_vhost {
 	uint64_t digest;      /* of all above: equal digests need no kernel update */
 };
 
+/* One match of one TLSRoute or TCPRoute that this address and port can meet. */
+struct hr_plan_l4 {
+	uint32_t route;	 /* index in plan->routes */
+	uint16_t match;	 /* index in its match list */
+	uint16_t subnet; /* bits of the longest destinationSubnet that holds the address, 0: none */
+	const struct hr_l4_match *m;	       /* NULL: all */
+	const struct hr_virtual_service *only; /* seen by some namespaces; NULL: by all */
+};
+
 struct hr_plan_vip {
 	struct hr_addr addr;
 	uint16_t port;
@@ -117,6 +127,9 @@ struct hr_plan_vip {
 	uint8_t flags;	  /* HR_VIP_* */
 	uint32_t vhost;	  /* index, HR_NONE for opaque TCP */
 	uint32_t cluster; /* index or HR_NONE */
+	uint32_t split; /* index of the TCP route that connect() picks a cluster from, or HR_NONE */
+	uint32_t first_l4, n_l4; /* in plan->l4, as written */
+	bool tls;		 /* its routes look at the server name: the first bytes decide */
 	const char *host;
 };
 
@@ -136,6 +149,7 @@ struct hr_plan {
 	bool asks_labels;    /* a rule looks at the labels of the source */
 	uint64_t generation; /* set by the publisher */
 	HR_LIST(struct hr_plan_vip) vips;
+	HR_LIST(struct hr_plan_l4) l4;
 	HR_LIST(struct hr_plan_vhost) vhosts;
 	HR_LIST(struct hr_plan_route) routes;
 	HR_LIST(struct hr_plan_cluster) clusters;
@@ -192,6 +206,20 @@ struct hr_plan_match {
  * conditions that only the agent knows (regex, source, query) are checked in rule order here. */
 void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
 		   struct hr_plan_match *out);
+
+/* A connection whose bytes nobody reads, beyond the server name that a ClientHello gives. */
+struct hr_plan_conn {
+	struct hr_slice sni; /* lower case, no trailing dot; {NULL, 0}: none */
+	struct hr_addr src;
+	bool src_known;
+	const char *source_ns; /* NULL: not known */
+	const hr_kvs *source_labels;
+};
+
+/* The TLSRoute or TCPRoute that speaks for it. NULL: none; then the vip's own cluster has it, or,
+ * where routes look at the server name (vip->tls), nobody. */
+const struct hr_plan_l4 *hr_plan_l4_match(const struct hr_plan *p, const struct hr_plan_vip *vip,
+					  const struct hr_plan_conn *c);
 
 /* Labels of a workload: as it was attached with, else its Pod's, where a rule asks for labels at
  * all. */

@@ -61,6 +61,18 @@ enum hr_proto hr_port_proto(const struct hr_port *p)
 	return proto;
 }
 
+static bool tls_word(const char *w, size_t n)
+{
+	return (n == 3 && !strncasecmp(w, "tls", n)) || (n == 5 && !strncasecmp(w, "https", n));
+}
+
+bool hr_port_is_tls(const struct hr_port *p)
+{
+	if (p->protocol && proto_word(p->protocol, strlen(p->protocol)) != HR_PROTO_AUTO)
+		return tls_word(p->protocol, strlen(p->protocol));
+	return p->name && tls_word(p->name, strcspn(p->name, "-"));
+}
+
 static void add_vip(struct hr_build *b, struct hr_svc *s, const struct hr_addr *addr)
 {
 	struct hr_addr *grown = hr_arena_array(b->a, struct hr_addr, s->vips.len + 1);

@@ -136,6 +136,24 @@ static bool needs_agent(const struct hr_http_route *h)
 	return false;
 }
 
+void hr_build_destinations(struct hr_build *b, struct hr_plan_route *r,
+			   const struct hr_route_destination *dst, size_t n, uint16_t port)
+{
+	r->ndst = (uint32_t)n;
+	r->dst = hr_arena_array(b->a, struct hr_plan_dst, n + 1);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t weight = dst[i].weight >= 0 ? (uint32_t)dst[i].weight : n == 1 ? 100 : 0;
+
+		r->dst[i] = (struct hr_plan_dst){
+			.cluster =
+				hr_build_cluster_of(b, &dst[i].destination, r->vs->meta.ns, port),
+			.weight = weight,
+			.model = &dst[i],
+		};
+		r->total += weight;
+	}
+}
+
 static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *vs, uint32_t index,
 			  const struct hr_plan_vhost *v)
 {
@@ -146,24 +164,10 @@ static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *v
 		.vs = vs,
 		.http = h,
 		.index = index,
-		.ndst = (uint32_t)h->route.len,
-		.dst = hr_arena_array(b->a, struct hr_plan_dst, h->route.len + 1),
 		.timeout = h->timeout > 0 ? h->timeout : -1,
 	};
 
-	for (size_t i = 0; i < h->route.len; i++) {
-		const struct hr_route_destination *d = &h->route.data[i];
-		uint32_t weight = d->weight >= 0      ? (uint32_t)d->weight
-				  : h->route.len == 1 ? 100
-						      : 0;
-
-		r.dst[i] = (struct hr_plan_dst){
-			.cluster = hr_build_cluster_of(b, &d->destination, vs->meta.ns, v->port),
-			.weight = weight,
-			.model = d,
-		};
-		r.total += weight;
-	}
+	hr_build_destinations(b, &r, h->route.data, h->route.len, v->port);
 	/* all weights 0: nobody to send it to, and no answer of the kernel says so */
 	r.agent_why = needs_agent(h) || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
 	r.action = r.agent_why		    ? HR_ACT_AGENT
@@ -461,6 +465,7 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 		.proto = (uint8_t)hr_port_proto(p),
 		.vhost = is_http(p) ? vhost_of(b, s, port) : HR_NONE,
 		.cluster = service,
+		.split = HR_NONE,
 		.host = s->fqdn,
 	};
 
@@ -473,6 +478,7 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 		if (vip.vhost != HR_NONE)
 			vip.cluster = connect_cluster(b, &b->vhosts.data[vip.vhost], service,
 						      hr_addr_is4(&vip.addr));
+		hr_build_l4(b, s, p, &vip);
 		hr_vec_push(&b->vips, vip);
 	}
 }

@@ -61,6 +61,8 @@ static inline void planbox_vhost(struct hr_plan *p, struct planbox b, uint32_t i
 	struct hr_plan_vhost *v = &p->vhosts.data[i];
 	struct hr_plan_vip *vip = &p->vips.data[i];
 
+	vip->split = HR_NONE;
+
 	v->host = hr_arena_printf(p->arena, "s%u", i);
 	v->port = 80;
 	v->nnames = 1;

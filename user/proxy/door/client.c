@@ -16,6 +16,11 @@ static void on_timer(void *ctx);
 
 /* ---- life ---- */
 
+void px_client_wake_at(struct px_client *c, uint32_t ms)
+{
+	hr_timer_start(c->w->loop, &c->timer, ms, on_timer, c);
+}
+
 static void on_again(void *ctx)
 {
 	px_client_run(ctx);
@@ -60,6 +65,7 @@ static void client_free(struct px_client *c)
 	atomic_fetch_sub_explicit(&c->w->px->n_clients, 1, memory_order_relaxed);
 	px_out_free(&c->out);
 	px_source_put(c->source);
+	free(c->sni);
 	free(c);
 }
 
@@ -248,8 +254,7 @@ static bool head(struct px_client *c)
 		return false;
 	if (!c->head_since) {
 		c->head_since = hr_loop_now(c->w->loop);
-		hr_timer_start(c->w->loop, &c->timer, c->w->px->opts.header_timeout_ms, on_timer,
-			       c);
+		px_client_wake_at(c, c->w->px->opts.header_timeout_ms);
 	}
 	c->head_partial = true;
 	return c->s.readable;
@@ -273,7 +278,7 @@ static void on_timer(void *ctx)
 		px_client_close(c, px_out_len(&c->out) != 0);
 		return;
 	}
-	if (c->state == PX_CLIENT_HEAD && c->head_since)
+	if ((c->state == PX_CLIENT_HEAD || c->state == PX_CLIENT_HELLO) && c->head_since)
 		due = c->head_since + c->w->px->opts.header_timeout_ms;
 	if (now < due) {
 		hr_timer_start(c->w->loop, &c->timer, due - now, on_timer, c);
@@ -300,6 +305,8 @@ static bool step(struct px_client *c)
 		return !c->closed;
 	case PX_CLIENT_DETECT:
 		return px_tunnel_detect(c);
+	case PX_CLIENT_HELLO:
+		return px_tunnel_hello(c);
 	case PX_CLIENT_HEAD:
 		return head(c);
 	case PX_CLIENT_REQUEST:

@@ -12,6 +12,7 @@
 enum px_client_state {
 	PX_CLIENT_NEW,	  /* not HTTP for certain: an upstream is opened first */
 	PX_CLIENT_DETECT, /* proto AUTO: no byte yet decides */
+	PX_CLIENT_HELLO,  /* TLS routes: the server name decides */
 	PX_CLIENT_HEAD,	  /* between requests, or a head is incomplete */
 	PX_CLIENT_REQUEST,
 	PX_CLIENT_TUNNEL, /* bytes both ways until both ends are done */
@@ -46,6 +47,7 @@ struct px_client {
 	 */
 	struct px_up *tunnel;
 	struct px_hold *hold;
+	char *sni; /* of its ClientHello, "": none; NULL: it is not looked at */
 	unsigned tunnel_tries;
 	uint32_t tunnel_avoid[4];
 	uint32_t tunnel_ep; /* endpoint id that is being connected to, 0: none, or it was told */
@@ -75,6 +77,8 @@ void px_client_close(struct px_client *c, bool reset);
 size_t px_client_read(struct px_client *c);
 /* Bytes to C: what waits in c->out, then p. Respects C's window at door G. */
 size_t px_client_write(struct px_client *c, const char *p, size_t n);
+/* Looks at the client's time again in so many milliseconds: a slow head, an idle connection. */
+void px_client_wake_at(struct px_client *c, uint32_t ms);
 /* The request is over and its answer is out: next request, or the end. */
 void px_client_next(struct px_client *c);
 /* No answer is possible any more: ends the connection so that C sees it was cut. */
@@ -90,6 +94,7 @@ void px_tunnel_open(struct px_client *c);
 void px_tunnel_join(struct px_req *r); /* after 101 */
 bool px_tunnel_run(struct px_client *c);
 bool px_tunnel_detect(struct px_client *c);
+bool px_tunnel_hello(struct px_client *c);
 /* The HTTP/2 preface: relayed opaque where no rule is lost by that. */
 bool px_tunnel_h2(struct px_client *c);
 void px_tunnel_end(struct px_client *c);

@@ -8,6 +8,7 @@
 #include "core/cleanup.h"
 #include "core/log.h"
 #include "proxy/internal.h"
+#include "tls/hello.h"
 
 #define CONNECT_TRIES 3
 /* Nothing could be connected to: how long the client may show that it speaks HTTP, and get an
@@ -108,6 +109,30 @@ bool px_tunnel_detect(struct px_client *c)
 
 /* ---- opening ---- */
 
+/* The cluster of a vip's connection: what its TLS and TCP routes say, else the service's. */
+static const struct hr_plan_cluster *cluster_of(struct px_client *c, const struct hr_plan *plan,
+						const struct hr_plan_vip *vip)
+{
+	const struct px_identity *who = c->source;
+	struct hr_plan_conn conn = {
+		.sni = hr_slice_of(c->sni),
+		.src = c->src,
+		.src_known = c->src_port != 0,
+		.source_ns = who ? who->ns : NULL,
+		.source_labels =
+			who ? hr_plan_labels(plan, who->ns, who->name, &who->labels) : NULL,
+	};
+	const struct hr_plan_l4 *e = hr_plan_l4_match(plan, vip, &conn);
+	const struct hr_plan_dst *dst;
+
+	if (e)
+		return hr_plan_pick_cluster(plan, &plan->routes.data[e->route], px_random(c->w),
+					    &dst);
+	if (vip->tls || vip->cluster == HR_NONE)
+		return NULL;
+	return &plan->clusters.data[vip->cluster];
+}
+
 /* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. */
 static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 		   const struct hr_connection_pool **settings)
@@ -127,9 +152,9 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 		return !plan->registry_only && c->dst_port &&
 		       !px_is_own_door(c->w->px, &c->dst, c->dst_port);
 	}
-	if (vip->cluster == HR_NONE)
+	cluster = cluster_of(c, plan, vip);
+	if (!cluster)
 		return false;
-	cluster = &plan->clusters.data[vip->cluster];
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
 	hash = px_hash_addr(&c->src);
 	ep = hr_plan_pick_ep(plan, cluster, c->w->px->ep_rt, c->w->px->cluster_rt, px_random(c->w),
@@ -145,16 +170,58 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	return true;
 }
 
+/* TLS routes are asked once the server name is known. */
+static bool hello_awaited(const struct px_client *c)
+{
+	const struct hr_plan_vip *vip = c->hold ? px_vip_of(c, c->hold->plan) : NULL;
+
+	return vip && vip->tls && !c->sni;
+}
+
+static void await_hello(struct px_client *c)
+{
+	c->state = PX_CLIENT_HELLO;
+	c->head_since = hr_loop_now(c->w->loop);
+	px_client_wake_at(c, c->w->px->opts.header_timeout_ms);
+}
+
+bool px_tunnel_hello(struct px_client *c)
+{
+	char sni[HR_SNI_MAX + 1];
+	enum hr_hello_result r;
+
+	while (px_client_read(c))
+		;
+	if (c->s.error || c->s.werror || (c->g && c->peer_gone)) {
+		px_client_close(c, true);
+		return false;
+	}
+	r = hr_tls_hello(px_buf_at(&c->s.in), px_buf_len(&c->s.in), sni);
+	if (r == HR_HELLO_MORE && !c->s.eof)
+		return false;
+	c->sni = strdup(r == HR_HELLO_FOUND ? sni : "");
+	c->head_since = 0;
+	if (!c->sni) {
+		px_client_close(c, true);
+		return false;
+	}
+	return become_tunnel(c);
+}
+
 void px_tunnel_open(struct px_client *c)
 {
 	const struct hr_connection_pool *settings = NULL;
 	struct hr_addr addr;
 	uint16_t port;
 
-	if (c->state == PX_CLIENT_NEW)
-		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
 	if (!c->hold)
 		c->hold = px_hold_get(c->w);
+	if (c->state == PX_CLIENT_NEW && hello_awaited(c)) {
+		await_hello(c);
+		return;
+	}
+	if (c->state == PX_CLIENT_NEW)
+		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
 	if (target(c, &addr, &port, &settings))
 		c->tunnel = px_up_get(c, &addr, port, settings, true);
 	if (!c->tunnel && c->state == PX_CLIENT_TUNNEL)
