@@ -3,10 +3,23 @@
 #include "lib/slot.h"
 
 /*
- * sk_msg on p. What is meant for a client that is gone passes to g, where the agent throws it away
- * before it uses the slot again: a dropped message would leave the verdict "drop" on the socket,
- * and every later send would fail.
+ * Into the receive queue of g, which the agent empties before it uses the slot again. A redirect is
+ * the only way to throw bytes away: after "drop" every later send fails; "pass" ends when g is
+ * full, stays in force for the next message, which is another client's answer, and leaves p full.
  */
+static __always_inline int throw_away(struct sk_msg_md *msg, __u32 slot, __u64 cookie)
+{
+	if (cookie && bpf_map_lookup_elem(&conns, &cookie)) {
+		count_mishap(HR_MISHAP_UNDELIVERED);
+		event_slot(HR_EV_UNDELIVERED, cookie, slot, 0, msg->size);
+	} else {
+		count_mishap(HR_MISHAP_LATE);
+	}
+	bpf_msg_redirect_map(msg, &g_map, slot, BPF_F_INGRESS);
+	return SK_PASS;
+}
+
+/* sk_msg on p. */
 SEC("sk_msg")
 int inject(struct sk_msg_md *msg)
 {
@@ -15,11 +28,14 @@ int inject(struct sk_msg_md *msg)
 	__u64 cookie;
 
 	bpf_msg_apply_bytes(msg, 0);
-	if (!g || HR_G_STATE(g->word) != HR_G_BOUND)
-		return SK_PASS;
+	if (!g)
+		return SK_PASS; /* not in the table yet, or taken out: nobody's */
+	if (HR_G_STATE(g->word) != HR_G_BOUND)
+		return throw_away(msg, *slot, 0);
 	cookie = g->conn;
-	bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS);
-	return SK_PASS;
+	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS)
+		return SK_PASS;
+	return throw_away(msg, *slot, cookie);
 }
 
 /* Run by the agent, never attached: see u_sk in maps.h. */

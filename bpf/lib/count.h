@@ -12,6 +12,14 @@ static __always_inline void count_why(__u32 reason)
 		(*n)++;
 }
 
+static __always_inline void count_mishap(__u32 mishap)
+{
+	__u64 *n = bpf_map_lookup_elem(&mishaps, &mishap);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
 /* A zeroed record in `events`, NULL (and counted) when the ring is full. */
 static __always_inline struct hr_event *event_begin(__u32 kind, __u64 cookie)
 {

@@ -113,9 +113,8 @@ HR_HASH(u_slots, HR_U_SLOTS, __u64, __u32);
 /* G slot -> g, the end of the loopback pair that C's bytes are redirected to. Agent. No program
  * is attached to this map. */
 HR_MAP(g_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
-/* G slot -> p, the agent's end; sk_msg `inject` sends what the agent writes into C, and into g when
- * C is gone: the agent empties g's receive queue before it frees a slot whose client went. Agent.
- */
+/* G slot -> p, the agent's end; sk_msg `inject` sends what the agent writes into C, and into the
+ * receive queue of g when C is gone: the agent empties that before it frees the slot. Agent. */
 HR_MAP(p_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
 /* p's socket -> its G slot. Agent: update with the socket's fd as key, before p_map. */
 HR_STORAGE(p_store, __u32);
@@ -144,5 +143,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events __weak SEC(".maps");
+/* enum hr_mishap -> how often. mmap()able: the agent counts there too. */
+HR_SHARED_ARRAY(mishaps, HR_MISHAP_MAX, __u64);
 /* 0 -> records that found `events` full. mmap()able. */
 HR_SHARED_ARRAY(events_lost, 1, __u64);

@@ -551,6 +551,21 @@ enum hr_event_kind {
 	HR_EV_ACCESS,	   /* sampled access log record */
 	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
 			    * hr_outlier_kind */
+	HR_EV_UNDELIVERED, /* an answer of the agent did not reach conn, which is still open: to be
+			    * ended */
+};
+
+/* mishaps: what should not happen, or only to clients that leave. Counted where it is seen, by the
+ * programs and by the agent; index enum hr_mishap. */
+#define HR_MISHAP_LIST(X)                                                            \
+	X(LATE, "answer-after-client-left")  /* agent: its bytes were thrown away */ \
+	X(UNDELIVERED, "answer-undelivered") /* C is not reachable any more: it was ended */
+
+enum hr_mishap {
+#define HR_MISHAP_ENUM(id, text) HR_MISHAP_##id,
+	HR_MISHAP_LIST(HR_MISHAP_ENUM)
+#undef HR_MISHAP_ENUM
+		HR_MISHAP_MAX
 };
 
 /* events: ring buffer. A full ring is counted in events_lost and never blocks the path. */

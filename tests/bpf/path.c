@@ -62,6 +62,7 @@ static const struct test {
 	{"close-while-native", t_close_while_native, {{HR_WHY_NATIVE, 1}}},
 	{"close-while-moved", t_close_while_moved, {{HR_WHY_MOVED, 1}}},
 	{"close-while-bound", t_close_while_bound, {{HR_WHY_HEAD_SPLIT, 1}}},
+	{"flood-after-close", t_flood_after_close, {{HR_WHY_RULE, 3 + 2 * RIG_G}}},
 	{"ipv6",
 	 t_ipv6,
 	 {{HR_WHY_NATIVE, 10}, {HR_WHY_MOVED, 10}, {HR_WHY_LOCAL, 10}, {HR_WHY_RULE, 10}}},

@@ -12,6 +12,7 @@ void t_close_while_moved(void);
 void t_close_while_native(void);
 void t_dns(void);
 void t_doors(void);
+void t_flood_after_close(void);
 void t_half_close(void);
 void t_ipv4_mapped(void);
 void t_ipv6(void);

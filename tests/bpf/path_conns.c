@@ -137,6 +137,33 @@ void t_close_while_bound(void)
 	usleep(3000);
 }
 
+/*
+ *	C1 asks, and leaves; the agent goes on to write for it
+ *	C2 .. CN: get the same agent slots
+ *
+ * What was written for C1 must not fill the pair, nor leave a verdict behind that sends the answer
+ * to another client the same way.
+ */
+void t_flood_after_close(void)
+{
+	char buf[256];
+	int fd;
+
+	for (int i = 0; i < 3; i++) {
+		fd = dial();
+		put(fd, buf, request(buf, "GET", "/flood", RIG_TO_AGENT));
+		usleep(3000);
+		close(fd);
+	}
+	usleep(200000);
+	for (int i = 0; i < 2 * RIG_G; i++) {
+		fd = dial();
+		expect(ask(fd, "GET", "/x", RIG_TO_AGENT), 200, "agent GET /x 0");
+		close(fd);
+		usleep(1000);
+	}
+}
+
 void t_ipv6(void)
 {
 	int fd = dial_as(RIG_VIP6, RIG_PORT, SOCK_NONBLOCK);

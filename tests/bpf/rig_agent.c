@@ -118,12 +118,29 @@ static size_t request_len(struct bound *b, size_t *body)
 	return b->n >= end - b->buf + *body ? end - b->buf + *body : 0;
 }
 
+/* Writes for a client that has left, as an agent does that has not heard of it yet, more than both
+ * sockets of the pair hold. */
+static void flood(const struct bound *b)
+{
+	static const char junk[65536];
+
+	while (!(rig_g[b->slot].flags & HR_G_CLIENT_GONE))
+		usleep(500);
+	for (int i = 0; i < 512; i++)
+		if (send(p_fd[b->slot], junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			break;
+}
+
 static void answer(struct bound *b, size_t body)
 {
 	struct hr_g *g = &rig_g[b->slot];
 	char method[16] = "", path[256] = "", text[512], head[1024];
 
 	sscanf(b->buf, "%15s %255s", method, path);
+	if (!strcmp(path, "/flood")) {
+		flood(b);
+		return;
+	}
 	while ((g->flags & HR_G_WAIT_NATIVE) && !(g->flags & HR_G_CLIENT_GONE) &&
 	       !peek(g->conn).quiet)
 		usleep(500);

@@ -34,6 +34,7 @@ static void add_datapath(const json_t *s, struct hr_strbuf *out)
 static void add_requests(const json_t *s, struct hr_strbuf *out)
 {
 	const json_t *r = json_object_get(s, "requests"), *f = json_object_get(s, "fallback"), *n;
+	const json_t *mishaps = json_object_get(s, "mishaps");
 	const char *reason;
 	size_t i = 0;
 
@@ -44,6 +45,12 @@ static void add_requests(const json_t *s, struct hr_strbuf *out)
 	json_object_foreach((json_t *)f, reason, n)
 	{
 		hr_sb_printf(out, "%s%8lld %s\n", i++ ? "            " : "fallback    ",
+			     (long long)json_integer_value(n), reason);
+	}
+	i = 0;
+	json_object_foreach((json_t *)mishaps, reason, n)
+	{
+		hr_sb_printf(out, "%s%8lld %s\n", i++ ? "            " : "mishaps     ",
 			     (long long)json_integer_value(n), reason);
 	}
 }

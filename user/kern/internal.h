@@ -45,7 +45,7 @@ struct hr_kern {
 	struct hr_cluster_rt *cluster_rt;
 	struct hr_u *u;
 	struct hr_g *g;
-	uint64_t *u_sk, *g_sk, *events_lost;
+	uint64_t *u_sk, *g_sk, *events_lost, *mishaps;
 	struct ring_buffer *ring;
 	HR_VEC(struct capture) captures;
 	HR_VEC(struct leaving) leaving;

@@ -139,6 +139,9 @@ int hr_kern_route_stats(struct hr_kern *k, uint32_t route_id, struct hr_stats *o
 int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out);
 int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX]);
 uint64_t hr_kern_events_lost(struct hr_kern *k);
+/* Any thread. */
+void hr_kern_mishap(struct hr_kern *k, enum hr_mishap m);
+void hr_kern_mishaps(struct hr_kern *k, uint64_t out[static HR_MISHAP_MAX]);
 /* Entries in use per table, for status and leak tests: name, used, size. */
 int hr_kern_tables(struct hr_kern *k,
 		   void (*row)(void *ctx, const char *name, uint64_t used, uint64_t size),

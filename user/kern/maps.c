@@ -32,6 +32,7 @@ static size_t shared_maps(struct hr_kern *k, struct shared out[static 8])
 		{k->skel->maps.u_sk, (void **)&k->u_sk},
 		{k->skel->maps.g_sk, (void **)&k->g_sk},
 		{k->skel->maps.events_lost, (void **)&k->events_lost},
+		{k->skel->maps.mishaps, (void **)&k->mishaps},
 	};
 
 	memcpy(out, all, sizeof(all));

@@ -27,6 +27,17 @@ uint64_t hr_kern_events_lost(struct hr_kern *k)
 	return __atomic_load_n(k->events_lost, __ATOMIC_RELAXED);
 }
 
+void hr_kern_mishap(struct hr_kern *k, enum hr_mishap m)
+{
+	__atomic_fetch_add(&k->mishaps[m], 1, __ATOMIC_RELAXED);
+}
+
+void hr_kern_mishaps(struct hr_kern *k, uint64_t out[static HR_MISHAP_MAX])
+{
+	for (int f = 0; f < HR_MISHAP_MAX; f++)
+		out[f] = __atomic_load_n(&k->mishaps[f], __ATOMIC_RELAXED);
+}
+
 /* Rows of a per-CPU array are sums of counters: each u64 is added over the CPUs. */
 static int sum_row(const struct bpf_map *m, uint32_t id, uint64_t *out, size_t words)
 {

@@ -65,6 +65,7 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 	if (live->kern) {
 		hr_kern_why(live->kern, m->kern_why);
 		m->events_lost = hr_kern_events_lost(live->kern);
+		hr_kern_mishaps(live->kern, m->mishaps);
 		m->ep_rt = hr_kern_ep_rt(live->kern);
 		m->tables = live_tables;
 	}
@@ -72,6 +73,17 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		hr_proxy_stats(live->proxy, &m->proxy);
 	if (live->dns)
 		hr_dns_stats(live->dns, &m->dns);
+}
+
+const char *hr_mishap_text(enum hr_mishap f)
+{
+	static const char *const text[] = {
+#define MISHAP_TEXT(id, t) [HR_MISHAP_##id] = t,
+		HR_MISHAP_LIST(MISHAP_TEXT)
+#undef MISHAP_TEXT
+	};
+
+	return text[f];
 }
 
 uint64_t hr_meters_kernel(const struct hr_meters *m)

@@ -41,6 +41,7 @@ struct hr_meters {
 	uint64_t kern_why[HR_WHY_MAX];
 	struct hr_proxy_stats proxy;
 	uint64_t events_lost;
+	uint64_t mishaps[HR_MISHAP_MAX];
 	const struct hr_outliers *outliers; /* NULL: none */
 	struct hr_dns_stats dns;
 	uint64_t access_dropped; /* access log lines that nobody took */
@@ -64,6 +65,9 @@ uint64_t hr_meters_kernel(const struct hr_meters *m);
 uint64_t hr_meters_agent(const struct hr_meters *m);
 /* Requests that the kernel did not carry, by reason. */
 uint64_t hr_meters_fallback(const struct hr_meters *m, enum hr_why w);
+
+/* What a mishap is called in status and metrics. */
+const char *hr_mishap_text(enum hr_mishap f);
 
 /* CLI.md "status". */
 json_t *hr_status_json(const struct hr_meters *m);

@@ -285,6 +285,15 @@ static void carried(const struct hr_meters *m, struct hr_strbuf *out)
 				     hr_why_text(w), (unsigned long long)hr_meters_fallback(m, w));
 }
 
+static void mishaps(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	head(out, "headrace_mishaps_total", "counter",
+	     "What should not happen to a connection, or only to one whose client leaves.");
+	for (int f = 0; f < HR_MISHAP_MAX; f++)
+		hr_sb_printf(out, "headrace_mishaps_total{mishap=\"%s\"} %llu\n", hr_mishap_text(f),
+			     (unsigned long long)m->mishaps[f]);
+}
+
 static void routes(const struct hr_meters *m, struct hr_strbuf *out)
 {
 	static const char *const codes[] = {"0", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -468,6 +477,7 @@ void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 	sizes(map, out, "istio_response_bytes", "Bytes of responses.", true);
 	collect_free(map);
 	carried(m, out);
+	mishaps(m, out);
 	routes(m, out);
 	features(m, out);
 	tables(m, out);

@@ -73,6 +73,17 @@ static json_t *fallback_json(const struct hr_meters *m)
 	return out;
 }
 
+static json_t *mishaps_json(const struct hr_meters *m)
+{
+	json_t *out = json_object();
+
+	for (int f = 0; f < HR_MISHAP_MAX; f++)
+		if (m->mishaps[f])
+			json_object_set_new(out, hr_mishap_text(f),
+					    json_integer((json_int_t)m->mishaps[f]));
+	return out;
+}
+
 static json_t *workloads_json(const struct hr_meters *m)
 {
 	json_t *out = json_array();
@@ -92,13 +103,14 @@ static json_t *workloads_json(const struct hr_meters *m)
 
 json_t *hr_status_json(const struct hr_meters *m)
 {
-	return json_pack("{s:b,s:i,s:s,s:o,s:o,s:{s:I,s:I,s:o},s:o,s:o,s:o}", "ready", m->ready,
+	return json_pack("{s:b,s:i,s:s,s:o,s:o,s:{s:I,s:I,s:o},s:o,s:o,s:o,s:o}", "ready", m->ready,
 			 "pid", (int)getpid(), "version", HR_VERSION, "datapath", datapath_json(m),
 			 "kernel", kernel_json(m), "config", "generation",
 			 (json_int_t)(m->plan ? m->plan->generation : 0), "objects",
 			 (json_int_t)(m->plan ? m->plan->objects->total : 0), "lastError",
 			 or_null(m->last_error), "requests", requests_json(m), "fallback",
-			 fallback_json(m), "workloads", workloads_json(m));
+			 fallback_json(m), "mishaps", mishaps_json(m), "workloads",
+			 workloads_json(m));
 }
 
 /* ---- routes -------------------------------------------------------------------------------- */

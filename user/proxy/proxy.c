@@ -138,6 +138,7 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 	case HR_EV_G_LOW:
 	case HR_EV_CLIENT_EOF:
 	case HR_EV_CLIENT_GONE:
+	case HR_EV_UNDELIVERED:
 		px_gpool_event(px, ev);
 		break;
 	default:

@@ -23,8 +23,9 @@
 /* How often C's queue is looked at while its window is full, or native bytes are on their way. */
 #define WAIT_MIN_MS 1
 #define WAIT_MAX_MS 10
-/* How often a client is looked for that has a lent slot: its end is no event of the slot. */
-#define LENT_MS 250
+/* How often a client is looked for whose end is no event of the slot (it is lent), or was awaited
+ * for so long that its event may have found the ring full. */
+#define GONE_MS 250
 /* C is closed: how often its last bytes are looked for. */
 #define DRAIN_MS 5
 /* An edge-triggered client that found its way full is woken after this many bytes, if then there
@@ -188,7 +189,7 @@ static void look_again(void *ctx)
 			g->client->peer_gone = true;
 		px_client_run(g->client);
 		if (g->lent && !hr_timer_running(&g->timer))
-			hr_timer_start(g->w->loop, &g->timer, LENT_MS, look_again, g);
+			hr_timer_start(g->w->loop, &g->timer, GONE_MS, look_again, g);
 	} else if (g->draining) {
 		drain(g);
 	}
@@ -201,7 +202,7 @@ void px_g_wait(struct px_gslot *g)
 		hr_timer_start(g->w->loop, &g->timer, g->wait_ms, look_again, g);
 }
 
-/* Bytes that may be injected now. */
+/* Bytes that may be injected now; 0: look again. */
 static size_t window(struct px_gslot *g)
 {
 	int64_t queued;
@@ -216,8 +217,10 @@ static size_t window(struct px_gslot *g)
 	if (g->credit)
 		return g->credit;
 	queued = hr_kern_conn_queued(kern_of(g), g->cookie);
-	if (queued < 0)
-		return HR_INJECT_WINDOW; /* gone: what is written is thrown away (inject) */
+	if (queued < 0) {
+		g->client->peer_gone |= queued == -ENOENT;
+		return 0;
+	}
 	g->credit = queued < HR_INJECT_WINDOW ? (uint64_t)(HR_INJECT_WINDOW - queued) : 0;
 	return g->credit;
 }
@@ -277,8 +280,8 @@ static void drain(struct px_gslot *g)
 		g->draining = false;
 		return;
 	}
-	if (g->gone)
-		hr_timer_start(g->w->loop, &g->timer, DRAIN_MS, look_again, g);
+	g->gone |= hr_kern_conn_queued(kern_of(g), g->cookie) == -ENOENT;
+	hr_timer_start(g->w->loop, &g->timer, g->gone ? DRAIN_MS : GONE_MS, look_again, g);
 }
 
 void px_g_detach(struct px_client *c)
@@ -323,7 +326,7 @@ struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn)
 	}
 	serve(g, c);
 	g->lent = true;
-	hr_timer_start(g->w->loop, &g->timer, LENT_MS, look_again, g);
+	hr_timer_start(g->w->loop, &g->timer, GONE_MS, look_again, g);
 	g->answered = false; /* what the kernel has delivered itself comes first */
 	return c;
 }

@@ -185,6 +185,11 @@ void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev)
 		grow(px, HR_MIN(2 * gp->n, slot_limit()));
 		return;
 	}
+	if (ev->kind == HR_EV_UNDELIVERED) {
+		hr_warn("an answer could not be put into its connection, which is ended");
+		hr_kern_conn_shutdown(px->opts.kern, ev->conn);
+		return;
+	}
 	g = ev->slot < HR_G_SLOTS ? gp->slots[ev->slot] : NULL;
 	m = g ? malloc(sizeof(*m)) : NULL;
 	if (!m)
