@@ -193,6 +193,7 @@ static void test_status_as_the_contract_says(void **state)
 
 	(void)state;
 	m.last_error = "a.yaml:1:1: error: x";
+	m.mishaps[HR_MISHAP_LATE] = 3;
 	s = hr_status_json(&m);
 	assert_non_null(s);
 	json_object_del(s, "pid");
@@ -205,7 +206,8 @@ static void test_status_as_the_contract_says(void **state)
 		"\"spill\":true,\"inject\":false}},\"config\":{\"generation\":3,\"objects\":5,"
 		"\"lastError\":\"a.yaml:1:1: error: x\"},\"requests\":{\"total\":105,\"kernel\":90,"
 		"\"agent\":15,\"kernelShare\":0.857143},\"fallback\":{"
-		"\"moved-response-relayed\":5,\"blocking-socket\":10},\"workloads\":[]}");
+		"\"moved-response-relayed\":5,\"blocking-socket\":10},\"mishaps\":{\"answer-after-"
+		"client-left\":3},\"workloads\":[]}");
 	json_decref(s);
 }
 
