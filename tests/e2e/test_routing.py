@@ -337,3 +337,23 @@ def exported(env):
     check([s for s, _ in got["inside"]], [200, 404, 200])
     check([v for s, v in got["inside"] if s == 200], ["v2", "v2"])
     check(got["outside"], [(200, "v1")] * 3)
+
+
+@test()
+def rules_by_namespace(env):
+    """A client sees its own namespace's DestinationRule before the service's, one with a workloadSelector only when it
+    has the labels, and none that is not exported to it: `canary` is v1 for shop, v2 for others, nothing for dev."""
+    host = "reco.default.svc.cluster.local"
+    env.policy(mesh.dr("reco", {"canary": {"version": "v2"}}),
+               mesh.dr(host, {"canary": {"version": "v1"}}, ns="shop", name="own"),
+               {**mesh.dr(host, {"other": {}}, ns="dev", name="own"), "spec": {
+                   "host": host, "subsets": [{"name": "other"}], "workloadSelector": {"matchLabels": {"app": "x"}}}},
+               mesh.vs("reco", [rule(dst("reco", "canary"))]))
+
+    def versions(workload, labels=None):
+        got = [env.get(f"http://{RECO}:8080/", workload=workload, labels=labels) for _ in range(4)]
+        return {body.split()[0] if status == 200 else status for status, body in got}
+    check(versions("default/c"), {"v2"})
+    check(versions("shop/c"), {"v1"})
+    check(versions("dev/c"), {"v2"})
+    check(versions("dev/c", "app=x"), {503})

@@ -25,16 +25,22 @@ struct hr_verdict {
 	struct hr_asked asked;
 	struct hr_plan_match m;
 	const struct hr_virtual_service *vs; /* that the source sees for the host; or NULL */
-	const char *action;		     /* CLI.md */
-	int status;			     /* 0: none of our own */
-	enum hr_why why;		     /* 0: the kernel carries it */
-	const struct hr_plan_vip *tcp;	     /* no vhost, but an opaque port of the mesh; or NULL */
+	const char *source_ns;		     /* who asks, as far as it is known */
+	const hr_kvs *source_labels;
+	const char *action;	       /* CLI.md */
+	int status;		       /* 0: none of our own */
+	enum hr_why why;	       /* 0: the kernel carries it */
+	const struct hr_plan_vip *tcp; /* no vhost, but an opaque port of the mesh; or NULL */
 	HR_LIST(struct hr_trace) trace;
 };
 
 /* The connection to v->tcp: its TLS or TCP route, in v->m.route. */
 void hr_decide_l4(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		  const struct hr_plan_req *req, struct hr_verdict *v);
+
+/* A destination's cluster as the source sees it. */
+const struct hr_plan_cluster *hr_asked_cluster(const struct hr_plan *p, const struct hr_verdict *v,
+					       uint32_t cluster);
 
 /* What the request's header callback reads. */
 struct hr_asked_headers {

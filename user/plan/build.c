@@ -95,6 +95,7 @@ static int run_steps(struct hr_build *b)
 	if (r)
 		goto out;
 	hr_build_vips(b);
+	hr_build_views(b);
 	r = over_limit(b, "virtual hosts", b->vhosts.len, HR_VHOSTS_MAX - 1);
 	if (!r)
 		r = over_limit(b, "clusters", b->clusters.len, HR_CLUSTERS_MAX - 1);
@@ -112,6 +113,7 @@ out:
 	CLOSE(b, vips);
 	CLOSE(b, l4);
 	CLOSE(b, names);
+	hr_vec_free(&b->views);
 	if (!r)
 		build_hash_tables(b->plan);
 	return r;

@@ -9,76 +9,6 @@
 #include "model/hosts.h"
 #include "plan/compile.h"
 
-/* ---- which rule speaks for a host ---- */
-
-/* The rule in the service's own namespace wins, then the root namespace's, then any other. */
-static int ns_rank(const struct hr_destination_rule *r, const struct hr_svc *s)
-{
-	if (hr_streq(r->meta.ns, s->ns))
-		return 2;
-	return hr_streq(r->meta.ns, "istio-system") ? 1 : 0;
-}
-
-/* The best of the rules under `key` that match the host; HR_NONE. */
-static uint32_t best_rule(const struct hr_build *b, const char *key, const struct hr_svc *s)
-{
-	uint32_t best = HR_NONE;
-
-	for (uint32_t i = hr_chain_first(&b->dr_by_host, key); i != HR_NONE;
-	     i = hr_chain_next(&b->dr_by_host, i)) {
-		const struct hr_destination_rule *const *rules =
-			(const struct hr_destination_rule *const *)b->o->destination_rules.data;
-		int better = 1;
-
-		if (!hr_host_matches(b->dr_hosts[i], s->fqdn))
-			continue;
-		if (best != HR_NONE)
-			better = hr_host_specificity_cmp(b->dr_hosts[i], b->dr_hosts[best]);
-		if (!better)
-			better = ns_rank(rules[i], s) - ns_rank(rules[best], s);
-		if (better > 0)
-			best = i;
-	}
-	return best;
-}
-
-/* Rules of one namespace for the same host merge their subsets; the first name wins. */
-static void merge_subsets(struct hr_build *b, struct hr_svc *s, const char *key, uint32_t best)
-{
-	HR_VEC(const struct hr_subset *) subsets = {0};
-
-	for (uint32_t i = hr_chain_first(&b->dr_by_host, key); i != HR_NONE;
-	     i = hr_chain_next(&b->dr_by_host, i)) {
-		const struct hr_destination_rule *r = b->o->destination_rules.data[i];
-
-		if (!hr_streq(r->meta.ns, s->rule->meta.ns) ||
-		    !hr_streq(b->dr_hosts[i], b->dr_hosts[best]))
-			continue;
-		for (size_t k = 0; k < r->subsets.len; k++)
-			hr_vec_push(&subsets, &r->subsets.data[k]);
-	}
-	s->subsets.data = hr_arena_array(b->a, const struct hr_subset *, subsets.len + 1);
-	if (subsets.len)
-		memcpy(s->subsets.data, subsets.data, subsets.len * sizeof(*subsets.data));
-	s->subsets.len = subsets.len;
-	hr_vec_free(&subsets);
-}
-
-void hr_build_policy(struct hr_build *b, struct hr_svc *s)
-{
-	const char *key = s->fqdn;
-	uint32_t best = best_rule(b, key, s);
-
-	if (best == HR_NONE) {
-		key = "*";
-		best = best_rule(b, key, s);
-	}
-	if (best == HR_NONE)
-		return;
-	s->rule = b->o->destination_rules.data[best];
-	merge_subsets(b, s, key, best);
-}
-
 /* ---- effective policy ---- */
 
 static const struct hr_traffic_policy *port_level(const struct hr_traffic_policy *p, uint16_t port)
@@ -135,7 +65,8 @@ static uint16_t agent_reason(const struct hr_plan_cluster *c)
 
 static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)
 {
-	c.name = hr_arena_printf(b->a, "outbound|%u|%s|%s", c.port, c.subset, c.host);
+	if (!c.name)
+		c.name = hr_arena_printf(b->a, "outbound|%u|%s|%s", c.port, c.subset, c.host);
 	c.lb = c.balancer && c.balancer->simple ? c.balancer->simple : HR_LB_LEAST_REQUEST;
 	if (c.balancer && c.balancer->hash != HR_HASH_NONE)
 		c.lb = c.balancer->maglev ? HR_LB_MAGLEV : HR_LB_RING_HASH;
@@ -145,12 +76,14 @@ static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)
 	return (uint32_t)b->clusters.len - 1;
 }
 
-static void build_cluster(struct hr_build *b, const struct hr_svc *s, size_t port_index,
-			  const struct hr_subset *subset)
+static uint32_t build_cluster(struct hr_build *b, const struct hr_svc *s, size_t port_index,
+			      const struct hr_destination_rule *rule,
+			      const struct hr_subset *subset, const char *name)
 {
 	const struct hr_port *p = &s->ports->data[port_index];
 	const struct hr_svc_eps *eps = &s->eps.data[port_index];
 	struct hr_plan_cluster c = {
+		.name = name,
 		.host = s->fqdn,
 		.subset = subset ? subset->name : "",
 		.port = (uint16_t)p->number,
@@ -159,8 +92,8 @@ static void build_cluster(struct hr_build *b, const struct hr_svc *s, size_t por
 		.draining = eps->draining,
 	};
 
-	if (s->rule)
-		apply_policy(&c, &s->rule->policy);
+	if (rule)
+		apply_policy(&c, &rule->policy);
 	if (subset)
 		apply_policy(&c, &subset->policy);
 	for (size_t i = 0; i < eps->len; i++) {
@@ -172,7 +105,57 @@ static void build_cluster(struct hr_build *b, const struct hr_svc *s, size_t por
 		hr_vec_push(&b->eps, ep);
 		c.n_eps++;
 	}
-	add_cluster(b, c);
+	return add_cluster(b, c);
+}
+
+static const struct hr_subset *subset_named(const hr_subset_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->len; i++)
+		if (hr_streq(list->data[i]->name, name))
+			return list->data[i];
+	return NULL;
+}
+
+/*
+ * The cluster of those clients who see other rules than the rest; it stands behind the one that
+ * routes name (hr_build_views). A subset that their rule does not define is missing for them.
+ */
+static void build_view(struct hr_build *b, const struct hr_svc *s, size_t port_index,
+		       const struct hr_svc_view *v, const char *subset)
+{
+	const struct hr_subset *own = subset_named(&v->subsets, subset);
+	uint16_t port = (uint16_t)s->ports->data[port_index].number;
+	const char *base = hr_arena_printf(b->a, "outbound|%u|%s|%s", port, subset, s->fqdn);
+	const char *name = hr_arena_printf(b->a, "%s@%s%s%s", base, v->ns, v->selector ? "/" : "",
+					   v->selector ? v->rule->meta.name : "");
+	struct hr_build_view built = {.base = base, .view = {.ns = v->ns, .selector = v->selector}};
+
+	if (hr_map_gets(b->cluster_by_name, name))
+		return;
+	if (own || !*subset)
+		built.view.cluster = build_cluster(b, s, port_index, v->rule, own, name);
+	else
+		built.view.cluster =
+			add_cluster(b, (struct hr_plan_cluster){.name = name,
+								.host = s->fqdn,
+								.subset = subset,
+								.port = port,
+								.first_ep = (uint32_t)b->eps.len,
+								.missing_subset = true});
+	hr_vec_push(&b->views, built);
+}
+
+static void build_views(struct hr_build *b, const struct hr_svc *s, size_t port_index)
+{
+	for (size_t i = 0; i < s->views.len; i++) {
+		const struct hr_svc_view *v = &s->views.data[i];
+
+		build_view(b, s, port_index, v, "");
+		for (size_t k = 0; k < v->subsets.len; k++)
+			build_view(b, s, port_index, v, v->subsets.data[k]->name);
+		for (size_t k = 0; k < s->subsets.len; k++)
+			build_view(b, s, port_index, v, s->subsets.data[k]->name);
+	}
 }
 
 void hr_build_clusters(struct hr_build *b)
@@ -183,12 +166,13 @@ void hr_build_clusters(struct hr_build *b)
 		for (size_t p = 0; p < s->ports->len; p++) {
 			if (s->ports->data[p].udp)
 				continue;
-			build_cluster(b, s, p, NULL);
+			build_cluster(b, s, p, s->rule, NULL, NULL);
 			for (size_t k = 0; k < s->subsets.len; k++)
 				if (hr_build_cluster_named(b, s->fqdn,
 							   (uint16_t)s->ports->data[p].number,
 							   s->subsets.data[k]->name) == HR_NONE)
-					build_cluster(b, s, p, s->subsets.data[k]);
+					build_cluster(b, s, p, s->rule, s->subsets.data[k], NULL);
+			build_views(b, s, p);
 		}
 	}
 }

@@ -9,6 +9,8 @@
 #include "core/vec.h"
 #include "plan/plan.h"
 
+typedef HR_LIST(const struct hr_subset *) hr_subset_list;
+
 /* A host of the registry: a Kubernetes Service, or one host of a ServiceEntry. */
 struct hr_svc {
 	const char *fqdn, *ns, *name; /* name: short name, NULL for ServiceEntry hosts */
@@ -22,9 +24,23 @@ struct hr_svc {
 		size_t len;
 		uint32_t draining;
 	})
-	eps;					/* one per port, in the order of `ports` */
+	eps; /* one per port, in the order of `ports` */
+	/* What clients see of whom nothing else is known, and what those of `views` see. */
 	const struct hr_destination_rule *rule; /* NULL: none */
-	HR_LIST(const struct hr_subset *) subsets;
+	hr_subset_list subsets;
+	HR_LIST(struct hr_svc_view {
+		const char *ns;		/* of the client */
+		const hr_kvs *selector; /* its labels; NULL: any */
+		const struct hr_destination_rule *rule;
+		hr_subset_list subsets;
+	})
+	views; /* the first that holds */
+};
+
+/* A cluster that some clients get in place of another. */
+struct hr_build_view {
+	const char *base; /* name of the other */
+	struct hr_plan_view view;
 };
 
 /* Key -> indexes of some list, in the list's order. */
@@ -70,6 +86,7 @@ struct hr_build {
 	HR_VEC(struct hr_plan_cluster) clusters;
 	HR_VEC(struct hr_plan_ep) eps;
 	HR_VEC(struct hr_plan_name) names;
+	HR_VEC(struct hr_build_view) views;
 	struct hr_map *cluster_by_name; /* index + 1 */
 };
 
@@ -87,12 +104,16 @@ const struct hr_virtual_service *hr_build_delegated(struct hr_build *b,
 						    const struct hr_virtual_service *vs);
 /* Is it seen from a namespace (NULL: one that is not known)? */
 bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns);
+/* The same of any object's list. */
+bool hr_export_holds(const hr_strs *export_to, const char *own_ns, const char *ns);
 bool hr_speaks_for_mesh(const hr_strs *gateways);
 void hr_build_place_lookups(struct hr_build *b);
 void hr_build_rule_lookups(struct hr_build *b); /* once the services are known */
 void hr_build_services(struct hr_build *b);
 void hr_build_endpoints(struct hr_build *b, struct hr_svc *s);
 void hr_build_policy(struct hr_build *b, struct hr_svc *s);
+/* Views of clusters behind the clusters that routes name. */
+void hr_build_views(struct hr_build *b);
 /* Clusters of every service port and subset. */
 void hr_build_clusters(struct hr_build *b);
 /* Index of the cluster of a destination as `vs_ns` says it, made as an empty one when nobody

@@ -90,10 +90,18 @@ static void trace_rules(const struct hr_plan *p, const struct hr_plan_req *req, 
 	}
 }
 
-static bool any_endpoint(const struct hr_plan *p, const struct hr_plan_route *r)
+const struct hr_plan_cluster *hr_asked_cluster(const struct hr_plan *p, const struct hr_verdict *v,
+					       uint32_t cluster)
 {
+	return hr_plan_cluster_seen(p, &p->clusters.data[cluster], v->source_ns, v->source_labels);
+}
+
+static bool any_endpoint(const struct hr_plan *p, const struct hr_verdict *v)
+{
+	const struct hr_plan_route *r = v->m.route;
+
 	for (uint32_t i = 0; i < r->ndst; i++)
-		if (r->dst[i].weight && p->clusters.data[r->dst[i].cluster].n_eps)
+		if (r->dst[i].weight && hr_asked_cluster(p, v, r->dst[i].cluster)->n_eps)
 			return true;
 	return false;
 }
@@ -112,7 +120,7 @@ static void decide_http(const struct hr_plan *p, struct hr_verdict *v)
 	} else if (h && h->direct_response.set) {
 		v->action = "directResponse";
 		v->status = h->direct_response.status;
-	} else if (!any_endpoint(p, v->m.route)) {
+	} else if (!any_endpoint(p, v)) {
 		v->status = 503;
 	}
 }
@@ -227,6 +235,8 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 		.source_labels = hr_plan_labels(p, r->from_ns, r->from_name, &r->source_labels),
 		.gateway = r->gateway,
 	};
+	v.source_ns = req.source_ns;
+	v.source_labels = req.source_labels;
 	hr_plan_match(p, &req, &v.m);
 	if (v.m.vhost)
 		trace_rules(p, &req, a, &v);

@@ -33,10 +33,10 @@ static json_t *endpoints(const struct hr_plan *p, const struct hr_plan_cluster *
 	return list;
 }
 
-static void add_destination(const struct hr_plan *p, json_t *list, uint32_t cluster,
-			    uint32_t weight, double share)
+static void add_destination(const struct hr_plan *p, const struct hr_verdict *v, json_t *list,
+			    uint32_t cluster, uint32_t weight, double share)
 {
-	const struct hr_plan_cluster *c = &p->clusters.data[cluster];
+	const struct hr_plan_cluster *c = hr_asked_cluster(p, v, cluster);
 
 	json_array_append_new(list,
 			      json_pack("{s:s,s:o,s:i,s:i,s:f,s:o}", "host", c->host, "subset",
@@ -52,9 +52,9 @@ static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)
 	if (strcmp(v->action, "route"))
 		return list;
 	if (v->tcp && !r && v->tcp->cluster != HR_NONE)
-		add_destination(p, list, v->tcp->cluster, 100, 1);
+		add_destination(p, v, list, v->tcp->cluster, 100, 1);
 	for (uint32_t i = 0; r && i < r->ndst; i++)
-		add_destination(p, list, r->dst[i].cluster, r->dst[i].weight,
+		add_destination(p, v, list, r->dst[i].cluster, r->dst[i].weight,
 				r->total ? (double)r->dst[i].weight / r->total : 0);
 	return list;
 }

@@ -15,10 +15,10 @@ static void add_trace(const struct hr_verdict *v, struct hr_strbuf *out)
 	}
 }
 
-static void add_destination(const struct hr_plan *p, uint32_t cluster, double share,
-			    struct hr_strbuf *out)
+static void add_destination(const struct hr_plan *p, const struct hr_verdict *v, uint32_t cluster,
+			    double share, struct hr_strbuf *out)
 {
-	const struct hr_plan_cluster *c = &p->clusters.data[cluster];
+	const struct hr_plan_cluster *c = hr_asked_cluster(p, v, cluster);
 	char text[HR_ADDR_TEXT];
 
 	hr_sb_printf(out, "  %5.1f %%  %s%s%s port %u ->", 100 * share, c->host,
@@ -81,10 +81,10 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 	hr_sb_addc(out, '\n');
 	r = hr_streq(v.action, "route") ? v.m.route : NULL;
 	for (uint32_t i = 0; r && i < r->ndst; i++)
-		add_destination(p, r->dst[i].cluster,
+		add_destination(p, &v, r->dst[i].cluster,
 				r->total ? (double)r->dst[i].weight / r->total : 0, out);
 	if (v.tcp && !r && hr_streq(v.action, "route") && v.tcp->cluster != HR_NONE)
-		add_destination(p, v.tcp->cluster, 1, out);
+		add_destination(p, &v, v.tcp->cluster, 1, out);
 	if (v.why)
 		hr_sb_printf(out, "carried by: agent (%s)\n", hr_why_text(v.why));
 	else

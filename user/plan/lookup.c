@@ -60,15 +60,20 @@ bool hr_speaks_for_mesh(const hr_strs *gateways)
 	return !gateways->len;
 }
 
-bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns)
+bool hr_export_holds(const hr_strs *export_to, const char *own_ns, const char *ns)
 {
-	for (size_t i = 0; i < vs->export_to.len; i++) {
-		const char *to = vs->export_to.data[i];
+	for (size_t i = 0; i < export_to->len; i++) {
+		const char *to = export_to->data[i];
 
-		if (hr_streq(to, "*") || (ns && hr_streq(hr_streq(to, ".") ? vs->meta.ns : to, ns)))
+		if (hr_streq(to, "*") || (ns && hr_streq(hr_streq(to, ".") ? own_ns : to, ns)))
 			return true;
 	}
-	return !vs->export_to.len;
+	return !export_to->len;
+}
+
+bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns)
+{
+	return hr_export_holds(&vs->export_to, vs->meta.ns, ns);
 }
 
 static void index_delegates(struct hr_build *b)

@@ -35,6 +35,14 @@ struct hr_plan_ep { /* one address in one cluster */
 	const hr_kvs *labels; /* NULL when not known */
 };
 
+/* What some clients get in place of a cluster: they see another DestinationRule (exportTo, their
+ * own namespace's, workloadSelector). */
+struct hr_plan_view {
+	const char *ns;
+	const hr_kvs *selector; /* labels; NULL: any */
+	uint32_t cluster;	/* index */
+};
+
 /* Istio's name: "outbound|8080|v2|reviews.default.svc.cluster.local"; subset "" for none. */
 struct hr_plan_cluster {
 	const char *name, *host, *subset;
@@ -52,6 +60,8 @@ struct hr_plan_cluster {
 	const struct hr_connection_pool *pool;
 	const struct hr_outlier *outlier;
 	const char *tls_mode;
+	uint32_t n_views; /* the first that holds; the agent looks */
+	const struct hr_plan_view *views;
 	const struct hr_hash_table *hash_table; /* consistentHash; NULL: none, or no endpoint */
 };
 
@@ -235,6 +245,11 @@ const struct hr_plan_vhost *hr_plan_vhost_of(const struct hr_plan *p, uint16_t p
 const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 						   const struct hr_plan_route *route,
 						   uint32_t random, const struct hr_plan_dst **dst);
+
+/* The cluster as a client sees it: itself, or one of its views. NULL: of whom nothing is known. */
+const struct hr_plan_cluster *hr_plan_cluster_seen(const struct hr_plan *p,
+						   const struct hr_plan_cluster *c, const char *ns,
+						   const hr_kvs *labels);
 
 /* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
  * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD are skipped unless all

@@ -110,6 +110,11 @@ struct px_sources;
 int px_sources_new(struct hr_proxy *px);
 void px_sources_free(struct hr_proxy *px);
 /* The one that is known now, held until it is put; NULL: nobody. Any thread. */
+/* Labels of the client's workload as the plan's rules see them; NULL: not known. */
+const hr_kvs *px_source_labels(const struct px_client *c, const struct hr_plan *plan);
+/* A cluster as the client sees it. */
+const struct hr_plan_cluster *px_cluster_seen(const struct px_client *c, const struct hr_plan *plan,
+					      const struct hr_plan_cluster *cluster);
 const struct px_identity *px_source_get(struct hr_proxy *px, uint32_t workload);
 void px_source_put(const struct px_identity *id); /* NULL is fine */
 

@@ -92,3 +92,19 @@ void px_source_put(const struct px_identity *id)
 {
 	drop((struct px_source *)id);
 }
+
+const hr_kvs *px_source_labels(const struct px_client *c, const struct hr_plan *plan)
+{
+	const struct px_identity *who = c->source;
+
+	return who ? hr_plan_labels(plan, who->ns, who->name, &who->labels) : NULL;
+}
+
+const struct hr_plan_cluster *px_cluster_seen(const struct px_client *c, const struct hr_plan *plan,
+					      const struct hr_plan_cluster *cluster)
+{
+	if (!cluster || !cluster->n_views)
+		return cluster;
+	return hr_plan_cluster_seen(plan, cluster, c->source ? c->source->ns : NULL,
+				    px_source_labels(c, plan));
+}

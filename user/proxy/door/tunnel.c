@@ -119,8 +119,7 @@ static const struct hr_plan_cluster *cluster_of(struct px_client *c, const struc
 		.src = c->src,
 		.src_known = c->src_port != 0,
 		.source_ns = who ? who->ns : NULL,
-		.source_labels =
-			who ? hr_plan_labels(plan, who->ns, who->name, &who->labels) : NULL,
+		.source_labels = px_source_labels(c, plan),
 	};
 	const struct hr_plan_l4 *e = hr_plan_l4_match(plan, vip, &conn);
 	const struct hr_plan_dst *dst;
@@ -152,7 +151,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 		return !plan->registry_only && c->dst_port &&
 		       !px_is_own_door(c->w->px, &c->dst, c->dst_port);
 	}
-	cluster = cluster_of(c, plan, vip);
+	cluster = px_cluster_seen(c, plan, cluster_of(c, plan, vip));
 	if (!cluster)
 		return false;
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;

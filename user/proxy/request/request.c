@@ -233,8 +233,7 @@ static void match(struct px_req *r)
 		.header = header_value,
 		.header_ctx = r,
 		.source_ns = who ? who->ns : NULL,
-		.source_labels =
-			who ? hr_plan_labels(plan, who->ns, who->name, &who->labels) : NULL,
+		.source_labels = px_source_labels(r->c, plan),
 	};
 
 	hr_http_joins_reset(&r->c->w->joins);
