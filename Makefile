@@ -11,7 +11,7 @@ ARCH   := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0)
 
 # Order of the rooms: an include, and a link, points to the left only.
-ROOMS := core http model plan kern health dns tls proxy observe source control agent cli
+ROOMS := core http model splitter plan kern health dns tls proxy observe source control agent cli
 HAVE  := $(foreach r,$(ROOMS),$(if $(wildcard user/$(r)/*.c),$(r)))
 
 V ?= 0
