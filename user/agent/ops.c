@@ -76,12 +76,27 @@ static const struct {
 	const char *op;
 	agent_op_fn *fn;
 } table[] = {
-	{"status", op_status},		 {"routes", op_routes},
-	{"endpoints", op_endpoints},	 {"top", op_top},
-	{"explain", agent_op_explain},	 {"apply", agent_op_apply},
-	{"get", agent_op_get},		 {"delete", agent_op_delete},
-	{"attach", agent_op_attach},	 {"detach", agent_op_detach},
-	{"datapath", agent_op_datapath}, {"reload", op_reload},
+	{"status", op_status},
+	{"routes", op_routes},
+	{"endpoints", op_endpoints},
+	{"top", op_top},
+	{"explain", agent_op_explain},
+	{"apply", agent_op_apply},
+	{"get", agent_op_get},
+	{"delete", agent_op_delete},
+	{"attach", agent_op_attach},
+	{"detach", agent_op_detach},
+	{"datapath", agent_op_datapath},
+	{"reload", op_reload},
+	{"list", agent_op_list},
+	{"createCanaryDeployment", agent_op_canary_create},
+	{"updateTrafficWeights", agent_op_canary_weights},
+	{"promoteCanary", agent_op_canary_promote},
+	{"rollbackCanary", agent_op_canary_rollback},
+	{"canaryStatus", agent_op_canary_status},
+	{"enableCircuitBreaker", agent_op_breaker_enable},
+	{"disableCircuitBreaker", agent_op_breaker_disable},
+	{"circuitBreakerStatus", agent_op_breaker_status},
 };
 
 json_t *agent_op(void *ctx, const char *op, const json_t *req, const struct hr_control_peer *peer,

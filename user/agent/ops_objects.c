@@ -28,7 +28,7 @@ static int read_files(const json_t *req, struct hr_texts *t)
 	return 0;
 }
 
-static void all_errors(const struct hr_diags *diags, struct hr_strbuf *why)
+void agent_all_errors(const struct hr_diags *diags, struct hr_strbuf *why)
 {
 	for (size_t i = 0; i < diags->list.len; i++) {
 		if (diags->list.data[i].severity != HR_SEV_ERROR)
@@ -101,8 +101,7 @@ static int match(void *ctx, const struct hr_meta *m)
 	return 1;
 }
 
-/* File of `run -f` that defines the object, NULL when none does. */
-static const char *file_of(const struct hr_agent *a, const struct hr_store_entry *e)
+const char *agent_file_of(const struct hr_agent *a, const struct hr_store_entry *e)
 {
 	struct search s = {.e = e};
 
@@ -126,7 +125,7 @@ static json_t *describe(const struct hr_agent *a, const struct wanted *w)
 
 	hr_vec_for_each (e, &w->list) {
 		json_t *j = entry_json(e, action_of(a, e));
-		const char *file = file_of(a, e);
+		const char *file = agent_file_of(a, e);
 
 		if (file)
 			json_object_set_new(j, "shadowedBy", json_string(file));
@@ -151,7 +150,7 @@ json_t *agent_op_apply(struct hr_agent *a, const json_t *req, const struct hr_co
 		return agent_refuse(code, "bad-request", why, "files: [{name, text}] is needed");
 	set = hr_merge(&t, (hr_store_entries){}, 0, diags, NULL);
 	if (!set) {
-		all_errors(diags, why);
+		agent_all_errors(diags, why);
 		*code = "invalid";
 		return NULL;
 	}
@@ -163,7 +162,7 @@ json_t *agent_op_apply(struct hr_agent *a, const json_t *req, const struct hr_co
 	hr_objects_free(set);
 	if (r < 0) {
 		json_decref(objects);
-		all_errors(whole, why);
+		agent_all_errors(whole, why);
 		*code = "invalid";
 		return NULL;
 	}
@@ -227,6 +226,14 @@ json_t *agent_op_get(struct hr_agent *a, const json_t *req, const struct hr_cont
 	return json_pack("{s:o}", "objects", l.out);
 }
 
+json_t *agent_op_list(struct hr_agent *a, const json_t *req, const struct hr_control_peer *peer,
+		      const char **code, struct hr_strbuf *why)
+{
+	if (json_object_get(req, "name"))
+		return agent_refuse(code, "bad-request", why, "list takes no name; get does");
+	return agent_op_get(a, req, peer, code, why);
+}
+
 /* ---- delete -------------------------------------------------------------------------------- */
 
 static json_t *delete_entries(struct hr_agent *a, struct hr_store_entry *list, size_t n,
@@ -243,7 +250,7 @@ static json_t *delete_entries(struct hr_agent *a, struct hr_store_entry *list, s
 		json_array_append_new(out, entry_json(&list[i], "deleted"));
 		if (hr_store_find(a->store, list[i].kind, list[i].ns, list[i].name))
 			continue;
-		file = file_of(a, &list[i]);
+		file = agent_file_of(a, &list[i]);
 		hr_sb_printf(why, "%s%s %s/%s %s%s", missing ? "\n" : "",
 			     hr_kind_name(list[i].kind), list[i].ns, list[i].name,
 			     file ? "was not applied, it is in " : "not found", file ? file : "");
@@ -251,7 +258,7 @@ static json_t *delete_entries(struct hr_agent *a, struct hr_store_entry *list, s
 	}
 	if (!missing && agent_load(a, &a->files, list, n, false, 0, diags, why) == 0)
 		return json_pack("{s:o}", "objects", out);
-	all_errors(diags, why);
+	agent_all_errors(diags, why);
 	json_decref(out);
 	*code = missing ? "not-found" : "failed";
 	return NULL;
@@ -266,7 +273,7 @@ static json_t *delete_texts(struct hr_agent *a, const struct hr_texts *t, const 
 	json_t *out;
 
 	if (!set) {
-		all_errors(diags, why);
+		agent_all_errors(diags, why);
 		*code = "invalid";
 		return NULL;
 	}

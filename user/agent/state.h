@@ -86,12 +86,25 @@ json_t *agent_op(void *ctx, const char *op, const json_t *req, const struct hr_c
 typedef json_t *agent_op_fn(struct hr_agent *a, const json_t *req,
 			    const struct hr_control_peer *peer, const char **code,
 			    struct hr_strbuf *why);
-agent_op_fn agent_op_apply, agent_op_get, agent_op_delete;	 /* ops_objects.c */
+agent_op_fn agent_op_apply, agent_op_get, agent_op_list, agent_op_delete; /* ops_objects.c */
+agent_op_fn agent_op_canary_create, agent_op_canary_weights, agent_op_canary_promote,
+	agent_op_canary_rollback, agent_op_breaker_enable,
+	agent_op_breaker_disable;				 /* ops_split.c */
+agent_op_fn agent_op_canary_status, agent_op_breaker_status;	 /* ops_split_status.c */
 agent_op_fn agent_op_explain;					 /* ops_explain.c */
 agent_op_fn agent_op_attach, agent_op_detach, agent_op_datapath; /* ops_capture.c */
 /* Refuses: *code = c, the sentence in `why`, NULL. */
 json_t *agent_refuse(const char **code, const char *c, struct hr_strbuf *why, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* File of `run -f` that defines the object (kind, ns, name), NULL when none does. */
+const char *agent_file_of(const struct hr_agent *a, const struct hr_store_entry *e);
+/* The errors of a list, a line each. */
+void agent_all_errors(const struct hr_diags *diags, struct hr_strbuf *why);
+/* The VirtualService or DestinationRule of a service: the one of its name, else the first of the
+ * namespace that is for its host. NULL. */
+const struct hr_meta *agent_object_for(const struct hr_agent *a, enum hr_kind kind, const char *ns,
+				       const char *service);
 
 /* ---- capture.c: workloads to the kernel ---- */
 int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why);

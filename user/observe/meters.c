@@ -6,7 +6,7 @@
 
 #include "core/cleanup.h"
 
-static void add(struct hr_stats *to, const struct hr_stats *from)
+void hr_stats_add(struct hr_stats *to, const struct hr_stats *from)
 {
 	to->requests += from->requests;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(to->status); i++)
@@ -25,11 +25,11 @@ static void live_route(void *ctx, uint32_t id, struct hr_stats *out)
 
 	*out = (struct hr_stats){};
 	if (l->kern && hr_kern_route_stats(l->kern, id, &part) == 0)
-		add(out, &part);
+		hr_stats_add(out, &part);
 	if (l->proxy) {
 		part = (struct hr_stats){};
 		hr_proxy_route_stats(l->proxy, id, &part);
-		add(out, &part);
+		hr_stats_add(out, &part);
 	}
 }
 
@@ -40,11 +40,11 @@ static void live_endpoint(void *ctx, uint32_t id, struct hr_stats *out)
 
 	*out = (struct hr_stats){};
 	if (l->kern && hr_kern_ep_stats(l->kern, id, &part) == 0)
-		add(out, &part);
+		hr_stats_add(out, &part);
 	if (l->proxy) {
 		part = (struct hr_stats){};
 		hr_proxy_ep_stats(l->proxy, id, &part);
-		add(out, &part);
+		hr_stats_add(out, &part);
 	}
 }
 

@@ -68,6 +68,12 @@ uint64_t hr_meters_fallback(const struct hr_meters *m, enum hr_why w);
 
 /* What a mishap is called in status and metrics. */
 const char *hr_mishap_text(enum hr_mishap f);
+/* Adds counters up. */
+void hr_stats_add(struct hr_stats *to, const struct hr_stats *from);
+/* docs/CONTROL.md "counters". */
+json_t *hr_stats_json(const struct hr_stats *s);
+/* "healthy", "ejected" or "dead", by stable id. */
+const char *hr_endpoint_state(const struct hr_meters *m, uint32_t id);
 
 /* CLI.md "status". */
 json_t *hr_status_json(const struct hr_meters *m);

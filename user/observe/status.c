@@ -139,7 +139,7 @@ static json_t *destinations_json(const struct hr_plan *p, const struct hr_plan_r
 	return out;
 }
 
-static json_t *counts_json(const struct hr_stats *s)
+json_t *hr_stats_json(const struct hr_stats *s)
 {
 	json_t *status = json_array(), *latency = json_array();
 
@@ -194,7 +194,8 @@ static json_t *route_json(const struct hr_meters *m, const struct hr_plan_vhost 
 			"port", (int)v->port, "virtualService", or_null(vs.data), "rule",
 			r->http ? json_integer(r->index) : json_null(), "name",
 			or_null(r->http ? r->http->name : NULL), "action", action_name(r),
-			"destinations", destinations_json(m->plan, r), "counters", counts_json(&s));
+			"destinations", destinations_json(m->plan, r), "counters",
+			hr_stats_json(&s));
 	json_object_update(out, path);
 	json_decref(path);
 	return out;
@@ -221,7 +222,7 @@ json_t *hr_routes_json(const struct hr_meters *m)
 
 /* ---- endpoints ----------------------------------------------------------------------------- */
 
-static const char *state_name(const struct hr_meters *m, uint32_t id)
+const char *hr_endpoint_state(const struct hr_meters *m, uint32_t id)
 {
 	uint32_t flags = m->ep_rt ? __atomic_load_n(&m->ep_rt[id].flags, __ATOMIC_RELAXED) : 0;
 
@@ -246,8 +247,8 @@ static json_t *endpoint_json(const struct hr_meters *m, const struct hr_plan_clu
 			 (int)c->port, "address", hr_addr_port_text(&e->addr, e->port, addr),
 			 "workload", or_null(e->workload && *e->workload ? e->workload : NULL),
 			 "locality", or_null(e->locality && *e->locality ? e->locality : NULL),
-			 "weight", (int)e->weight, "state", state_name(m, e->id), "inFlight",
-			 in_flight(m, e->id), "counters", counts_json(&s));
+			 "weight", (int)e->weight, "state", hr_endpoint_state(m, e->id), "inFlight",
+			 in_flight(m, e->id), "counters", hr_stats_json(&s));
 }
 
 json_t *hr_endpoints_json(const struct hr_meters *m)
@@ -277,8 +278,8 @@ json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms)
 		const struct hr_plan_route *r = &m->plan->routes.data[i];
 		struct hr_stats s = route_stats(m, r->id);
 
-		json_array_append_new(
-			routes, json_pack("{s:s,s:o}", "key", r->key, "counters", counts_json(&s)));
+		json_array_append_new(routes, json_pack("{s:s,s:o}", "key", r->key, "counters",
+							hr_stats_json(&s)));
 	}
 	for (size_t i = 0; m->plan && i < m->plan->eps.len; i++) {
 		const struct hr_plan_ep *e = &m->plan->eps.data[i];
@@ -288,10 +289,10 @@ json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms)
 		char addr[HR_ADDR_TEXT];
 
 		hr_sb_printf(&key, "%s %s", c->name, hr_addr_port_text(&e->addr, e->port, addr));
-		json_array_append_new(eps,
-				      json_pack("{s:s,s:s,s:i,s:o}", "key", key.data, "state",
-						state_name(m, e->id), "inFlight",
-						in_flight(m, e->id), "counters", counts_json(&s)));
+		json_array_append_new(eps, json_pack("{s:s,s:s,s:i,s:o}", "key", key.data, "state",
+						     hr_endpoint_state(m, e->id), "inFlight",
+						     in_flight(m, e->id), "counters",
+						     hr_stats_json(&s)));
 	}
 	return json_pack("{s:I,s:o,s:o,s:o}", "timeMs", (json_int_t)now_ms, "requests",
 			 requests_json(m), "routes", routes, "endpoints", eps);
