@@ -140,7 +140,7 @@ class Agent:
 
     # ---- talk ----
     def ctl(self, *argv, check=True, timeout=15, stdin=None):
-        return sh(HEADRACE, argv[0], "--socket", self.socket, *argv[1:], check=check, timeout=timeout * SLOW, input=stdin)
+        return sh(HEADRACE, *argv[0].split(), "--socket", self.socket, *argv[1:], check=check, timeout=timeout * SLOW, input=stdin)
 
     def status(self):
         return json.loads(self.ctl("status", "-o", "json").stdout)

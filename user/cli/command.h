@@ -47,7 +47,8 @@ struct hr_operands {
 #define HR_OPERANDS_ANY ((size_t)-1)
 
 struct hr_command {
-	const char *name, *synopsis, *summary;
+	const char *name; /* "apply"; "canary create" is a verb of the group "canary" */
+	const char *synopsis, *summary;
 	const char *details; /* paragraphs of the man page, NULL: the summary is enough */
 	unsigned flags;	     /* HR_CMD_* */
 	struct hr_operands operands;
@@ -72,8 +73,12 @@ const struct hr_option *hr_command_option(const struct hr_command *cmd, size_t i
 const struct hr_command *hr_command_find(const struct hr_command *table, const char *name,
 					 const char **near);
 
-/* Help of the program, of one verb; the man page (roff); the bash completion script. */
+/* Is it the first word of verbs that have two? */
+bool hr_command_is_group(const struct hr_command *table, const char *word);
+
+/* Help of the program, of a group, of one verb; the man page (roff); the bash completion script. */
 void hr_help_program(const struct hr_command *table, struct hr_strbuf *out);
+void hr_help_group(const struct hr_command *table, const char *word, struct hr_strbuf *out);
 void hr_help_verb(const struct hr_command *cmd, struct hr_strbuf *out);
 void hr_help_man(const struct hr_command *table, struct hr_strbuf *out);
 void hr_help_bash(const struct hr_command *table, struct hr_strbuf *out);

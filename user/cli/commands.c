@@ -108,6 +108,71 @@ static const struct hr_option delete_options[] = {
 	{},
 };
 
+#define OPT_DRY_RUN                                                                               \
+	{"dry-run", 0, HR_OPT_FLAG, NULL, "print the YAML that would be applied, change nothing", \
+	 NULL}
+#define OPT_POLICY(name, whose)                                                                 \
+	{name, 0, HR_OPT_STRING, "POLICY", "trafficPolicy of " whose ": a YAML file, or {...}", \
+	 NULL}
+
+static const struct hr_option canary_create_options[] = {
+	OPT_NAMESPACE,
+	{"stable", 0, HR_OPT_STRING, "SUBSET=WEIGHT", "the version that is there", NULL},
+	{"canary", 0, HR_OPT_STRING, "SUBSET=WEIGHT", "the new one", NULL},
+	{"match", 0, HR_OPT_LIST, "HEADER[=VALUE]", "requests that all go to the canary", NULL},
+	{"subset", 0, HR_OPT_LIST, "SUBSET=KEY=VALUE,...",
+	 "labels of its pods (default: version=SUBSET)", NULL},
+	{"timeout", 0, HR_OPT_STRING, "DURATION", "of a request; 0s: none (default: 30s)", NULL},
+	{"retries", 0, HR_OPT_STRING, "N[xDURATION]", "tries after the first (default: 3x10s)",
+	 NULL},
+	OPT_POLICY("stable-policy", "the stable subset"),
+	OPT_POLICY("canary-policy", "the canary's subset"),
+	OPT_POLICY("base-policy", "both"),
+	OPT_DRY_RUN,
+	{},
+};
+
+static const struct hr_option canary_change_options[] = {OPT_NAMESPACE, OPT_DRY_RUN, {}};
+
+static const struct hr_option canary_status_options[] = {
+	OPT_NAMESPACE,
+	{"interval", 0, HR_OPT_UINT, "SECONDS", "time between two looks (default: 1)", NULL},
+	{},
+};
+
+static const struct hr_option canary_run_options[] = {
+	OPT_NAMESPACE,
+	{"steps", 0, HR_OPT_STRING, "N,...", "percent for the canary (default: 5,25,50,100)", NULL},
+	{"every", 0, HR_OPT_STRING, "DURATION", "how long each step is watched (default: 30s)",
+	 NULL},
+	{"max-error", 0, HR_OPT_STRING, "PERCENT", "5xx and broken answers allowed (default: 1%)",
+	 NULL},
+	{"max-p99", 0, HR_OPT_STRING, "DURATION", "99 of 100 answers are faster (default: any)",
+	 NULL},
+	{"min-requests", 0, HR_OPT_UINT, "N", "the canary's in a step, to judge by (default: 100)",
+	 NULL},
+	{"give-up", 0, HR_OPT_STRING, "DURATION",
+	 "roll back when a step has too few requests for so long (default: wait)", NULL},
+	{},
+};
+
+static const struct hr_option breaker_enable_options[] = {
+	OPT_NAMESPACE,
+	{"consecutive-errors", 0, HR_OPT_UINT, "N", "in a row, ejects an endpoint (default: 5)",
+	 NULL},
+	{"interval", 0, HR_OPT_STRING, "DURATION", "between two sweeps (default: 30s)", NULL},
+	{"base-ejection", 0, HR_OPT_STRING, "DURATION",
+	 "of the first ejection; the n-th is n times as long (default: 30s)", NULL},
+	{"max-ejection", 0, HR_OPT_UINT, "PERCENT", "of the endpoints at a time (default: 50)",
+	 NULL},
+	{"min-health", 0, HR_OPT_UINT, "PERCENT",
+	 "with fewer healthy ones all are used (default: 30)", NULL},
+	OPT_DRY_RUN,
+	{},
+};
+
+static const struct hr_option breaker_status_options[] = {OPT_NAMESPACE, {}};
+
 static const struct hr_option exec_options[] = {OPT_IDENTITY, {}};
 static const struct hr_option attach_options[] = {OPT_TARGET, OPT_IDENTITY, {}};
 static const struct hr_option detach_options[] = {OPT_TARGET, {}};
@@ -205,6 +270,87 @@ const struct hr_command hr_commands[] = {
 	 {0, 2, KINDS, true},
 	 delete_options,
 	 hr_verb_delete},
+	{"canary create",
+	 "SERVICE --stable SUBSET=WEIGHT --canary SUBSET=WEIGHT [OPTION]...",
+	 "Split the traffic of a service between two versions",
+	 "Makes a VirtualService and a DestinationRule, or changes those that are there and keeps "
+	 "what is not named here. Requests that match one of --match go to the canary whatever the "
+	 "weights are.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_create_options,
+	 hr_verb_canary_create},
+	{"canary weights",
+	 "SERVICE SUBSET=WEIGHT...",
+	 "Change the weights of a split",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {2, HR_OPERANDS_ANY, NULL, false},
+	 canary_change_options,
+	 hr_verb_canary_weights},
+	{"canary promote",
+	 "SERVICE",
+	 "Give the canary all of the weight",
+	 "The objects stay; the stable side has weight 0.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_change_options,
+	 hr_verb_canary_promote},
+	{"canary rollback",
+	 "SERVICE",
+	 "Give the stable side all of the weight",
+	 "The objects stay; the canary has weight 0. Rules that send requests to it by match stay "
+	 "too.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_change_options,
+	 hr_verb_canary_rollback},
+	{"canary status",
+	 "SERVICE",
+	 "Show the share and the success of each side",
+	 "SHARE, OK and P99 are of the requests that ended between two looks.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_status_options,
+	 hr_verb_canary_status},
+	{"canary run",
+	 "SERVICE [OPTION]...",
+	 "Give the canary more step by step, and roll back when it is not well",
+	 "Each step is judged by the canary's own requests of that step: it fails when more of "
+	 "them "
+	 "fail or are slow than are allowed in --min-requests, at once, and passes when it was "
+	 "watched for --every and had so many requests. Without traffic it waits and says so. "
+	 "Exit 0 after the last step, 1 after a rollback. Interrupted, it leaves the weights of "
+	 "the "
+	 "step. An agent that is restarted has its weights back; the step begins again.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_run_options,
+	 hr_verb_canary_run},
+	{"breaker enable",
+	 "SERVICE [OPTION]...",
+	 "Take endpoints that fail out of use (outlierDetection)",
+	 "Changes the service's DestinationRule; options that are not given leave what is there.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 breaker_enable_options,
+	 hr_verb_breaker_enable},
+	{"breaker disable",
+	 "SERVICE",
+	 "Take the breaker off",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 canary_change_options,
+	 hr_verb_breaker_disable},
+	{"breaker status",
+	 "SERVICE",
+	 "Show the breaker and the endpoints behind it",
+	 NULL,
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {1, 1, NULL, false},
+	 breaker_status_options,
+	 hr_verb_breaker_status},
 	{"exec",
 	 "[OPTION]... [--] CMD...",
 	 "Run a command whose traffic is steered",

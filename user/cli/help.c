@@ -14,9 +14,20 @@ void hr_help_program(const struct hr_command *table, struct hr_strbuf *out)
 		       "Steers HTTP traffic between pods inside the Linux kernel, by Istio "
 		       "resources.\n\n");
 	for (const struct hr_command *c = table; c->name; c++)
-		hr_sb_printf(out, "  %-12s %s\n", c->name, c->summary);
+		hr_sb_printf(out, "  %-16s %s\n", c->name, c->summary);
 	hr_sb_add(out, "\n'headrace VERB -h' tells more about one of them.\n"
 		       "Exit: 0 ok, 1 refused or errors found, 2 usage, 3 agent unreachable.\n");
+}
+
+void hr_help_group(const struct hr_command *table, const char *word, struct hr_strbuf *out)
+{
+	size_t n = strlen(word);
+
+	hr_sb_printf(out, "Usage: headrace %s VERB [OPTION]... [OPERAND]...\n\n", word);
+	for (const struct hr_command *c = table; c->name; c++)
+		if (strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
+			hr_sb_printf(out, "  %-10s %s\n", c->name + n + 1, c->summary);
+	hr_sb_printf(out, "\n'headrace %s VERB -h' tells more about one of them.\n", word);
 }
 
 /* "-o, --output FORMAT" */
@@ -139,7 +150,7 @@ static void bash_options(const struct hr_command *table, struct hr_strbuf *out)
 
 	hr_sb_add(out, "\tcase \"$verb\" in\n");
 	for (const struct hr_command *c = table; c->name; c++) {
-		hr_sb_printf(out, "\t%s) options=\"", c->name);
+		hr_sb_printf(out, "\t\"%s\") options=\"", c->name);
 		for (size_t i = 0; (o = hr_command_option(c, i)); i++)
 			hr_sb_printf(out, "%s--%s", i ? " " : "", o->name);
 		hr_sb_add(out, "\"; operands=\"");
@@ -169,6 +180,48 @@ static void bash_values(const struct hr_command *table, struct hr_strbuf *out)
 	hr_sb_add(out, "\tesac\n");
 }
 
+/* The first words of all verbs, each once. */
+static void first_words(const struct hr_command *table, struct hr_strbuf *out)
+{
+	const char *last = "";
+	size_t last_n = 0;
+
+	for (const struct hr_command *c = table; c->name; c++) {
+		size_t n = strcspn(c->name, " ");
+
+		if (n == last_n && strncmp(c->name, last, n) == 0)
+			continue;
+		hr_sb_printf(out, "%s%.*s", c == table ? "" : " ", (int)n, c->name);
+		last = c->name;
+		last_n = n;
+	}
+}
+
+/* "canary": the second word is a verb too. */
+static void bash_groups(const struct hr_command *table, struct hr_strbuf *out)
+{
+	const char *last = "";
+	size_t last_n = 0;
+
+	hr_sb_add(out, "\tlocal group=\"\"\n\tcase \"$verb\" in\n");
+	for (const struct hr_command *c = table; c->name; c++) {
+		size_t n = strcspn(c->name, " ");
+
+		if (!c->name[n])
+			continue;
+		if (n != last_n || strncmp(c->name, last, n) != 0)
+			hr_sb_printf(out, "%s\t%.*s) group=\"", last_n ? "\";;\n" : "", (int)n,
+				     c->name);
+		hr_sb_printf(out, " %s", c->name + n + 1);
+		last = c->name;
+		last_n = n;
+	}
+	hr_sb_add(out, last_n ? "\";;\n\tesac\n" : "\t*) ;;\n\tesac\n");
+	hr_sb_add(out, "\tif [ -n \"$group\" ] && [ \"$COMP_CWORD\" = 2 ]; then\n"
+		       "\t\tCOMPREPLY=($(compgen -W \"$group\" -- \"$cur\"))\n\t\treturn\n\tfi\n"
+		       "\t[ -z \"$group\" ] || verb=\"$verb ${COMP_WORDS[2]}\"\n");
+}
+
 void hr_help_bash(const struct hr_command *table, struct hr_strbuf *out)
 {
 	hr_sb_add(out,
@@ -178,9 +231,9 @@ void hr_help_bash(const struct hr_command *table, struct hr_strbuf *out)
 		  "\tlocal verb=\"${COMP_WORDS[1]}\" options operands\n"
 		  "\tCOMPREPLY=()\n"
 		  "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\tCOMPREPLY=($(compgen -W \"");
-	for (const struct hr_command *c = table; c->name; c++)
-		hr_sb_printf(out, "%s%s", c == table ? "" : " ", c->name);
+	first_words(table, out);
 	hr_sb_add(out, "\" -- \"$cur\"))\n\t\treturn\n\tfi\n");
+	bash_groups(table, out);
 	bash_options(table, out);
 	bash_values(table, out);
 	hr_sb_add(out, "\tcase \"$cur\" in\n"

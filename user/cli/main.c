@@ -52,6 +52,44 @@ static int program_help(int code)
 	return code;
 }
 
+/* `GROUP --socket PATH VERB`, as scripts say it that put --socket behind the first word: the option
+ * goes behind the second. */
+static void verb_first(int argc, char **argv)
+{
+	int n = argc > 3 && hr_streq(argv[2], "--socket")     ? 2
+		: argc > 2 && hr_starts(argv[2], "--socket=") ? 1
+							      : 0;
+	char *verb = argc > 2 + n ? argv[2 + n] : NULL;
+
+	if (!n || !verb)
+		return;
+	memmove(&argv[3], &argv[2], (size_t)n * sizeof(*argv));
+	argv[2] = verb;
+}
+
+/* headrace GROUP VERB ... */
+static int run_group(int argc, char **argv)
+{
+	const char *word, *near;
+	_cleanup_sb_ struct hr_strbuf text = {}, name = {};
+	const struct hr_command *cmd;
+	bool help;
+
+	verb_first(argc, argv);
+	word = argc > 2 ? argv[2] : NULL;
+	help = hr_streq(word, "-h") || hr_streq(word, "--help");
+	if (!word || help) {
+		hr_help_group(hr_commands, argv[1], &text);
+		if (help)
+			return hr_print(&text);
+		fputs(hr_sb_str(&text), stderr);
+		return HR_EXIT_USAGE;
+	}
+	hr_sb_printf(&name, "%s %s", argv[1], word);
+	cmd = hr_command_find(hr_commands, name.data, &near);
+	return cmd ? run_verb(cmd, argc - 3, argv + 3) : unknown_verb(name.data, near);
+}
+
 int main(int argc, char **argv)
 {
 	const struct hr_command *cmd;
@@ -65,6 +103,8 @@ int main(int argc, char **argv)
 		return program_help(HR_EXIT_OK);
 	if (hr_streq(verb, "--version"))
 		verb = "version";
+	if (hr_command_is_group(hr_commands, verb))
+		return run_group(argc, argv);
 	cmd = hr_command_find(hr_commands, verb, &near);
 	return cmd ? run_verb(cmd, argc - 2, argv + 2) : unknown_verb(verb, near);
 }

@@ -62,6 +62,16 @@ const struct hr_command *hr_command_find(const struct hr_command *table, const c
 	return NULL;
 }
 
+bool hr_command_is_group(const struct hr_command *table, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const struct hr_command *c = table; c->name; c++)
+		if (strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
+			return true;
+	return false;
+}
+
 static struct value *value_of(const struct hr_args *a, const char *name)
 {
 	struct values *vs = a->values;

@@ -1,68 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // headrace top: rates between two looks at the counters.
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "cli/counters.h"
 #include "cli/term.h"
 #include "cli/verbs.h"
-#include "headrace/abi.h"
-
-static const uint64_t bounds_us[HR_LAT_BUCKETS] = HR_LAT_BOUNDS_US;
-
-/* What happened to one route or endpoint between two looks. */
-struct delta {
-	double requests, good; /* 1xx to 4xx */
-	double buckets[HR_LAT_BUCKETS + 1];
-};
-
-static double at(const json_t *counters, const char *key, size_t i)
-{
-	return (double)json_integer_value(json_array_get(json_object_get(counters, key), i));
-}
-
-/* Counters start again with an agent that was restarted: then the new value is the difference. */
-static double grown(double from, double to)
-{
-	return to >= from ? to - from : to;
-}
-
-static struct delta subtract(const json_t *from, const json_t *to)
-{
-	struct delta d = {.requests = grown(hr_jnum(from, "requests"), hr_jnum(to, "requests"))};
-
-	for (size_t i = 1; i < 5; i++)
-		d.good += grown(at(from, "status", i), at(to, "status", i));
-	for (size_t i = 0; i <= HR_LAT_BUCKETS; i++)
-		d.buckets[i] = grown(at(from, "latency", i), at(to, "latency", i));
-	return d;
-}
-
-/* Within its bucket a latency is taken as evenly spread; beyond the last bound: "> bound". */
-static void quantile(const struct delta *d, double q, char *buf, size_t size)
-{
-	double total = 0, before = 0;
-
-	for (size_t i = 0; i <= HR_LAT_BUCKETS; i++)
-		total += d->buckets[i];
-	snprintf(buf, size, "-");
-	for (size_t i = 0; total > 0 && i <= HR_LAT_BUCKETS; i++) {
-		double low = i ? (double)bounds_us[i - 1] : 0;
-
-		if (before + d->buckets[i] < q * total || d->buckets[i] == 0) {
-			before += d->buckets[i];
-			continue;
-		}
-		if (i == HR_LAT_BUCKETS) {
-			snprintf(buf, size, "> %.0f ms", low / 1000);
-			return;
-		}
-		low += ((double)bounds_us[i] - low) * (q * total - before) / d->buckets[i];
-		snprintf(buf, size, "%.*f ms", low < 10000 ? 2 : 0, low / 1000);
-		return;
-	}
-}
 
 static const json_t *by_key(const json_t *list, const char *key)
 {
@@ -76,15 +18,15 @@ static const json_t *by_key(const json_t *list, const char *key)
 
 static void add_row(struct hr_table *t, const json_t *old, const json_t *row, double seconds)
 {
-	const struct delta d =
-		subtract(json_object_get(old, "counters"), json_object_get(row, "counters"));
+	const struct hr_delta d =
+		hr_delta(json_object_get(old, "counters"), json_object_get(row, "counters"));
 	char rate[32], success[32] = "-", p50[32], p99[32], in_flight[32] = "-";
 
 	snprintf(rate, sizeof(rate), "%.1f", d.requests / seconds);
 	if (d.requests > 0)
 		snprintf(success, sizeof(success), "%.2f", 100 * d.good / d.requests);
-	quantile(&d, 0.50, p50, sizeof(p50));
-	quantile(&d, 0.99, p99, sizeof(p99));
+	hr_quantile_text(hr_delta_quantile(&d, 0.50), p50, sizeof(p50));
+	hr_quantile_text(hr_delta_quantile(&d, 0.99), p99, sizeof(p99));
 	if (json_object_get(row, "inFlight"))
 		snprintf(in_flight, sizeof(in_flight), "%lld", (long long)hr_jint(row, "inFlight"));
 	HR_TABLE_ROW(t, rate, success, p50, p99, in_flight, hr_jstr(row, "key", ""));

@@ -47,6 +47,8 @@ static const struct hr_command table[] = {
 	 {1, HR_OPERANDS_ANY, NULL, false},
 	 fly_options,
 	 nothing},
+	{"dock open", "", "Open the dock", NULL, 0, {0, 1, "left|right", false}, NULL, nothing},
+	{"dock close", "", "Close the dock", NULL, 0, {}, fly_options, nothing},
 	{},
 };
 
@@ -172,6 +174,25 @@ static void test_unknown_verb_is_guessed(void **state)
 	assert_null(near);
 }
 
+/* Two words name a verb of a group; the group alone is none. */
+static void test_groups(void **state)
+{
+	_cleanup_sb_ struct hr_strbuf out = {};
+	const char *near = NULL;
+
+	(void)state;
+	assert_ptr_equal(hr_command_find(table, "dock close", &near), &table[3]);
+	assert_null(hr_command_find(table, "dock", &near));
+	assert_null(hr_command_find(table, "dock opne", &near));
+	assert_string_equal(near, "dock open");
+	assert_true(hr_command_is_group(table, "dock"));
+	assert_false(hr_command_is_group(table, "doc"));
+	assert_false(hr_command_is_group(table, "fly"));
+	hr_help_group(table, "dock", &out);
+	assert_non_null(strstr(out.data, "  close      Close the dock"));
+	assert_null(strstr(out.data, "Fly"));
+}
+
 /* A text line that starts with a dot would be a roff request and vanish. */
 static void test_man_page_escapes(void **state)
 {
@@ -194,6 +215,10 @@ static void test_bash_completes(void **state)
 		{"headrace fly --datapath k", "3", "kernel"},
 		{"headrace fly -o j", "3", "json"},
 		{"headrace fly so", "2", "south"},
+		{"headrace do", "1", "dock"},
+		{"headrace dock cl", "2", "close"},
+		{"headrace dock open ri", "3", "right"},
+		{"headrace dock close --datapath a", "4", "auto"},
 	};
 	_cleanup_sb_ struct hr_strbuf script = {};
 	char path[] = "/tmp/headrace-test-completion-XXXXXX", line[512], got[64];
@@ -229,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_usage_errors_say_what),
 		cmocka_unit_test(test_help_wins_over_missing_operands),
 		cmocka_unit_test(test_unknown_verb_is_guessed),
+		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_man_page_escapes),
 		cmocka_unit_test(test_bash_completes),
 	};

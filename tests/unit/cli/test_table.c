@@ -63,6 +63,17 @@ static void test_the_contract(void **state)
 		{"apply", "file dry-run"},
 		{"get", "namespace output"},
 		{"delete", "file namespace"},
+		{"canary create", "namespace stable canary match subset timeout retries "
+				  "stable-policy canary-policy dry-run output"},
+		{"canary weights", "namespace dry-run output"},
+		{"canary promote", "namespace dry-run output"},
+		{"canary rollback", "namespace dry-run output"},
+		{"canary status", "namespace output"},
+		{"canary run", "namespace steps every max-error max-p99"},
+		{"breaker enable", "namespace consecutive-errors interval base-ejection "
+				   "max-ejection min-health dry-run"},
+		{"breaker disable", "namespace dry-run"},
+		{"breaker status", "namespace output"},
 		{"exec", "workload labels"},
 		{"attach", "cgroup pid unit workload labels"},
 		{"detach", "cgroup pid unit"},
