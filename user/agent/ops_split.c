@@ -316,7 +316,7 @@ static json_t *invalid(struct op *o)
 static json_t *with_sides(struct op *o, json_t *result, const char *vs)
 {
 	_cleanup_sb_ struct hr_strbuf why = {};
-	struct hr_split split = {};
+	struct hr_canary_rule split = {};
 	json_t *sides = json_array();
 
 	if (!result || hr_canary_split(vs, o->arena, &split, &why) < 0) {
@@ -415,7 +415,7 @@ static int new_weights(struct op *o, const char *vs, struct hr_strbuf *out)
 {
 	json_t *weights = json_object_get(o->req, "weights"), *value;
 	int64_t stable = -1, canary = -1;
-	struct hr_side_weight *w;
+	struct hr_canary_weight *w;
 	const char *name;
 	size_t n = 0;
 
@@ -429,12 +429,12 @@ static int new_weights(struct op *o, const char *vs, struct hr_strbuf *out)
 		*o->code = "invalid";
 		return -EINVAL;
 	}
-	w = hr_arena_array(o->arena, struct hr_side_weight, json_object_size(weights));
+	w = hr_arena_array(o->arena, struct hr_canary_weight, json_object_size(weights));
 	json_object_foreach(weights, name, value)
 	{
 		if (!json_is_integer(value))
 			return bad(o, "weights: numbers are needed");
-		w[n++] = (struct hr_side_weight){name, json_integer_value(value)};
+		w[n++] = (struct hr_canary_weight){name, json_integer_value(value)};
 	}
 	if (hr_canary_weights(vs, w, n, out, o->why) == 0)
 		return 0;
@@ -445,16 +445,16 @@ static int new_weights(struct op *o, const char *vs, struct hr_strbuf *out)
 /* Shifts all of the traffic; `canary`: to the second side. */
 static int shift(struct op *o, const char *vs, bool canary, struct hr_strbuf *out)
 {
-	struct hr_split split = {};
-	struct hr_side_weight *w;
+	struct hr_canary_rule split = {};
+	struct hr_canary_weight *w;
 
 	if (hr_canary_split(vs, o->arena, &split, o->why) < 0) {
 		*o->code = "invalid";
 		return -EINVAL;
 	}
-	w = hr_arena_array(o->arena, struct hr_side_weight, split.sides.len);
+	w = hr_arena_array(o->arena, struct hr_canary_weight, split.sides.len);
 	for (size_t i = 0; i < split.sides.len; i++)
-		w[i] = (struct hr_side_weight){split.sides.data[i].name, i == canary ? 100 : 0};
+		w[i] = (struct hr_canary_weight){split.sides.data[i].name, i == canary ? 100 : 0};
 	if (hr_canary_weights(vs, w, split.sides.len, out, o->why) == 0)
 		return 0;
 	*o->code = "invalid";

@@ -27,7 +27,7 @@ static void look_at(const struct hr_meters *m, const struct hr_plan_cluster *c, 
 	}
 }
 
-static bool is_of_side(const struct hr_plan_cluster *c, const struct hr_side *side,
+static bool is_of_side(const struct hr_plan_cluster *c, const struct hr_canary_side *side,
 		       const char *host)
 {
 	return hr_streq(c->host, host) && hr_streq(c->subset, side->subset ? side->subset : "") &&
@@ -36,7 +36,7 @@ static bool is_of_side(const struct hr_plan_cluster *c, const struct hr_side *si
 
 /* Counters of a side are those of its endpoints: also of requests that other rules sent there. */
 static json_t *side_json(const struct hr_agent *a, const struct hr_meters *m,
-			 const struct hr_side *side, const char *ns, int64_t total,
+			 const struct hr_canary_side *side, const char *ns, int64_t total,
 			 struct hr_arena *arena)
 {
 	const char *host = hr_host_fqdn(arena, side->host, ns, a->o.cluster_domain);
@@ -53,7 +53,7 @@ static json_t *side_json(const struct hr_agent *a, const struct hr_meters *m,
 
 /* Names or numbers of the other rules that send requests to a side: weights do not govern them. */
 static json_t *other_rules(const struct hr_virtual_service *vs, size_t split,
-			   const struct hr_side *side)
+			   const struct hr_canary_side *side)
 {
 	json_t *out = json_array();
 
@@ -83,7 +83,7 @@ json_t *agent_op_canary_status(struct hr_agent *a, const json_t *req,
 	const char *service = json_string_value(json_object_get(req, "service"));
 	const char *ns = json_string_value(json_object_get(req, "namespace"));
 	const struct hr_meta *vs;
-	struct hr_split split = {};
+	struct hr_canary_rule split = {};
 	struct hr_meters m = {};
 	json_t *sides;
 	int64_t total = 0;

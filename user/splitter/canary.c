@@ -54,7 +54,7 @@ static struct hr_ynode *side_of(struct hr_ynode *rule, const char *name)
 	return NULL;
 }
 
-static bool has_sides(struct hr_ynode *rule, const struct hr_side_weight *w, size_t n)
+static bool has_sides(struct hr_ynode *rule, const struct hr_canary_weight *w, size_t n)
 {
 	const struct hr_ynode *route = list_at(rule, "route");
 
@@ -66,7 +66,7 @@ static bool has_sides(struct hr_ynode *rule, const struct hr_side_weight *w, siz
 	return true;
 }
 
-static void tell_wanted(struct hr_strbuf *why, const struct hr_side_weight *w, size_t n)
+static void tell_wanted(struct hr_strbuf *why, const struct hr_canary_weight *w, size_t n)
 {
 	hr_sb_add(why, "no rule of spec.http routes to ");
 	if (!n)
@@ -77,7 +77,7 @@ static void tell_wanted(struct hr_strbuf *why, const struct hr_side_weight *w, s
 }
 
 /* The rule with all these sides: the one that matches all, else the only one. */
-static struct hr_ynode *find_split(struct hr_ynode *vs, const struct hr_side_weight *w, size_t n,
+static struct hr_ynode *find_split(struct hr_ynode *vs, const struct hr_canary_weight *w, size_t n,
 				   size_t *index, struct hr_strbuf *why)
 {
 	struct hr_ynode *rules = rules_of(vs), *found = NULL;
@@ -120,9 +120,10 @@ static uint32_t port_of(struct hr_ynode *destination)
 	return s ? (uint32_t)strtoul(s, NULL, 10) : 0;
 }
 
-int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_split *out, struct hr_strbuf *why)
+int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_canary_rule *out,
+		    struct hr_strbuf *why)
 {
-	struct hr_split s = {};
+	struct hr_canary_rule s = {};
 	struct hr_ynode *root = NULL, *rule, *route;
 	int r = hr_nodes_read(a, vs, "VirtualService", &root, why);
 
@@ -132,13 +133,13 @@ int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_split *out, st
 	if (!rule)
 		return -EINVAL;
 	route = list_at(rule, "route");
-	s.sides.data = hr_arena_array(a, struct hr_side, route->count);
+	s.sides.data = hr_arena_array(a, struct hr_canary_side, route->count);
 	for (struct hr_ynode *e = route->first; e; e = e->next) {
 		struct hr_ynode *d = hr_node_at(e, "destination");
 
 		if (!d)
 			continue;
-		s.sides.data[s.sides.len++] = (struct hr_side){
+		s.sides.data[s.sides.len++] = (struct hr_canary_side){
 			.name = side_name(e),
 			.host = hr_node_string(d, "host"),
 			.subset = hr_node_string(d, "subset"),
@@ -150,7 +151,7 @@ int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_split *out, st
 	return 0;
 }
 
-static int check_weights(const struct hr_side_weight *w, size_t n, struct hr_strbuf *why)
+static int check_weights(const struct hr_canary_weight *w, size_t n, struct hr_strbuf *why)
 {
 	for (size_t i = 0; i < n; i++) {
 		for (size_t k = 0; k < i; k++)
@@ -167,7 +168,7 @@ static int check_weights(const struct hr_side_weight *w, size_t n, struct hr_str
 	return 0;
 }
 
-static int set_weights(struct hr_arena *a, struct hr_ynode *rule, const struct hr_side_weight *w,
+static int set_weights(struct hr_arena *a, struct hr_ynode *rule, const struct hr_canary_weight *w,
 		       size_t n, struct hr_strbuf *why)
 {
 	struct hr_ynode *route = list_at(rule, "route");
@@ -180,7 +181,7 @@ static int set_weights(struct hr_arena *a, struct hr_ynode *rule, const struct h
 	return total > 0 ? 0 : refuse(why, "all weights would be 0: nobody would get the traffic");
 }
 
-int hr_canary_weights(const char *vs, const struct hr_side_weight *w, size_t n,
+int hr_canary_weights(const char *vs, const struct hr_canary_weight *w, size_t n,
 		      struct hr_strbuf *out, struct hr_strbuf *why)
 {
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
@@ -203,8 +204,8 @@ int hr_canary_two_weights(const char *vs, int64_t stable, int64_t canary, struct
 			  struct hr_strbuf *why)
 {
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
-	struct hr_split split = {};
-	struct hr_side_weight w[2];
+	struct hr_canary_rule split = {};
+	struct hr_canary_weight w[2];
 	int r = hr_canary_split(vs, a, &split, why);
 
 	if (r < 0)
@@ -215,8 +216,8 @@ int hr_canary_two_weights(const char *vs, int64_t stable, int64_t canary, struct
 			     split.rule, split.sides.len);
 		return -EINVAL;
 	}
-	w[0] = (struct hr_side_weight){split.sides.data[0].name, stable};
-	w[1] = (struct hr_side_weight){split.sides.data[1].name, canary};
+	w[0] = (struct hr_canary_weight){split.sides.data[0].name, stable};
+	w[1] = (struct hr_canary_weight){split.sides.data[1].name, canary};
 	return hr_canary_weights(vs, w, 2, out, why);
 }
 
@@ -471,8 +472,8 @@ int hr_canary_create(const struct hr_canary_spec *s, const char *vs, const char 
 		     struct hr_strbuf *vs_out, struct hr_strbuf *dr_out, struct hr_strbuf *why)
 {
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
-	const struct hr_side_weight w[] = {{s->stable, s->stable_weight},
-					   {s->canary, s->canary_weight}};
+	const struct hr_canary_weight w[] = {{s->stable, s->stable_weight},
+					     {s->canary, s->canary_weight}};
 	int r = check_weights(w, 2, why);
 
 	if (r == 0 && !(s->stable_weight + s->canary_weight))

@@ -40,27 +40,27 @@ struct hr_canary_spec {
 int hr_canary_create(const struct hr_canary_spec *s, const char *vs, const char *dr,
 		     struct hr_strbuf *vs_out, struct hr_strbuf *dr_out, struct hr_strbuf *why);
 
-struct hr_side {
+struct hr_canary_side {
 	const char *name; /* subset, or host */
 	const char *host, *subset;
 	uint32_t port; /* 0: not set */
 	int64_t weight;
 };
-struct hr_split {
+struct hr_canary_rule {
 	size_t rule; /* in spec.http */
-	HR_LIST(struct hr_side) sides;
+	HR_LIST(struct hr_canary_side) sides;
 };
 /* The split rule of a VirtualService and its sides; strings live in `a`. -EINVAL and a sentence:
  * there is none, or it cannot be told which. */
-int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_split *out,
+int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_canary_rule *out,
 		    struct hr_strbuf *why);
 
-struct hr_side_weight {
+struct hr_canary_weight {
 	const char *name;
 	int64_t weight;
 };
 /* Weights by name in the rule that has all of these sides; other sides keep theirs. -EINVAL. */
-int hr_canary_weights(const char *vs, const struct hr_side_weight *w, size_t n,
+int hr_canary_weights(const char *vs, const struct hr_canary_weight *w, size_t n,
 		      struct hr_strbuf *out, struct hr_strbuf *why);
 /* The same for exactly two sides. -EINVAL also when there are more. */
 int hr_canary_two_weights(const char *vs, int64_t stable, int64_t canary, struct hr_strbuf *out,

@@ -261,7 +261,7 @@ static void test_split_of_a_plain_rule(void **state)
 
 static void weights(const char *vs, const char *names, int64_t a, int64_t b, const char *expect)
 {
-	const struct hr_side_weight w[] = {{names, a}, {"v2", b}};
+	const struct hr_canary_weight w[] = {{names, a}, {"v2", b}};
 	_cleanup_sb_ struct hr_strbuf out = {}, why = {};
 	int r = hr_canary_weights(vs, w, 2, &out, &why);
 
@@ -279,7 +279,7 @@ static void test_weights(void **state)
 {
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
 	_cleanup_sb_ struct hr_strbuf out = {}, why = {};
-	struct hr_split split;
+	struct hr_canary_rule split;
 
 	(void)state;
 	assert_int_equal(hr_canary_two_weights(two_rules, 0, 100, &out, &why), 0);
@@ -314,10 +314,10 @@ static void test_which_rule(void **state)
 				    "  - route: [{destination: {host: a}, weight: 1}, "
 				    "{destination: {host: b}, weight: 1}, "
 				    "{destination: {host: c}}]\n";
-	const struct hr_side_weight hosts[] = {{"a", 0}, {"c", 7}};
+	const struct hr_canary_weight hosts[] = {{"a", 0}, {"c", 7}};
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
 	_cleanup_sb_ struct hr_strbuf out = {}, why = {};
-	struct hr_split split = {};
+	struct hr_canary_rule split = {};
 
 	(void)state;
 	weights(unclear, "v1", 1, 2, "cannot be told");
