@@ -110,6 +110,9 @@
  * may take; beyond, its NFA is simulated. */
 #define HR_REGEX_STATES_MAX 256
 #define HR_REGEX_DFA_STEPS 500000
+/* Steps that replacing in one text may take (uriRegexRewrite): tens of milliseconds. A pattern that
+ * looks to the end for each of many matches would be quadratic. */
+#define HR_REGEX_SUB_STEPS 2000000
 #define HR_OBJECTS_MAX 100000
 /* One control request line, bytes. */
 #define HR_CONTROL_LINE_MAX (16 * 1024 * 1024)

@@ -14,6 +14,7 @@ struct emitter {
 	struct hr_arena *a;
 	struct hr_regex *re;
 	bool full;
+	bool captures;
 };
 
 static uint16_t put(struct emitter *w, struct rx_inst i)
@@ -40,22 +41,39 @@ static uint16_t set_index(struct emitter *w, const struct rx_set *s)
 
 static uint16_t emit(struct emitter *w, const struct rx_node *n, uint16_t next);
 
+/* Once more, or on: the preferred way first. */
+static struct rx_inst choice(const struct rx_node *n, uint16_t more, uint16_t on)
+{
+	return (struct rx_inst){
+		.op = RX_OP_SPLIT, .x = n->lazy ? on : more, .y = n->lazy ? more : on};
+}
+
+static uint16_t emit_capture(struct emitter *w, const struct rx_node *n, uint16_t next)
+{
+	struct rx_inst save = {.op = RX_OP_SAVE, .x = next, .set = (uint16_t)(2 * n->group + 1)};
+
+	if (!w->captures)
+		return emit(w, n->a, next);
+	save.x = emit(w, n->a, put(w, save));
+	save.set--;
+	return put(w, save);
+}
+
 static uint16_t emit_repeat(struct emitter *w, const struct rx_node *n, uint16_t next)
 {
 	unsigned copies = n->min;
 	uint16_t pc = next;
 
 	if (n->max == RX_INF) {
-		uint16_t loop = put(w, (struct rx_inst){.op = RX_OP_SPLIT, .y = next});
+		uint16_t loop = put(w, (struct rx_inst){.op = RX_OP_SPLIT});
 		uint16_t body = emit(w, n->a, loop);
 
-		w->re->inst[loop].x = body;
+		w->re->inst[loop] = choice(n, body, next);
 		pc = copies ? body : loop;
 		copies -= copies > 0;
 	} else {
 		for (unsigned i = n->min; i < n->max && !w->full; i++)
-			pc = put(w, (struct rx_inst){
-					    .op = RX_OP_SPLIT, .x = emit(w, n->a, pc), .y = next});
+			pc = put(w, choice(n, emit(w, n->a, pc), next));
 	}
 	while (copies-- && !w->full)
 		pc = emit(w, n->a, pc);
@@ -85,24 +103,27 @@ static uint16_t emit(struct emitter *w, const struct rx_node *n, uint16_t next)
 		return put(w, (struct rx_inst){.op = RX_OP_SPLIT, .x = a, .y = b});
 	case RX_REPEAT:
 		return emit_repeat(w, n, next);
+	case RX_CAPTURE:
+		return emit_capture(w, n, next);
 	default:
 		return next;
 	}
 }
 
-int hr_regex_new(struct hr_arena *arena, const char *pattern, struct hr_regex **out,
-		 struct hr_regex_error *err)
+int rx_compile(struct hr_arena *arena, const char *pattern, uint16_t *groups, struct hr_regex **out,
+	       struct hr_regex_error *err)
 {
 	_cleanup_arena_ struct hr_arena *temp = hr_arena_new();
 	struct hr_regex draft = {}, *re;
-	struct emitter w = {temp, &draft, false};
+	struct emitter w = {temp, &draft, false, groups};
 	struct rx_node *tree;
+	uint16_t captured;
 
 	if (strlen(pattern) > HR_REGEX_MAX) {
 		*err = (struct hr_regex_error){"longer than 1024 bytes", HR_REGEX_MAX};
 		return -E2BIG;
 	}
-	tree = rx_parse(temp, pattern, err);
+	tree = rx_parse(temp, pattern, &captured, err);
 	if (!tree)
 		return -EINVAL;
 	draft.inst = hr_arena_array(temp, struct rx_inst, HR_REGEX_INSTS_MAX);
@@ -119,6 +140,20 @@ int hr_regex_new(struct hr_arena *arena, const char *pattern, struct hr_regex **
 	memcpy(re->inst, draft.inst, re->n * sizeof(*re->inst));
 	re->sets = hr_arena_array(arena, struct rx_set, re->n_sets + 1);
 	memcpy(re->sets, draft.sets, re->n_sets * sizeof(*re->sets));
+	if (groups)
+		*groups = captured;
+	*out = re;
+	return 0;
+}
+
+int hr_regex_new(struct hr_arena *arena, const char *pattern, struct hr_regex **out,
+		 struct hr_regex_error *err)
+{
+	struct hr_regex *re;
+	int r = rx_compile(arena, pattern, NULL, &re, err);
+
+	if (r)
+		return r;
 	rx_build_dfa(arena, re);
 	*out = re;
 	return 0;
@@ -182,8 +217,7 @@ static bool is_word(const char *text, size_t n, size_t i)
 	       c == '_';
 }
 
-/* Assertions that hold before byte i. */
-static unsigned holds_at(const char *text, size_t n, size_t i)
+unsigned rx_holds_at(const char *text, size_t n, size_t i)
 {
 	bool edge = is_word(text, n, i) != (i > 0 && is_word(text, n, i - 1));
 
@@ -198,9 +232,9 @@ bool rx_simulate(const struct hr_regex *re, const char *text, size_t n)
 	struct rx_threads sets[2], *now = &sets[0], *then = &sets[1];
 
 	rx_threads_clear(now);
-	rx_follow(re, now, re->start, holds_at(text, n, 0));
+	rx_follow(re, now, re->start, rx_holds_at(text, n, 0));
 	for (size_t i = 0; i < n && now->n; i++) {
-		unsigned holds = holds_at(text, n, i + 1);
+		unsigned holds = rx_holds_at(text, n, i + 1);
 		struct rx_threads *was = now;
 
 		rx_threads_clear(then);

@@ -5,7 +5,7 @@
  * then only read: any number of threads may match with one.
  *
  * Text is bytes: "." and a negated class take one byte, (?i) folds ASCII. A character outside of
- * ASCII is a literal of several bytes. Full match only; groups do not capture. What RE2 refuses
+ * ASCII is a literal of several bytes. Groups capture only where text is replaced. What RE2 refuses
  * (back-references, look-around, possessive operators) is refused by name; so are Unicode classes.
  */
 #pragma once
@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "core/arena.h"
+#include "core/str.h"
 
 struct hr_regex;
 
@@ -29,3 +30,16 @@ int hr_regex_new(struct hr_arena *a, const char *pattern, struct hr_regex **out,
 bool hr_regex_full(const struct hr_regex *re, const char *text, size_t n);
 /* States of the DFA; 0: too many, the NFA is simulated. */
 unsigned hr_regex_states(const struct hr_regex *re);
+
+/* ---- replacing (regex_sub.c) ---- */
+
+struct hr_regex_sub;
+
+/* Pattern and what takes the place of each of its matches: \0 is the match, \1 to \9 are groups,
+ * \\ is a backslash. As hr_regex_new; *of_rewrite: err is about the second text. */
+int hr_regex_sub_new(struct hr_arena *a, const char *pattern, const char *rewrite,
+		     struct hr_regex_sub **out, struct hr_regex_error *err, bool *of_rewrite);
+/* The text with all its matches replaced, leftmost first, appended to `out` (RE2's GlobalReplace).
+ * -E2BIG: longer than `max` bytes, or more work than HR_REGEX_SUB_STEPS. */
+int hr_regex_sub(const struct hr_regex_sub *s, const char *text, size_t n, size_t max,
+		 struct hr_strbuf *out);

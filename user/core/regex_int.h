@@ -27,7 +27,7 @@ enum { /* assertions: what must hold between two bytes */
        RX_NOT_WORD = 1 << 5,
 };
 
-enum rx_type { RX_EMPTY, RX_SET, RX_ASSERT, RX_CAT, RX_ALT, RX_REPEAT };
+enum rx_type { RX_EMPTY, RX_SET, RX_ASSERT, RX_CAT, RX_ALT, RX_REPEAT, RX_CAPTURE };
 
 struct rx_node {
 	enum rx_type type;
@@ -35,15 +35,18 @@ struct rx_node {
 	struct rx_set set;
 	uint16_t min, max; /* REPEAT; max RX_INF: without bound */
 	uint32_t copies;   /* of the innermost node when all repetitions are written out */
+	uint16_t group;	   /* CAPTURE: from 1 */
+	bool lazy;	   /* REPEAT: as few as possible first */
 	uint8_t assertion;
 };
 
-enum { RX_FLAG_I = 1, RX_FLAG_M = 2, RX_FLAG_S = 4 };
+enum { RX_FLAG_I = 1, RX_FLAG_M = 2, RX_FLAG_S = 4, RX_FLAG_U = 8 };
 struct rx_parser {
 	struct hr_arena *a;
 	const char *begin, *p;
 	unsigned flags, depth;
-	bool quoting; /* after \Q */
+	uint16_t groups; /* capturing ones so far */
+	bool quoting;	 /* after \Q */
 	struct hr_regex_error err;
 };
 /* Keeps the first error; NULL. */
@@ -60,14 +63,16 @@ int rx_escaped_byte(struct rx_parser *x, const char *at);
 /* [...] at p. false: an error. */
 bool rx_class(struct rx_parser *x, struct rx_set *out);
 
-/* Tree of a pattern, in the arena. NULL: *err. */
-struct rx_node *rx_parse(struct hr_arena *a, const char *pattern, struct hr_regex_error *err);
+/* Tree of a pattern, in the arena, and how many groups capture. NULL: *err. */
+struct rx_node *rx_parse(struct hr_arena *a, const char *pattern, uint16_t *groups,
+			 struct hr_regex_error *err);
 
-enum rx_op { RX_OP_MATCH, RX_OP_SET, RX_OP_ASSERT, RX_OP_SPLIT };
+/* SAVE only in programs that capture. The x of a SPLIT is preferred to its y. */
+enum rx_op { RX_OP_MATCH, RX_OP_SET, RX_OP_ASSERT, RX_OP_SPLIT, RX_OP_SAVE };
 struct rx_inst {
 	uint8_t op, assertion;
 	uint16_t x, y; /* next, and the other next of SPLIT */
-	uint16_t set;  /* index */
+	uint16_t set;  /* index; of SAVE: the slot, 2 * group or 2 * group + 1 */
 };
 
 struct hr_regex {
@@ -94,6 +99,12 @@ void rx_threads_clear(struct rx_threads *t);
  * stay in the set as themselves. Gives the instructions looked at. */
 unsigned rx_follow(const struct hr_regex *re, struct rx_threads *t, uint16_t pc, unsigned holds);
 bool rx_matched(const struct hr_regex *re, const struct rx_threads *t);
+
+/* Program of a pattern, in the arena, without DFA; `groups` NULL: nothing is captured. */
+int rx_compile(struct hr_arena *a, const char *pattern, uint16_t *groups, struct hr_regex **out,
+	       struct hr_regex_error *err);
+/* Assertions that hold before byte i. */
+unsigned rx_holds_at(const char *text, size_t n, size_t i);
 
 /* hr_regex_full without the DFA. */
 bool rx_simulate(const struct hr_regex *re, const char *text, size_t n);

@@ -138,13 +138,14 @@ static char group_flags(struct rx_parser *x, const char *at)
 		unsigned f = *x->p == 'i'   ? RX_FLAG_I
 			     : *x->p == 'm' ? RX_FLAG_M
 			     : *x->p == 's' ? RX_FLAG_S
+			     : *x->p == 'U' ? RX_FLAG_U
 					    : 0;
 
 		if (f)
 			flags = off ? flags & ~f : flags | f;
 		else if (*x->p == '-' && !off)
 			off = true;
-		else if (*x->p != 'U') /* who is greedy is of no matter in a full match */
+		else
 			break;
 	}
 	if (*x->p != ')' && *x->p != ':') {
@@ -159,10 +160,13 @@ static struct rx_node *group(struct rx_parser *x)
 {
 	const char *at = x->p++, *why = refused_group(x->p);
 	unsigned flags = x->flags;
+	uint16_t captures = 0;
 	struct rx_node *n;
 
 	if (why)
 		return rx_fail(x, at, why);
+	if (*x->p != '?' || x->p[1] == '<' || !strncmp(x->p, "?P<", 3))
+		captures = ++x->groups;
 	if (*x->p == '?') {
 		x->p++;
 		if (!strncmp(x->p, "P<", 2) || *x->p == '<') {
@@ -184,6 +188,10 @@ static struct rx_node *group(struct rx_parser *x)
 		return rx_fail(x, at, "missing )");
 	x->p++;
 	x->flags = flags;
+	if (!n || !captures)
+		return n;
+	n = node(x, RX_CAPTURE, n, NULL);
+	n->group = captures;
 	return n;
 }
 
@@ -298,6 +306,7 @@ static struct rx_node *repeated(struct rx_parser *x)
 	struct rx_node *n = atom(x), *r;
 	const char *at = x->p, *end;
 	unsigned min, max, again_min, again_max, times;
+	bool lazy;
 
 	if (!n || x->quoting)
 		return n;
@@ -308,14 +317,15 @@ static struct rx_node *repeated(struct rx_parser *x)
 		return rx_fail(x, at, "a repetition of more than 1000");
 	if (max < min)
 		return rx_fail(x, at, "a repetition whose bounds run backwards");
-	if (*end == '?') /* not greedy: of no matter in a full match */
-		end++;
+	lazy = *end == '?';
+	end += lazy;
 	if (operator(end, &again_min, &again_max))
 		return rx_fail(x, at, "a repetition of a repetition (RE2 has no possessive ones)");
 	x->p = end;
 	r = node(x, RX_REPEAT, n, NULL);
 	r->min = (uint16_t)min;
 	r->max = (uint16_t)max;
+	r->lazy = lazy != ((x->flags & RX_FLAG_U) != 0);
 	times = max == RX_INF ? (min ? min : 1) : (max ? max : 1);
 	r->copies *= times;
 	if (r->copies > REPEAT_MAX)
@@ -351,7 +361,8 @@ static struct rx_node *alternatives(struct rx_parser *x)
 	return n;
 }
 
-struct rx_node *rx_parse(struct hr_arena *a, const char *pattern, struct hr_regex_error *err)
+struct rx_node *rx_parse(struct hr_arena *a, const char *pattern, uint16_t *groups,
+			 struct hr_regex_error *err)
 {
 	struct rx_parser x = {.a = a, .begin = pattern, .p = pattern};
 	struct rx_node *n = alternatives(&x);
@@ -360,5 +371,7 @@ struct rx_node *rx_parse(struct hr_arena *a, const char *pattern, struct hr_rege
 		n = rx_fail(&x, x.p, "unexpected )");
 	if (!n)
 		*err = x.err;
+	else
+		*groups = x.groups;
 	return n;
 }

@@ -108,9 +108,10 @@ static bool group_known(const char *group)
 	return false;
 }
 
-static void skip(struct hr_decoder *d, const struct head *h, struct hr_pos pos, const char *why)
+/* `strict`: to be refused rather than skipped. */
+static void skip(struct hr_decoder *d, const struct head *h, struct hr_pos pos, const char *why,
+		 bool strict)
 {
-	bool strict = d->flags & HR_DECODE_STRICT;
 
 	hr_diag_add(d->diags, strict ? HR_SEV_ERROR : HR_SEV_NOTICE, pos, "skipped", NULL, "kind",
 		    "%.64s (%.64s) %s: %s", h->kind, h->api_version, why,
@@ -186,11 +187,12 @@ static const struct hr_kind_row *find_kind(struct hr_decoder *d, const struct he
 			hr_diag_add(d->diags, HR_SEV_ERROR, h->kind_pos, "not-built", NULL, "kind",
 				    "kind %s is not built yet", o->name);
 		else
-			skip(d, h, h->kind_pos, "has no effect here");
+			skip(d, h, h->kind_pos, "has no effect here", false);
 		return NULL;
 	}
 	if (!group_known(h->group))
-		skip(d, h, h->api_pos, "is of a group that is not part of the mesh");
+		skip(d, h, h->api_pos, "is of a group that is not part of the mesh",
+		     d->flags & HR_DECODE_STRICT);
 	else
 		unknown_kind(d, h);
 	return NULL;

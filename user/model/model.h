@@ -17,6 +17,7 @@
 #include "core/map.h"
 #include "core/regex.h"
 #include "headrace/abi.h"
+#include "model/format.h"
 
 #define HR_LIST(...)               \
 	struct {                   \
@@ -109,6 +110,8 @@ struct hr_destination {
 struct hr_header_ops { /* Headers.HeaderOperations */
 	hr_kvs set, add;
 	hr_strs remove;
+	/* Of the values of `set` and `add`, by index: NULL where one has no operator. */
+	const struct hr_format **set_formats, **add_formats;
 };
 
 struct hr_headers {
@@ -139,6 +142,7 @@ struct hr_fault {
 	int32_t delay_ppm;
 	int32_t abort_http; /* -1: none */
 	const char *abort_grpc;
+	int32_t abort_grpc_code; /* of abort_grpc */
 	int32_t abort_ppm;
 	struct hr_pos pos;
 };
@@ -167,6 +171,7 @@ struct hr_direct_response {
 struct hr_rewrite {
 	bool set;
 	const char *uri, *authority, *regex, *regex_rewrite;
+	const struct hr_regex_sub *sub; /* of the regex and its rewrite */
 	struct hr_pos pos;
 };
 
@@ -177,6 +182,8 @@ struct hr_cors {
 	int64_t max_age;       /* ms, -1 */
 	int allow_credentials; /* -1 not set */
 	const char *unmatched_preflights;
+	/* the lists as the headers have them, and the whole seconds of max_age; NULL: not set */
+	const char *methods, *headers, *expose, *seconds;
 	struct hr_pos pos;
 };
 
@@ -277,11 +284,20 @@ struct hr_outlier {
 	struct hr_pos pos;
 };
 
+struct hr_retry_budget {
+	bool set;
+	double percent;		  /* 20 */
+	uint32_t min_concurrency; /* 3 */
+	int64_t interval;	  /* ms, -1: only what is active now */
+	struct hr_pos pos;
+};
+
 struct hr_traffic_policy {
 	bool set;
 	struct hr_load_balancer lb;
 	struct hr_connection_pool pool;
 	struct hr_outlier outlier;
+	struct hr_retry_budget retry_budget;
 	const char *tls_mode; /* NULL: not set; other tls fields are refused until they are built */
 	HR_LIST(struct hr_port_policy {
 		uint32_t port;

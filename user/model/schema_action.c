@@ -40,9 +40,9 @@ static const struct hr_field redirect_fields[] = {
 	       HR_AT(struct hr_redirect, derive_port)),
 	HR_ROW("scheme", WORD, AGENT, .words = scheme_words, HR_AT(struct hr_redirect, scheme)),
 	HR_ROW("redirectCode", INT, AGENT, HR_AT(struct hr_redirect, code)),
-	HR_ROW("prefixRewrite", STRING, NOT_BUILT, .oneof = 1,
-	       .why = "redirects that replace the matched prefix", .check = hr_check_header_value,
-	       HR_AT(struct hr_redirect, prefix_rewrite)),
+	HR_ROW("prefixRewrite", STRING, AGENT, .oneof = 1,
+	       .why = "in place of the prefix that the rule matches",
+	       .check = hr_check_header_value, HR_AT(struct hr_redirect, prefix_rewrite)),
 	HR_END};
 static const struct hr_message redirect = {.name = "HTTPRedirect",
 					   .fields = redirect_fields,
@@ -103,13 +103,35 @@ static const struct hr_field delegate_fields[] = {
 	HR_END};
 static const struct hr_message delegate = {.name = "Delegate", .fields = delegate_fields};
 
+static void regex_rewrite_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_rewrite *r = obj;
+	const char *rewrite = r->regex_rewrite ? r->regex_rewrite : "";
+	struct hr_regex_error err = {};
+	struct hr_regex_sub *sub = NULL;
+	bool of_rewrite;
+
+	if (!r->regex || !*r->regex || strlen(r->regex) > HR_REGEX_MAX)
+		return; /* said */
+	if (hr_regex_sub_new(x->arena, r->regex, rewrite, &sub, &err, &of_rewrite)) {
+		const char *field = of_rewrite ? "rewrite" : "match";
+
+		hr_dec_say_at(x, field, HR_SEV_ERROR, hr_node_get(n, field)->pos, "bad-value",
+			      "%s \"%.80s\": %s, at byte %zu", of_rewrite ? "rewrite" : "regex",
+			      of_rewrite ? rewrite : r->regex, err.why, err.at + 1);
+	}
+	r->sub = sub;
+}
+
 static const struct hr_field regex_rewrite_fields[] = {
-	HR_ROW("match", STRING, AGENT, .check = hr_check_regex, HR_AT(struct hr_rewrite, regex)),
-	HR_ROW("rewrite", STRING, AGENT, .check = hr_check_header_value,
-	       HR_AT(struct hr_rewrite, regex_rewrite)),
+	HR_ROW("match", STRING, AGENT, .flags = HR_F_REQUIRED,
+	       .why = "RE2, on the path without query; every match is replaced",
+	       .check = hr_check_regex, HR_AT(struct hr_rewrite, regex)),
+	HR_ROW("rewrite", STRING, AGENT, .why = "\\\\0 to \\\\9: the match and its groups",
+	       .check = hr_check_header_value, HR_AT(struct hr_rewrite, regex_rewrite)),
 	HR_END};
-static const struct hr_message regex_rewrite = {.name = "RegexRewrite",
-						.fields = regex_rewrite_fields};
+static const struct hr_message regex_rewrite = {
+	.name = "RegexRewrite", .fields = regex_rewrite_fields, .check = regex_rewrite_check};
 
 static void rewrite_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
@@ -124,8 +146,7 @@ static const struct hr_field rewrite_fields[] = {
 	       HR_AT(struct hr_rewrite, uri)),
 	HR_ROW("authority", STRING, AGENT, .check = hr_check_authority,
 	       HR_AT(struct hr_rewrite, authority)),
-	HR_ROW("uriRegexRewrite", MESSAGE, NOT_BUILT, .oneof = 1,
-	       .why = "rewriting paths by regular expression", .msg = &regex_rewrite, .off = 0),
+	HR_ROW("uriRegexRewrite", MESSAGE, AGENT, .oneof = 1, .msg = &regex_rewrite, .off = 0),
 	HR_END};
 static const struct hr_message rewrite = {.name = "HTTPRewrite",
 					  .fields = rewrite_fields,
@@ -216,6 +237,31 @@ static void cors_init(void *obj)
 	c->max_age = c->allow_credentials = -1;
 }
 
+/* As one header has them; NULL: none. */
+static const char *joined(struct hr_arena *a, const hr_strs *list)
+{
+	const char *out = list->len ? list->data[0] : NULL;
+
+	for (size_t i = 1; i < list->len; i++)
+		out = hr_arena_printf(a, "%s,%s", out, list->data[i]);
+	return out;
+}
+
+static void cors_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_cors *c = obj;
+
+	if (!c->allow_origins.len && !hr_node_get(n, "allowOrigins") &&
+	    !hr_node_get(n, "allowOrigin"))
+		hr_dec_say(x, HR_SEV_WARNING, n->pos, "missing",
+			   "without allowOrigins no origin is allowed");
+	c->methods = joined(x->arena, &c->allow_methods);
+	c->headers = joined(x->arena, &c->allow_headers);
+	c->expose = joined(x->arena, &c->expose_headers);
+	if (c->max_age >= 0)
+		c->seconds = hr_arena_printf(x->arena, "%lld", (long long)(c->max_age / 1000));
+}
+
 static const struct hr_field cors_fields[] = {
 	HR_ROW("allowOrigins", MESSAGES, AGENT, .oneof = 1, .msg = &hr_msg_match_origin,
 	       HR_AT(struct hr_cors, allow_origins)),
@@ -227,7 +273,7 @@ static const struct hr_field cors_fields[] = {
 	       HR_AT(struct hr_cors, allow_headers)),
 	HR_ROW("exposeHeaders", STRINGS, AGENT, .check = hr_check_header_value,
 	       HR_AT(struct hr_cors, expose_headers)),
-	HR_ROW("maxAge", DURATION, AGENT, HR_AT(struct hr_cors, max_age)),
+	HR_ROW("maxAge", DURATION, AGENT, .why = "whole seconds", HR_AT(struct hr_cors, max_age)),
 	HR_ROW("allowCredentials", BOOL, AGENT, HR_AT(struct hr_cors, allow_credentials)),
 	HR_ROW("unmatchedPreflights", WORD, AGENT, .words = preflight_words,
 	       HR_AT(struct hr_cors, unmatched_preflights)),
@@ -235,6 +281,7 @@ static const struct hr_field cors_fields[] = {
 static const struct hr_message cors = {.name = "CorsPolicy",
 				       .fields = cors_fields,
 				       .size = sizeof(struct hr_cors),
+				       .check = cors_check,
 				       HR_SET(struct hr_cors)};
 
 /* ---- HTTPRoute ---- */
@@ -248,6 +295,38 @@ static void http_route_init(void *obj)
 	hr_retries_init(&r->retries);
 	hr_fault_init(&r->fault);
 	cors_init(&r->cors);
+}
+
+/* What replaces a matched prefix needs one. In Istio a rewrite of another match takes the place of
+ * the whole path: --lenient does that. */
+static void check_prefixes(struct hr_dec *x, const struct hr_ynode *n,
+			   const struct hr_http_route *r)
+{
+	bool redirect = r->redirect.set && r->redirect.prefix_rewrite;
+	size_t mark = x->path.len;
+	const struct hr_ynode *at = hr_node_get(n, redirect ? "redirect" : "rewrite");
+
+	if (!redirect && !(r->rewrite.set && r->rewrite.uri))
+		return;
+	at = hr_node_get(at, redirect ? "prefixRewrite" : "uri");
+	for (size_t i = 0; at && i < r->match.len; i++) {
+		enum hr_match_type type = r->match.data[i].uri.type;
+		bool odd = redirect ? type != HR_MATCH_PREFIX : type == HR_MATCH_REGEX;
+
+		if (!odd)
+			continue;
+		hr_path_key(&x->path, redirect ? "redirect" : "rewrite");
+		hr_dec_say_at(
+			x, redirect ? "prefixRewrite" : "uri",
+			!redirect && x->flags & HR_DECODE_LENIENT ? HR_SEV_WARNING : HR_SEV_ERROR,
+			at->pos, "bad-value",
+			redirect ? "match[%zu] (line %u) has no uri.prefix that it could replace"
+				 : "match[%zu] (line %u) matches by uri.regex, which has no "
+				   "prefix to replace; use uriRegexRewrite",
+			i, r->match.data[i].pos.line);
+		hr_path_cut(&x->path, mark);
+		return;
+	}
 }
 
 static void http_route_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
@@ -272,6 +351,7 @@ static void http_route_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 	if (!first || (hr_streq(first->key, "route") && hr_dec_absent(n, "route")))
 		hr_dec_missing(x, "route",
 			       "one of route, redirect, directResponse and delegate must be set");
+	check_prefixes(x, n, r);
 	if (r->redirect.set && r->rewrite.set)
 		hr_dec_say_at(x, "rewrite", HR_SEV_ERROR, hr_node_get(n, "rewrite")->key_pos,
 			      "one-of", "a redirect cannot have a rewrite");
@@ -304,8 +384,7 @@ static const struct hr_field http_route_fields[] = {
 	HR_ROW("mirrorPercent", INT, NOT_BUILT, .oneof = 2,
 	       .why = "mirroring; deprecated: use mirrorPercentage", .set = hr_set_int_percent,
 	       HR_NOWHERE),
-	HR_ROW("corsPolicy", MESSAGE, NOT_BUILT, .why = "cross-origin policy", .msg = &cors,
-	       HR_AT(struct hr_http_route, cors)),
+	HR_ROW("corsPolicy", MESSAGE, AGENT, .msg = &cors, HR_AT(struct hr_http_route, cors)),
 	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
 	       HR_AT(struct hr_http_route, headers)),
 	HR_END};

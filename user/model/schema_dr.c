@@ -165,6 +165,8 @@ static void policy_init(void *obj)
 	hr_msg_load_balancer.init(&p->lb);
 	pool_init(&p->pool);
 	outlier_init(&p->outlier);
+	p->retry_budget =
+		(struct hr_retry_budget){.percent = 20, .min_concurrency = 3, .interval = -1};
 }
 
 #define POLICY_ROWS                                                                 \
@@ -231,11 +233,17 @@ static const struct hr_field proxy_protocol_fields[] = {
 static const struct hr_message proxy_protocol = {.name = "TrafficPolicy.ProxyProtocol",
 						 .fields = proxy_protocol_fields};
 static const struct hr_field retry_budget_fields[] = {
-	HR_ROW("percent", DOUBLE, AGENT, .min = 0, .max = 100, HR_NOWHERE),
-	HR_ROW("minRetryConcurrency", INT, AGENT, WRAPPER, HR_NOWHERE),
-	HR_ROW("budgetInterval", DURATION, AGENT, HR_NOWHERE), HR_END};
+	HR_ROW("percent", DOUBLE, AGENT, .why = "of the requests that are active; 20", .min = 0,
+	       .max = 100, HR_AT(struct hr_retry_budget, percent)),
+	HR_ROW("minRetryConcurrency", INT, AGENT, .why = "3", .max = UINT32_MAX,
+	       HR_AT(struct hr_retry_budget, min_concurrency)),
+	HR_ROW("budgetInterval", DURATION, AGENT, .why = "requests count for so long at least",
+	       HR_AT(struct hr_retry_budget, interval)),
+	HR_END};
 static const struct hr_message retry_budget = {.name = "TrafficPolicy.RetryBudget",
-					       .fields = retry_budget_fields};
+					       .fields = retry_budget_fields,
+					       .size = sizeof(struct hr_retry_budget),
+					       HR_SET(struct hr_retry_budget)};
 
 static const struct hr_field policy_fields[] = {
 	POLICY_ROWS,
@@ -245,9 +253,8 @@ static const struct hr_field policy_fields[] = {
 	       HR_NOWHERE),
 	HR_ROW("proxyProtocol", MESSAGE, NOT_BUILT, .why = "PROXY protocol", .msg = &proxy_protocol,
 	       HR_NOWHERE),
-	HR_ROW("retryBudget", MESSAGE, NOT_BUILT,
-	       .why = "retry budgets; connectionPool.http.maxRetries bounds retries",
-	       .msg = &retry_budget, HR_NOWHERE),
+	HR_ROW("retryBudget", MESSAGE, AGENT, .why = "in place of connectionPool.http.maxRetries",
+	       .msg = &retry_budget, HR_AT(struct hr_traffic_policy, retry_budget)),
 	HR_END};
 static const struct hr_hint policy_hints[] = {{&hr_msg_load_balancer, "loadBalancer", false},
 					      {&pool, "connectionPool", false},

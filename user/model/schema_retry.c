@@ -121,7 +121,7 @@ static void delay_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	(void)obj;
 	if (!hr_node_get(n, "fixedDelay") && !hr_node_get(n, "exponentialDelay"))
-		hr_dec_missing(x, "fixedDelay", NULL);
+		hr_dec_missing(x, "fixedDelay", "a delay needs fixedDelay");
 	percentage_check(x, n, "delayed");
 }
 
@@ -130,15 +130,54 @@ static void abort_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 	(void)obj;
 	if (!hr_node_get(n, "httpStatus") && !hr_node_get(n, "grpcStatus") &&
 	    !hr_node_get(n, "http2Error"))
-		hr_dec_missing(x, "httpStatus", NULL);
+		hr_dec_missing(x, "httpStatus", "an abort needs httpStatus or grpcStatus");
 	percentage_check(x, n, "aborted");
+}
+
+/* google.rpc.Code, in order. */
+static const char *const grpc_codes[] = {"OK",
+					 "CANCELLED",
+					 "UNKNOWN",
+					 "INVALID_ARGUMENT",
+					 "DEADLINE_EXCEEDED",
+					 "NOT_FOUND",
+					 "ALREADY_EXISTS",
+					 "PERMISSION_DENIED",
+					 "RESOURCE_EXHAUSTED",
+					 "FAILED_PRECONDITION",
+					 "ABORTED",
+					 "OUT_OF_RANGE",
+					 "UNIMPLEMENTED",
+					 "INTERNAL",
+					 "UNAVAILABLE",
+					 "DATA_LOSS",
+					 "UNAUTHENTICATED"};
+
+static void set_grpc_status(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+			    void *obj)
+{
+	struct hr_fault *fault = obj;
+	const char *s = hr_dec_string(x, f, n), *near;
+
+	for (size_t i = 0; s && i < HR_ARRAY_SIZE(grpc_codes); i++)
+		if (hr_streq(s, grpc_codes[i])) {
+			fault->abort_grpc = s;
+			fault->abort_grpc_code = (int32_t)i;
+			return;
+		}
+	if (!s)
+		return;
+	near = hr_nearest(s, grpc_codes, HR_ARRAY_SIZE(grpc_codes));
+	hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+		   "\"%.80s\" is no gRPC status by name (UNAVAILABLE, NOT_FOUND ...)%s%s%s", s,
+		   near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
 static const struct hr_field delay_fields[] = {
 	HR_ROW("fixedDelay", DURATION, AGENT, .oneof = 1, .min = 1,
 	       HR_AT(struct hr_fault, delay_ms)),
-	HR_ROW("exponentialDelay", DURATION, NOT_BUILT, .oneof = 1,
-	       .why = "Istio does not implement it either", HR_NOWHERE),
+	HR_ROW("exponentialDelay", DURATION, REFUSED, .oneof = 1,
+	       .why = "Istio ignores it; use fixedDelay", HR_NOWHERE),
 	HR_ROW("percentage", MESSAGE, AGENT, .oneof = 2, .msg = &hr_msg_percent,
 	       HR_AT(struct hr_fault, delay_ppm)),
 	HR_ROW("percent", INT, AGENT, .oneof = 2, .flags = HR_F_DEPRECATED,
@@ -150,10 +189,11 @@ static const struct hr_message delay = {
 static const struct hr_field abort_fields[] = {
 	HR_ROW("httpStatus", INT, AGENT, .oneof = 1, .min = 200, .max = 599,
 	       HR_AT(struct hr_fault, abort_http)),
-	HR_ROW("grpcStatus", STRING, NOT_BUILT, .why = "gRPC answers", .oneof = 1,
-	       .check = hr_check_nonempty, HR_AT(struct hr_fault, abort_grpc)),
-	HR_ROW("http2Error", STRING, NOT_BUILT, .oneof = 1,
-	       .why = "Istio does not implement it either", HR_NOWHERE),
+	HR_ROW("grpcStatus", STRING, AGENT, .oneof = 1,
+	       .why = "UNAVAILABLE ...; who does not speak gRPC gets its HTTP status",
+	       .set = set_grpc_status, HR_NOWHERE),
+	HR_ROW("http2Error", STRING, REFUSED, .oneof = 1,
+	       .why = "Istio ignores it; use httpStatus or grpcStatus", HR_NOWHERE),
 	HR_ROW("percentage", MESSAGE, AGENT, .msg = &hr_msg_percent,
 	       HR_AT(struct hr_fault, abort_ppm)),
 	HR_END};

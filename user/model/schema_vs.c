@@ -79,8 +79,7 @@ MATCH_MESSAGE(hr_msg_match_header, MATCH("exact", EXACT, KERNEL, hr_check_header
 MATCH_MESSAGE(hr_msg_match_query, MATCH("exact", EXACT, AGENT, NULL),
 	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
 MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
-	      MATCH("prefix", PREFIX, AGENT, NULL),
-	      MATCH("regex", REGEX, NOT_BUILT, hr_check_regex, .why = "regular expressions"));
+	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
 
 /* ---- HTTPMatchRequest ---- */
 
@@ -134,7 +133,8 @@ static const struct hr_field http_match_fields[] = {
 	HR_ROW("gateways", STRINGS, CONTROL,
 	       .why = "an entry whose gateways lack \"mesh\" applies to no mesh traffic",
 	       .check = hr_check_gateway, HR_AT(struct hr_http_match, gateways)),
-	HR_ROW("statPrefix", STRING, WARN, .why = "own names in the metrics",
+	HR_ROW("statPrefix", STRING, CONTROL,
+	       .why = "counted by itself, as label stat_prefix of the route's metrics",
 	       HR_AT(struct hr_http_match, stat_prefix)),
 	HR_END};
 const struct hr_message hr_msg_http_match = {.name = "HTTPMatchRequest",
@@ -179,12 +179,40 @@ const struct hr_message hr_msg_destination = {.name = "Destination",
 					      .size = sizeof(struct hr_destination),
 					      HR_POS(struct hr_destination)};
 
+/* The operators in the values of one map; NULL: none has any. */
+static const struct hr_format **formats_of(struct hr_dec *x, const char *field,
+					   const struct hr_ynode *map, const hr_kvs *kvs)
+{
+	const struct hr_format **list = NULL;
+
+	for (size_t i = 0; map && i < kvs->len; i++) {
+		const struct hr_ynode *v = hr_node_get(map, kvs->data[i].key);
+		struct hr_format_error err;
+		const struct hr_format *f;
+
+		if (hr_format_parse(x->arena, kvs->data[i].value, &f, &err)) {
+			hr_dec_say_at(x, field, HR_SEV_ERROR, v ? v->pos : map->pos, "bad-value",
+				      "%s: \"%.80s\": %s, at byte %zu%s%s%s", kvs->data[i].key,
+				      kvs->data[i].value, err.why, err.at + 1,
+				      err.near ? "; did you mean %" : "", err.near ? err.near : "",
+				      err.near ? "%?" : "");
+			continue;
+		}
+		if (f && !list)
+			list = hr_arena_array(x->arena, const struct hr_format *, kvs->len);
+		if (f)
+			list[i] = f;
+	}
+	return list;
+}
+
 static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
-	const struct hr_header_ops *o = obj;
+	struct hr_header_ops *o = obj;
 	const struct hr_ynode *maps[] = {hr_node_get(n, "set"), hr_node_get(n, "add")};
 
-	(void)o;
+	o->set_formats = formats_of(x, "set", maps[0], &o->set);
+	o->add_formats = formats_of(x, "add", maps[1], &o->add);
 	for (size_t i = 0; i < HR_ARRAY_SIZE(maps); i++) {
 		if (!maps[i] || maps[i]->type != HR_NODE_MAP)
 			continue;
@@ -194,8 +222,9 @@ static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 }
 
 static const struct hr_field header_ops_fields[] = {
-	HR_ROW("set", STRING_MAP, AGENT, .check = hr_check_header_value,
-	       HR_AT(struct hr_header_ops, set)),
+	HR_ROW("set", STRING_MAP, AGENT,
+	       .why = "values may hold operators, %REQ(x-a)%; %% is a percent sign",
+	       .check = hr_check_header_value, HR_AT(struct hr_header_ops, set)),
 	HR_ROW("add", STRING_MAP, AGENT, .check = hr_check_header_value,
 	       HR_AT(struct hr_header_ops, add)),
 	HR_ROW("remove", STRINGS, AGENT, .check = hr_check_header_name,

@@ -100,9 +100,12 @@ void hr_access_line(const struct hr_access *rec, struct hr_strbuf *out)
 	hr_sb_printf(out, ",\"status\":%u", rec->status);
 	member(out, "flags", rec->flags);
 	member(out, "route", rec->route);
+	member(out, "routeName", rec->rule);
 	member(out, "cluster", rec->cluster);
 	member(out, "upstream", rec->upstream);
 	member(out, "why", hr_why_text(rec->why));
+	if (rec->no_retry && *rec->no_retry)
+		member(out, "notRetried", rec->no_retry);
 	hr_sb_printf(out, ",\"door\":\"%s\",\"tries\":%u", rec->door_a ? "A" : "G", rec->tries);
 	hr_sb_printf(out, ",\"requestBytes\":%llu,\"responseBytes\":%llu,\"durationUs\":%llu",
 		     (unsigned long long)rec->req_bytes, (unsigned long long)rec->resp_bytes,

@@ -307,6 +307,8 @@ static void routes(const struct hr_meters *m, struct hr_strbuf *out)
 
 		m->route(m->ctx, r->id, &s);
 		label(&labels, "route", r->key);
+		if (r->stat_prefix)
+			label(&labels, "stat_prefix", r->stat_prefix);
 		for (size_t c = 0; c < HR_ARRAY_SIZE(codes); c++)
 			if (s.status[c])
 				hr_sb_printf(out,
@@ -399,6 +401,10 @@ static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 	    (double)m->proxy.connections);
 	one(out, "headrace_agent_upstream_connections", "gauge",
 	    "Open connections of the agent to endpoints.", (double)m->proxy.upstream_connections);
+	one(out, "headrace_agent_fault_delays_total", "counter",
+	    "Requests delayed by a fault of their route.", (double)m->proxy.delays);
+	one(out, "headrace_agent_fault_aborts_total", "counter",
+	    "Requests aborted by a fault of their route, in the agent.", (double)m->proxy.aborts);
 	one(out, "headrace_agent_active_requests", "gauge", "Requests that the agent carries now.",
 	    (double)m->proxy.active_requests);
 	one(out, "headrace_agent_bound_connections", "gauge",

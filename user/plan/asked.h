@@ -8,6 +8,7 @@ struct hr_asked {
 	struct hr_slice scheme, authority /* without port */, path /* canonical */, query;
 	uint16_t port;
 	bool odd_path;	     /* was not canonical as given */
+	bool bad_path;	     /* broken or ambiguous: 400, whatever the rules say */
 	bool is_addr;	     /* the host is an address */
 	struct hr_addr addr; /* of is_addr */
 };

@@ -27,6 +27,8 @@ static void take_set_fields(struct hr_plan_cluster *c, const struct hr_traffic_p
 		c->pool = &p->pool;
 	if (p->outlier.set)
 		c->outlier = &p->outlier;
+	if (p->retry_budget.set)
+		c->retry_budget = &p->retry_budget;
 	if (p->tls_mode)
 		c->tls_mode = p->tls_mode;
 }

@@ -207,6 +207,18 @@ static uint32_t vhost_index(const struct hr_plan *p, uint16_t port, const char *
 	return v ? (uint32_t)(v - p->vhosts.data) : HR_NONE;
 }
 
+/* The proxy answers before it looks at any rule. */
+static int refused_path(struct hr_verdict *v, struct hr_verdict *out)
+{
+	v->m.rule = NULL;
+	v->m.route = NULL;
+	v->action = "deny";
+	v->status = 400;
+	v->why = HR_WHY_PATH_ODD;
+	*out = *v;
+	return 0;
+}
+
 int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		      struct hr_verdict *out, const char **why)
 {
@@ -238,6 +250,8 @@ int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, s
 	v.source_ns = req.source_ns;
 	v.source_labels = req.source_labels;
 	hr_plan_match(p, &req, &v.m);
+	if (v.asked.bad_path && v.m.vhost)
+		return refused_path(&v, out);
 	if (v.m.vhost)
 		trace_rules(p, &req, a, &v);
 	else

@@ -8,6 +8,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "plan/asked.h"
+#include "plan/words.h"
 
 static json_t *text_or_null(const char *s)
 {
@@ -59,40 +60,44 @@ static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)
 	return list;
 }
 
-/* The policy in effect: a route that names none has the mesh's default. */
 static json_t *retries(const struct hr_verdict *v)
 {
-	static const char *const dflt[] = {"connect-failure", "refused-stream", "unavailable",
-					   "cancelled"};
-	const struct hr_retries *r =
-		v->m.route && v->m.route->http ? &v->m.route->http->retries : NULL;
-	bool set = r && r->set, own = set && r->retry_on.len;
+	struct hr_retry_words w;
 	json_t *on;
 
-	if (!v->m.route || v->tcp || strcmp(v->action, "route") || (set && !r->attempts))
+	if (!v->m.route || v->tcp || strcmp(v->action, "route") ||
+	    !hr_route_retries(v->m.route, &w))
 		return json_null();
 	on = json_array();
-	for (size_t i = 0; i < (own ? r->retry_on.len : HR_ARRAY_SIZE(dflt)); i++)
-		json_array_append_new(on, json_string(own ? r->retry_on.data[i] : dflt[i]));
-	return json_pack("{s:i,s:o,s:o}", "attempts", set ? r->attempts : 2, "perTryTimeoutMs",
-			 ms_or_null(set ? r->per_try_timeout : -1), "retryOn", on);
+	for (size_t i = 0; i < w.n_on; i++)
+		json_array_append_new(on, json_string(w.on[i]));
+	return json_pack("{s:i,s:o,s:o}", "attempts", w.attempts, "perTryTimeoutMs",
+			 ms_or_null(w.per_try_timeout), "retryOn", on);
 }
 
 static json_t *rewrite(const struct hr_http_route *h)
 {
 	if (!h || !h->rewrite.set)
 		return json_null();
-	return json_pack("{s:o,s:o}", "uri", text_or_null(h->rewrite.uri), "authority",
-			 text_or_null(h->rewrite.authority));
+	return json_pack(
+		"{s:o,s:o,s:o}", "uri", text_or_null(h->rewrite.uri), "authority",
+		text_or_null(h->rewrite.authority), "uriRegexRewrite",
+		h->rewrite.regex
+			? json_pack("{s:s,s:s}", "match", h->rewrite.regex, "rewrite",
+				    h->rewrite.regex_rewrite ? h->rewrite.regex_rewrite : "")
+			: json_null());
 }
 
 static json_t *redirect(const struct hr_http_route *h)
 {
 	if (!h || !h->redirect.set)
 		return json_null();
-	return json_pack("{s:o,s:o,s:o,s:i}", "uri", text_or_null(h->redirect.uri), "authority",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:i}", "uri", text_or_null(h->redirect.uri),
+			 "prefixRewrite", text_or_null(h->redirect.prefix_rewrite), "authority",
 			 text_or_null(h->redirect.authority), "scheme",
-			 text_or_null(h->redirect.scheme), "code",
+			 text_or_null(h->redirect.scheme), "port",
+			 h->redirect.port ? json_integer(h->redirect.port) : json_null(),
+			 "derivePort", text_or_null(h->redirect.derive_port), "code",
 			 h->redirect.code > 0 ? h->redirect.code : 301);
 }
 
@@ -111,7 +116,41 @@ static json_t *fault(const struct hr_http_route *h)
 		json_object_set_new(f, "abort",
 				    json_pack("{s:i,s:f}", "status", h->fault.abort_http,
 					      "percentage", h->fault.abort_ppm / 10000.0));
+	if (h->fault.abort_grpc)
+		json_object_set_new(f, "abort",
+				    json_pack("{s:s,s:f}", "grpcStatus", h->fault.abort_grpc,
+					      "percentage", h->fault.abort_ppm / 10000.0));
 	return f;
+}
+
+static json_t *strings(const hr_strs *list)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < list->len; i++)
+		json_array_append_new(out, json_string(list->data[i]));
+	return out;
+}
+
+static json_t *cors(const struct hr_http_route *h)
+{
+	static const char *const kinds[] = {"none", "exact", "prefix", "regex", "present"};
+	const struct hr_cors *c = h ? &h->cors : NULL;
+	json_t *origins;
+
+	if (!c || !c->set)
+		return json_null();
+	origins = json_array();
+	for (size_t i = 0; i < c->allow_origins.len; i++)
+		json_array_append_new(origins,
+				      json_pack("{s:s}", kinds[c->allow_origins.data[i].type],
+						c->allow_origins.data[i].value));
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:b,s:s}", "allowOrigins", origins, "allowMethods",
+			 strings(&c->allow_methods), "allowHeaders", strings(&c->allow_headers),
+			 "exposeHeaders", strings(&c->expose_headers), "maxAgeSeconds",
+			 c->max_age >= 0 ? json_integer(c->max_age / 1000) : json_null(),
+			 "allowCredentials", c->allow_credentials == 1, "unmatchedPreflights",
+			 hr_streq(c->unmatched_preflights, "IGNORE") ? "IGNORE" : "FORWARD");
 }
 
 static json_t *mirrors(const struct hr_http_route *h)
@@ -153,7 +192,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 	if (v->why)
 		json_array_append_new(why, json_string(hr_why_text(v->why)));
 	return json_pack(
-		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}",
+		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}",
 		"listener", "host", host, "port", v->asked.port, "virtualService",
 		text_or_null(vs ? hr_arena_printf(a, "%s/%s", vs->meta.ns, vs->meta.name) : NULL),
 		"rule", r && r->vs ? json_integer(r->index) : json_null(), "ruleName",
@@ -161,8 +200,8 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 		v->status ? json_integer(v->status) : json_null(), "destinations",
 		destinations(p, v), "timeoutMs", ms_or_null(r ? r->timeout : -1), "retries",
 		retries(v), "rewrite", rewrite(h), "redirect", redirect(h), "mirror", mirrors(h),
-		"fault", fault(h), "path", v->why ? "agent" : "kernel", "why", why, "trace",
-		trace(v));
+		"fault", fault(h), "cors", cors(h), "path", v->why ? "agent" : "kernel", "why", why,
+		"trace", trace(v));
 }
 
 int hr_explain_json(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_strbuf *out,

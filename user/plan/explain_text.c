@@ -36,6 +36,27 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 	hr_sb_addc(out, '\n');
 }
 
+/* Timeout and retries in effect, also where the route is silent about them. */
+static void add_patience(const struct hr_plan_route *r, struct hr_strbuf *out)
+{
+	struct hr_retry_words w;
+
+	if (r->timeout > 0)
+		hr_sb_printf(out, "  timeout %lld ms", (long long)r->timeout);
+	else
+		hr_sb_add(out, "  no timeout");
+	if (!hr_route_retries(r, &w)) {
+		hr_sb_add(out, ", no retries\n");
+		return;
+	}
+	hr_sb_printf(out, ", up to %d retries on", w.attempts);
+	for (size_t i = 0; i < w.n_on; i++)
+		hr_sb_printf(out, "%c%s", i ? ',' : ' ', w.on[i]);
+	if (w.per_try_timeout > 0)
+		hr_sb_printf(out, ", %lld ms a try", (long long)w.per_try_timeout);
+	hr_sb_addc(out, '\n');
+}
+
 static void add_host(const struct hr_verdict *v, struct hr_strbuf *out)
 {
 	const struct hr_virtual_service *vs = v->vs;
@@ -73,6 +94,8 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 	}
 	add_host(&v, out);
 	add_trace(&v, out);
+	if (v.asked.bad_path)
+		hr_sb_add(out, "  the path is broken or ambiguous: no rule is asked\n");
 	hr_sb_printf(out, "action: %s", v.action);
 	if (v.status)
 		hr_sb_printf(out, " (%d)", v.status);
@@ -80,6 +103,8 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 		hr_route_words(v.m.route->http, out);
 	hr_sb_addc(out, '\n');
 	r = hr_streq(v.action, "route") ? v.m.route : NULL;
+	if (r && !v.tcp)
+		add_patience(r, out);
 	for (uint32_t i = 0; r && i < r->ndst; i++)
 		add_destination(p, &v, r->dst[i].cluster,
 				r->total ? (double)r->dst[i].weight / r->total : 0, out);

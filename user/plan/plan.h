@@ -59,6 +59,7 @@ struct hr_plan_cluster {
 	const struct hr_load_balancer *balancer;
 	const struct hr_connection_pool *pool;
 	const struct hr_outlier *outlier;
+	const struct hr_retry_budget *retry_budget;
 	const char *tls_mode;
 	uint32_t n_views; /* the first that holds; the agent looks */
 	const struct hr_plan_view *views;
@@ -89,6 +90,7 @@ struct hr_plan_route {
 	const struct hr_virtual_service *vs; /* NULL: default route */
 	const struct hr_http_route *http;    /* NULL: default route */
 	uint32_t index;			     /* in vs->http, vs->tls or vs->tcp */
+	const char *stat_prefix;	     /* of the one match that it is for; NULL: none */
 	const struct hr_l4_route *l4; /* TLSRoute or TCPRoute, in vs->tls or vs->tcp; or NULL */
 	uint8_t action;		      /* enum hr_action as the kernel sees it */
 	uint16_t agent_why;

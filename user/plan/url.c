@@ -90,8 +90,8 @@ int hr_asked_url(struct hr_arena *a, const char *url, struct hr_asked *out, cons
 	q.odd_path = !hr_path_is_canonical(path, HR_PATH_BASE);
 	q.path.p = canon;
 	if (hr_path_canon(path, HR_PATH_BASE, canon, &q.path.n)) {
-		*why = "the path would be refused (400): it is broken or ambiguous";
-		return -EINVAL;
+		q.bad_path = true;
+		q.path = path;
 	}
 	*out = q;
 	return 0;

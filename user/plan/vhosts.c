@@ -154,13 +154,16 @@ void hr_build_destinations(struct hr_build *b, struct hr_plan_route *r,
 	}
 }
 
+/* `match`: the entry that is counted by itself (statPrefix), HR_NONE: all others. */
 static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *vs, uint32_t index,
-			  const struct hr_plan_vhost *v)
+			  uint32_t match, const struct hr_plan_vhost *v)
 {
 	const struct hr_http_route *h = &vs->http.data[index];
+	const char *entry = match == HR_NONE ? "" : hr_arena_printf(b->a, ".match[%u]", match);
 	struct hr_plan_route r = {
-		.key = hr_arena_printf(b->a, "%s/%s/http[%u]@%s:%u", vs->meta.ns, vs->meta.name,
-				       index, v->host, v->port),
+		.key = hr_arena_printf(b->a, "%s/%s/http[%u]%s@%s:%u", vs->meta.ns, vs->meta.name,
+				       index, entry, v->host, v->port),
+		.stat_prefix = match == HR_NONE ? NULL : h->match.data[match].stat_prefix,
 		.vs = vs,
 		.http = h,
 		.index = index,
@@ -227,19 +230,29 @@ static void add_rules_of(struct hr_build *b, struct hr_plan_vhost *v,
 
 	for (uint32_t i = 0; i < vs->http.len; i++) {
 		const struct hr_http_route *h = &vs->http.data[i];
-		uint32_t route = add_route(b, vs, i, v);
-		uint16_t why = only ? HR_WHY_RULE : b->routes.data[route].agent_why;
+		uint32_t shared = HR_NONE;
 
-		if (!h->match.len)
-			hr_vec_push(rules, (struct hr_plan_rule){
-						   .route = route, .agent_why = why, .only = only});
-		for (size_t k = 0; k < h->match.len; k++)
-			if (on_this_port(&h->match.data[k], v->port))
-				hr_vec_push(rules, (struct hr_plan_rule){.route = route,
-									 .match = (uint16_t)k,
-									 .agent_why = why,
-									 .only = only,
-									 .m = &h->match.data[k]});
+		for (size_t k = 0; k < HR_MAX(h->match.len, (size_t)1); k++) {
+			const struct hr_http_match *m = h->match.len ? &h->match.data[k] : NULL;
+			bool own = m && m->stat_prefix && *m->stat_prefix;
+			uint32_t route = shared;
+
+			if (m && !on_this_port(m, v->port))
+				continue;
+			if (own || shared == HR_NONE)
+				route = add_route(b, vs, i, own ? (uint32_t)k : HR_NONE, v);
+			if (!own)
+				shared = route;
+			hr_vec_push(rules,
+				    (struct hr_plan_rule){
+					    .route = route,
+					    .match = (uint16_t)k,
+					    .agent_why = only ? HR_WHY_RULE
+							      : b->routes.data[route].agent_why,
+					    .only = only,
+					    .m = m,
+				    });
+		}
 	}
 	if (only)
 		hr_vec_push(rules, (struct hr_plan_rule){.route = add_end_route(b, vs, v),

@@ -2,6 +2,8 @@
 /* Routes and policies in words. */
 #include "plan/words.h"
 
+#include <string.h>
+
 #include "core/cleanup.h"
 #include "plan/hashring.h"
 
@@ -63,6 +65,65 @@ static void words_of_fault(struct hr_strbuf *out, const struct hr_fault *f)
 			     f->delay_ppm / 10000.0);
 	if (f->set && f->abort_http >= 0)
 		hr_sb_printf(out, " abort %d %g %%", f->abort_http, f->abort_ppm / 10000.0);
+	if (f->set && f->abort_grpc)
+		hr_sb_printf(out, " abort gRPC %s %g %%", f->abort_grpc, f->abort_ppm / 10000.0);
+}
+
+static void words_of_redirect(struct hr_strbuf *out, const struct hr_redirect *r)
+{
+	if (!r->set)
+		return;
+	hr_sb_printf(out, " redirect %d", r->code > 0 ? r->code : 301);
+	text(out, "uri", r->uri);
+	text(out, "prefixRewrite", r->prefix_rewrite);
+	text(out, "authority", r->authority);
+	text(out, "scheme", r->scheme);
+	text(out, "derivePort", r->derive_port);
+	number(out, "port", r->port ? (int64_t)r->port : -1);
+}
+
+static void words_of_rewrite(struct hr_strbuf *out, const struct hr_rewrite *r)
+{
+	if (!r->set)
+		return;
+	text(out, "rewrite uri", r->uri);
+	text(out, "rewrite regex", r->regex);
+	text(out, "by", r->regex ? r->regex_rewrite : NULL);
+	text(out, "rewrite authority", r->authority);
+}
+
+static void words_of_cors(struct hr_strbuf *out, const struct hr_cors *c)
+{
+	static const char *const kinds[] = {"", "", "prefix ", "regex ", ""};
+
+	if (!c->set)
+		return;
+	hr_sb_add(out, " cors");
+	for (size_t i = 0; i < c->allow_origins.len; i++) {
+		hr_sb_printf(out, "%s %s", i ? "," : " origins",
+			     kinds[c->allow_origins.data[i].type]);
+		hr_sb_json(out, c->allow_origins.data[i].value,
+			   strlen(c->allow_origins.data[i].value));
+	}
+	text(out, "methods", c->methods);
+	text(out, "headers", c->headers);
+	text(out, "expose", c->expose);
+	text(out, "maxAge", c->seconds);
+	number(out, "credentials", c->allow_credentials);
+	text(out, "unmatchedPreflights", c->unmatched_preflights);
+}
+
+static void words_of_mirrors(struct hr_strbuf *out, const struct hr_http_route *h)
+{
+	for (size_t i = 0; i < h->mirrors.len; i++) {
+		const struct hr_mirror *m = &h->mirrors.data[i];
+
+		hr_sb_printf(out, " mirror to %s%s%s", m->destination.host,
+			     m->destination.subset ? " subset " : "",
+			     m->destination.subset ? m->destination.subset : "");
+		number(out, "port", m->destination.port ? (int64_t)m->destination.port : -1);
+		hr_sb_printf(out, " %g %%", m->ppm / 10000.0);
+	}
 }
 
 void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out)
@@ -71,22 +132,15 @@ void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out)
 		millis(out, "timeout", h->timeout);
 	words_of_retries(out, &h->retries);
 	words_of_fault(out, &h->fault);
-	if (h->redirect.set) {
-		hr_sb_printf(out, " redirect %d", h->redirect.code > 0 ? h->redirect.code : 301);
-		text(out, "uri", h->redirect.uri);
-		text(out, "authority", h->redirect.authority);
-		text(out, "scheme", h->redirect.scheme);
-		number(out, "port", h->redirect.port ? (int64_t)h->redirect.port : -1);
-	}
+	words_of_redirect(out, &h->redirect);
 	if (h->direct_response.set) {
 		hr_sb_printf(out, " response %d ", h->direct_response.status);
 		hr_sb_json(out, h->direct_response.body ? h->direct_response.body : "",
 			   h->direct_response.body_len);
 	}
-	if (h->rewrite.set) {
-		text(out, "rewrite uri", h->rewrite.uri);
-		text(out, "rewrite authority", h->rewrite.authority);
-	}
+	words_of_rewrite(out, &h->rewrite);
+	words_of_mirrors(out, h);
+	words_of_cors(out, &h->cors);
 	words_of_headers(out, &h->headers);
 	for (size_t i = 0; i < h->route.len; i++)
 		words_of_headers(out, &h->route.data[i].headers);
@@ -117,6 +171,11 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		number(out, "maxEjectionPercent", o->max_ejection_percent);
 		number(out, "minHealthPercent", o->min_health_percent);
 	}
+	if (c->retry_budget) {
+		hr_sb_printf(out, " retryBudget %g %% of", c->retry_budget->percent);
+		number(out, "active, at least", c->retry_budget->min_concurrency);
+		millis(out, "interval", c->retry_budget->interval);
+	}
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE) {
 		static const char *const by[] = {"", "header", "cookie", "source address", "query"};
 
@@ -125,4 +184,22 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		number(out, "hash table", c->hash_table ? (int64_t)c->hash_table->n : -1);
 	}
 	text(out, "tls", c->tls_mode);
+}
+
+bool hr_route_retries(const struct hr_plan_route *route, struct hr_retry_words *out)
+{
+	static const char *const dflt[] = {"connect-failure", "refused-stream", "unavailable",
+					   "cancelled"};
+	const struct hr_retries *r = route->http ? &route->http->retries : NULL;
+	bool set = r && r->set, own = set && r->retry_on.len;
+
+	if (set && !r->attempts)
+		return false;
+	*out = (struct hr_retry_words){
+		.attempts = set ? r->attempts : 2,
+		.per_try_timeout = set ? r->per_try_timeout : -1,
+		.on = own ? r->retry_on.data : dflt,
+		.n_on = own ? r->retry_on.len : HR_ARRAY_SIZE(dflt),
+	};
+	return true;
 }

@@ -4,6 +4,16 @@
 
 #include "plan/plan.h"
 
+/* The retry policy in effect: a route that names none has the mesh's default (Istio). */
+struct hr_retry_words {
+	int attempts;
+	int64_t per_try_timeout; /* ms, -1: none */
+	const char *const *on;
+	size_t n_on;
+};
+/* false: none. */
+bool hr_route_retries(const struct hr_plan_route *r, struct hr_retry_words *out);
+
 /* "timeout 3000 ms, retries 3 on 5xx,reset, fault abort 503 10 %"; nothing when the route only
  * sends on. Each part starts with " ". */
 void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out);

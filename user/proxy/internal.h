@@ -91,9 +91,12 @@ struct px_worker {
 	/* counters: written here, read by anyone */
 	struct hr_stats *route_stats, *ep_stats; /* by stable id */
 	uint64_t requests, active, connections, ups, bound;
+	uint64_t delays, aborts; /* faults made here */
 	uint64_t why[HR_WHY_MAX];
 };
 uint32_t px_random(struct px_worker *w);
+/* True for so many parts of a million. */
+bool px_share(struct px_worker *w, int32_t ppm);
 void px_buf_free_all(struct px_worker *w);
 
 /* ---- sockets inside namespaces (netns.c) ----------------------------------------------------- */
@@ -138,8 +141,8 @@ struct hr_proxy {
 	uint64_t own_netns;
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
-	bool own_rt;	   /* the two arrays are ours: no kernel */
-	uint32_t *retries; /* concurrent retries by cluster id, atomics */
+	bool own_rt;		   /* the two arrays are ours: no kernel */
+	struct px_budget *budgets; /* by cluster id */
 	/* main thread */
 	struct hr_list plans;
 	struct px_plan *current;

@@ -39,8 +39,8 @@ uint64_t px_own_netns(void)
 
 static int runtime_words(struct hr_proxy *px)
 {
-	px->retries = calloc(HR_CLUSTERS_MAX, sizeof(*px->retries));
-	if (!px->retries)
+	px->budgets = calloc(HR_CLUSTERS_MAX, sizeof(*px->budgets));
+	if (!px->budgets)
 		return -ENOMEM;
 	if (px->opts.kern) {
 		px->ep_rt = hr_kern_ep_rt(px->opts.kern);
@@ -116,7 +116,7 @@ void hr_proxy_free(struct hr_proxy *px)
 	px_netns_free(px);
 	px_sources_free(px);
 	free(px->workers);
-	free(px->retries);
+	free(px->budgets);
 	if (px->own_rt) {
 		free(px->ep_rt);
 		free(px->cluster_rt);
@@ -180,6 +180,8 @@ void hr_proxy_stats(struct hr_proxy *px, struct hr_proxy_stats *out)
 		struct px_worker *w = &px->workers[i];
 
 		out->requests += __atomic_load_n(&w->requests, __ATOMIC_RELAXED);
+		out->delays += __atomic_load_n(&w->delays, __ATOMIC_RELAXED);
+		out->aborts += __atomic_load_n(&w->aborts, __ATOMIC_RELAXED);
 		out->active_requests += __atomic_load_n(&w->active, __ATOMIC_RELAXED);
 		out->connections += __atomic_load_n(&w->connections, __ATOMIC_RELAXED);
 		out->upstream_connections += __atomic_load_n(&w->ups, __ATOMIC_RELAXED);

@@ -36,7 +36,8 @@ struct hr_proxy_opts {
 /* What the access log and the metrics get of one request. Strings live during the call. */
 struct hr_access {
 	uint64_t conn;
-	const char *method, *path, *host, *route, *cluster, *upstream, *flags; /* "" when none */
+	/* "" when none */
+	const char *method, *path, *host, *route, *rule, *cluster, *upstream, *flags, *no_retry;
 	uint32_t route_id, ep_id;
 	uint16_t status; /* 0: client went away before one was sent */
 	uint16_t tries;
@@ -67,6 +68,7 @@ void hr_proxy_tick(struct hr_proxy *p);
 
 struct hr_proxy_stats {
 	uint64_t requests, active_requests, connections, upstream_connections, bound;
+	uint64_t delays, aborts; /* faults that the agent made */
 	uint64_t why[HR_WHY_MAX];
 };
 void hr_proxy_stats(struct hr_proxy *p, struct hr_proxy_stats *out);

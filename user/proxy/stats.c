@@ -52,6 +52,10 @@ static void record(struct px_req *r, uint64_t us)
 		.upstream = "",
 		.path = r->path.p ? r->path.p : "",
 		.flags = r->flags,
+		.no_retry = r->no_retry,
+		.rule = r->match.route && r->match.route->http && r->match.route->http->name
+				? r->match.route->http->name
+				: "",
 		.status = r->status,
 		.route = r->match.route ? r->match.route->key : "",
 		.cluster = r->cluster ? r->cluster->name : "",

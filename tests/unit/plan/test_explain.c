@@ -102,7 +102,7 @@ static void test_keys(void **state)
 	static const char *const keys[] = {
 		"listener",	"virtualService", "rule",    "ruleName", "action",   "status",
 		"destinations", "timeoutMs",	  "retries", "rewrite",	 "redirect", "mirror",
-		"fault",	"path",		  "why",     "trace"};
+		"fault",	"cors",		  "path",    "why",	 "trace"};
 	_cleanup_plan_ struct hr_plan *p = plan(false);
 	json_t *j = explain(p, "http://web/a/b", NULL, NULL), *d;
 
@@ -432,9 +432,7 @@ static void test_bad_urls(void **state)
 					   "http://we b/",
 					   "http://[fd00::x]/",
 					   "http://[fd00::1/",
-					   "http://web:80:80/",
-					   "http://web/%zz",
-					   "http://web/%00"};
+					   "http://web:80:80/"};
 	_cleanup_plan_ struct hr_plan *p = plan(false);
 
 	(void)state;
@@ -448,6 +446,64 @@ static void test_bad_urls(void **state)
 	}
 }
 
+/* A path that the proxy answers 400 to is an answer, not a question that cannot be read. */
+static void test_refused_path(void **state)
+{
+	static const char *const urls[] = {"http://web/%zz", "http://web/%00", "http://web/..;/a"};
+	_cleanup_plan_ struct hr_plan *p = plan(false);
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(urls); i++) {
+		json_t *j = explain(p, urls[i], NULL, NULL);
+
+		assert_string_equal(str(j, "action"), "deny");
+		assert_int_equal(num(j, "status"), 400);
+		assert_true(json_is_null(json_object_get(j, "rule")));
+		assert_string_equal(str(j, "path"), "agent");
+		json_decref(j);
+	}
+}
+
+/* What the rule does beside routing, as values and in words. */
+static void test_actions_shown(void **state)
+{
+	_cleanup_sb_ struct hr_strbuf yaml = {0}, out = {0};
+	_cleanup_plan_ struct hr_plan *p = NULL;
+	struct hr_explain_req q = {.method = "GET", .url = "http://web/x"};
+	const char *why = NULL;
+	json_t *j, *c;
+
+	(void)state;
+	mesh_selector(&yaml);
+	yaml.len = (size_t)(strstr(yaml.data, "apiVersion: networking.istio.io/v1\nkind: Virtual") -
+			    yaml.data);
+	hr_sb_add(
+		&yaml,
+		"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
+		"spec:\n  hosts: [web]\n  http:\n  - route: [{destination: {host: web}}]\n"
+		"    rewrite: {uriRegexRewrite: {match: ^/x, rewrite: /y}}\n"
+		"    fault: {abort: {grpcStatus: NOT_FOUND, percentage: {value: 0.0001}}}\n"
+		"    corsPolicy: {allowOrigins: [{regex: a.*}], allowMethods: [GET, PUT], maxAge: "
+		"1m}\n");
+	p = plan_of(yaml.data);
+	j = explain(p, "http://web/x", NULL, NULL);
+	c = json_object_get(json_object_get(j, "rewrite"), "uriRegexRewrite");
+	assert_string_equal(str(c, "match"), "^/x");
+	c = json_object_get(json_object_get(j, "fault"), "abort");
+	assert_string_equal(str(c, "grpcStatus"), "NOT_FOUND");
+	assert_true(json_real_value(json_object_get(c, "percentage")) == 0.0001);
+	c = json_object_get(j, "cors");
+	assert_string_equal(str(nth(c, "allowOrigins", 0), "regex"), "a.*");
+	assert_int_equal(num(c, "maxAgeSeconds"), 60);
+	assert_string_equal(str(c, "unmatchedPreflights"), "FORWARD");
+	json_decref(j);
+	assert_int_equal(hr_explain_text(p, &q, &out, &why), 0);
+	assert_non_null(strstr(out.data, "rewrite regex \"^/x\" by \"/y\""));
+	assert_non_null(strstr(out.data, "abort gRPC NOT_FOUND 0.0001 %"));
+	assert_non_null(strstr(out.data, "cors origins regex \"a.*\" methods \"GET,PUT\""));
+	assert_non_null(strstr(out.data, "no timeout, up to 2 retries on connect-failure,"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,7 +512,8 @@ int main(void)
 		cmocka_unit_test(test_registry_only), cmocka_unit_test(test_client_namespace),
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_agent_rule_in_front),
 		cmocka_unit_test(test_bad_urls),      cmocka_unit_test(test_carrier),
-		cmocka_unit_test(test_short_names),
+		cmocka_unit_test(test_short_names),   cmocka_unit_test(test_refused_path),
+		cmocka_unit_test(test_actions_shown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
  *	/flaky/N/X   the first N requests of X are closed      /fail/N/X  the first N get 503
  *	/else/X      503, then 200 if another address is asked, else 500
  *	/continue    100, then as /upload        /upgrade      101, then an echo of bytes
+ *	/field/LINE  200 with that header field
  *	/storm       1xx without end             /addr         200, the address that was connected
  *to
  */
@@ -322,6 +323,8 @@ static inline bool o_serve(struct origin_conn *c)
 	}
 	if (sscanf(c->path, "/status/%d", &n) == 1)
 		return o_text(fd, n, "status");
+	if (sscanf(c->path, "/field/%1023s", x) == 1)
+		return o_say(fd, "HTTP/1.1 200 OK\r\n%s\r\nContent-Length: 0\r\n\r\n", x);
 	if (sscanf(c->path, "/big/%d", &n) == 1)
 		return o_big(fd, (size_t)n);
 	if (!strcmp(c->path, "/upload"))

@@ -36,7 +36,7 @@ struct rig {
 	uint8_t proto;
 	/* the last access record */
 	pthread_mutex_t lock;
-	char flags[32], route[128], upstream[64];
+	char flags[32], route[128], upstream[64], no_retry[32];
 	uint16_t status, tries;
 	atomic_int records;
 };
@@ -70,6 +70,7 @@ static inline void rig_access(void *ctx, const struct hr_access *a)
 	pthread_mutex_lock(&r->lock);
 	snprintf(r->flags, sizeof(r->flags), "%s", a->flags);
 	snprintf(r->route, sizeof(r->route), "%s", a->route);
+	snprintf(r->no_retry, sizeof(r->no_retry), "%s", a->no_retry);
 	snprintf(r->upstream, sizeof(r->upstream), "%s", a->upstream);
 	r->status = a->status;
 	r->tries = a->tries;
@@ -96,6 +97,16 @@ static const char rig_mesh[] =
 	"apiVersion: v1\nkind: Service\nmetadata: {name: empty}\n"
 	"spec: {clusterIP: 10.9.0.3, ports: [{name: http, port: 80}]}\n---\n";
 
+/* The next PORT that is a word of its own. */
+static inline const char *rig_port_word(const char *p)
+{
+	const char *at = strstr(p, "PORT");
+
+	while (at && at > p && at[-1] == '_')
+		at = strstr(at + 1, "PORT");
+	return at;
+}
+
 static inline struct hr_plan *rig_plan(struct rig *r, const char *more)
 {
 	struct hr_plan_opts po = {.cluster_domain = "cluster.local", .registry_only = false};
@@ -107,7 +118,7 @@ static inline struct hr_plan *rig_plan(struct rig *r, const char *more)
 
 	for (int part = 0; part < 2; part++)
 		for (p = part ? more : rig_mesh; *p; p = next) {
-			next = strstr(p, "PORT");
+			next = rig_port_word(p);
 			hr_sb_addn(&text, p, next ? (size_t)(next - p) : strlen(p));
 			if (next)
 				hr_sb_printf(&text, "%u", r->origin.port);

@@ -38,25 +38,47 @@ static bool names_host(struct hr_slice name)
 	return hr_slice_ieq(name, HR_SLICE("host")) || hr_slice_ieq(name, HR_SLICE(":authority"));
 }
 
-void px_headers_apply(struct px_headers *h, const struct hr_header_ops *ops)
+void px_headers_set(struct px_headers *h, struct hr_slice name, struct hr_slice value)
+{
+	headers_remove(h, name);
+	px_headers_add(h, name, value);
+}
+
+void px_headers_free(struct px_headers *h)
+{
+	hr_arena_free(h->values);
+}
+
+static struct hr_slice value_of(struct px_req *r, struct px_headers *h, const hr_kvs *kvs,
+				const struct hr_format **formats, size_t i)
+{
+	if (formats && formats[i])
+		return px_format(r, formats[i], h);
+	return hr_slice_of(kvs->data[i].value);
+}
+
+void px_headers_apply(struct px_headers *h, struct px_req *r, const struct hr_header_ops *ops)
 {
 	for (size_t i = 0; i < ops->remove.len; i++)
 		headers_remove(h, hr_slice_of(ops->remove.data[i]));
 	for (size_t i = 0; i < ops->set.len; i++) {
 		struct hr_slice name = hr_slice_of(ops->set.data[i].key);
-		struct hr_slice value = hr_slice_of(ops->set.data[i].value);
+		struct hr_slice value = value_of(r, h, &ops->set, ops->set_formats, i);
 
-		if (names_host(name)) {
-			h->host = value;
+		if (!value.n)
 			continue;
-		}
-		headers_remove(h, name);
-		px_headers_add(h, name, value);
+		if (names_host(name))
+			h->host = value;
+		else
+			px_headers_set(h, name, value);
 	}
-	for (size_t i = 0; i < ops->add.len; i++)
-		if (!names_host(hr_slice_of(ops->add.data[i].key)))
-			px_headers_add(h, hr_slice_of(ops->add.data[i].key),
-				       hr_slice_of(ops->add.data[i].value));
+	for (size_t i = 0; i < ops->add.len; i++) {
+		struct hr_slice name = hr_slice_of(ops->add.data[i].key);
+		struct hr_slice value = value_of(r, h, &ops->add, ops->add_formats, i);
+
+		if (value.n && !names_host(name))
+			px_headers_add(h, name, value);
+	}
 }
 
 void px_headers_write(const struct px_headers *h, struct px_out *out)
@@ -69,6 +91,38 @@ void px_headers_write(const struct px_headers *h, struct px_out *out)
 	}
 }
 
+/* What tells a proxy how to treat a request. Clients are not trusted with that: Envoy, too, takes
+ * them away where a request enters the mesh. */
+static bool internal(struct hr_slice name)
+{
+	static const char *const names[] = {"attempt-count",
+					    "expected-rq-timeout-ms",
+					    "force-trace",
+					    "hedge-on-per-try-timeout",
+					    "internal",
+					    "ip-tags",
+					    "max-retries",
+					    "original-path",
+					    "original-url",
+					    "retriable-header-names",
+					    "retriable-status-codes",
+					    "retry-grpc-on",
+					    "retry-on",
+					    "upstream-alt-stat-name",
+					    "upstream-rq-per-try-timeout-ms",
+					    "upstream-rq-timeout-alt-response",
+					    "upstream-rq-timeout-ms"};
+	const struct hr_slice prefix = HR_SLICE("x-envoy-");
+	struct hr_slice rest = {name.p + prefix.n, name.n - prefix.n};
+
+	if (name.n <= prefix.n || !hr_slice_ieq((struct hr_slice){name.p, prefix.n}, prefix))
+		return false;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
+		if (hr_slice_ieq(rest, hr_slice_of(names[i])))
+			return true;
+	return false;
+}
+
 /* The end-to-end fields of a message, without those that `skip` writes itself. */
 static void collect(const struct hr_http_msg *m, struct px_headers *h, bool request)
 {
@@ -77,6 +131,7 @@ static void collect(const struct hr_http_msg *m, struct px_headers *h, bool requ
 	hr_http_hop_fields(m, &hops);
 	h->n = 0;
 	h->host = (struct hr_slice){};
+	h->values = NULL;
 	for (size_t i = 0; i < m->nfields; i++) {
 		struct hr_slice name = hr_http_str(m, m->fields[i].name);
 
@@ -84,7 +139,7 @@ static void collect(const struct hr_http_msg *m, struct px_headers *h, bool requ
 			continue;
 		if (name.n == 14 && hr_slice_ieq(name, HR_SLICE("content-length")))
 			continue;
-		if (request && name.n == 4 && hr_slice_ieq(name, HR_SLICE("host")))
+		if (request && (hr_slice_ieq(name, HR_SLICE("host")) || internal(name)))
 			continue;
 		h->f[h->n].name = name;
 		h->f[h->n++].value = hr_http_str(m, m->fields[i].value);
@@ -105,28 +160,11 @@ struct hr_slice px_authority(const struct px_req *r)
 	return hr_http_str(&r->msg, r->msg.authority.len ? r->msg.authority : r->msg.host_raw);
 }
 
-/* The path with the part that the match names replaced (rewrite.uri). */
-static void rewritten_path(struct px_req *r, const struct hr_rewrite *rw, struct px_out *out)
+static void write_target(struct px_req *r)
 {
-	const struct hr_http_match *m = r->match.rule->m;
-	const struct hr_string_match *uri = m ? &m->uri : NULL;
-	size_t prefix = 1; /* no uri match: the prefix is "/" */
+	const struct px_out *path = r->new_path.len ? &r->new_path : &r->path;
 
-	if (uri && uri->type == HR_MATCH_PREFIX)
-		prefix = strlen(uri->value);
-	else if (uri && uri->type != HR_MATCH_NONE)
-		prefix = r->path.len;
-	prefix = HR_MIN(prefix, r->path.len);
-	px_out_slice(out, hr_slice_of(rw->uri));
-	px_out_add(out, r->path.p + prefix, r->path.len - prefix);
-}
-
-static void write_target(struct px_req *r, const struct hr_http_route *http)
-{
-	if (http && http->rewrite.set && http->rewrite.uri)
-		rewritten_path(r, &http->rewrite, &r->wire);
-	else
-		px_out_add(&r->wire, r->path.p, r->path.len);
+	px_out_add(&r->wire, path->p, path->len);
 	if (r->msg.has_query) {
 		px_out_lit(&r->wire, "?");
 		px_out_slice(&r->wire, hr_http_str(&r->msg, r->msg.query));
@@ -145,20 +183,20 @@ void px_head_request(struct px_req *r)
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
 	struct hr_slice host = px_authority(r);
 	struct px_out *out = &r->wire;
-	struct px_headers h;
+	_cleanup_headers_ struct px_headers h;
 
 	collect(&r->msg, &h, true);
 	if (r->dst && r->dst->model)
-		px_headers_apply(&h, &r->dst->model->headers.request);
+		px_headers_apply(&h, r, &r->dst->model->headers.request);
 	if (http)
-		px_headers_apply(&h, &http->headers.request);
+		px_headers_apply(&h, r, &http->headers.request);
 	if (http && http->rewrite.set && http->rewrite.authority)
 		host = hr_slice_of(http->rewrite.authority);
 	if (h.host.p)
 		host = h.host;
 	px_out_slice(out, hr_http_str(&r->msg, r->msg.method));
 	px_out_lit(out, " ");
-	write_target(r, http);
+	write_target(r);
 	px_out_lit(out, " HTTP/1.1\r\nHost: ");
 	px_out_slice(out, host);
 	px_out_lit(out, "\r\n");
@@ -215,13 +253,14 @@ void px_head_response(struct px_req *r)
 {
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
 	struct px_out *out = &r->c->out;
-	struct px_headers h;
+	_cleanup_headers_ struct px_headers h;
 
 	collect(&r->resp, &h, false);
 	if (r->dst && r->dst->model)
-		px_headers_apply(&h, &r->dst->model->headers.response);
+		px_headers_apply(&h, r, &r->dst->model->headers.response);
 	if (http)
-		px_headers_apply(&h, &http->headers.response);
+		px_headers_apply(&h, r, &http->headers.response);
+	px_cors_response(r, &h);
 	if (r->c->w->draining)
 		r->c->close = true;
 	write_status(&r->resp, out);

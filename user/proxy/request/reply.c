@@ -37,6 +37,7 @@ static void answer(struct px_req *r, unsigned status, const char *flags, struct 
 	struct px_client *c = r->c;
 	bool none = status == 204 || status == 304;
 
+	px_cors_response(r, h);
 	px_req_leave(r, false);
 	hr_timer_stop(&r->wait_timer);
 	hr_timer_stop(&r->timeout);
@@ -76,6 +77,11 @@ void px_reply(struct px_req *r, unsigned status, const char *flags, const char *
 	answer(r, status, flags, &h, body, strlen(body));
 }
 
+void px_reply_headers(struct px_req *r, unsigned status, struct px_headers *h)
+{
+	answer(r, status, "", h, "", 0);
+}
+
 void px_reply_overflow(struct px_req *r)
 {
 	struct px_headers h = {};
@@ -112,74 +118,10 @@ void px_reply_direct(struct px_req *r)
 {
 	const struct hr_http_route *http = r->match.route->http;
 	const struct hr_direct_response *d = &http->direct_response;
-	struct px_headers h = {};
+	_cleanup_headers_ struct px_headers h = {};
 
 	if (d->body_len)
 		add_type(&h, "text/plain");
-	px_headers_apply(&h, &http->headers.response);
+	px_headers_apply(&h, r, &http->headers.response);
 	answer(r, (unsigned)d->status, "", &h, d->body ? d->body : "", d->body_len);
-}
-
-/* host[:port] of the Location: port from the redirect, else as the client named it. */
-static void location_authority(struct px_req *r, const struct hr_redirect *red, bool https,
-			       struct hr_strbuf *out)
-{
-	struct hr_slice host = px_authority(r);
-	uint16_t port = red->port ? (uint16_t)red->port : 0;
-	bool derive = red->derive_port && hr_streq(red->derive_port, "FROM_REQUEST_PORT");
-	size_t n;
-
-	if (derive)
-		port = r->c->dst_port;
-	if (red->authority) {
-		hr_sb_add(out, red->authority);
-	} else if (red->port || red->derive_port || red->scheme) {
-		/* the port as sent belongs to the old scheme */
-		hr_sb_addn(out, r->msg.host, r->msg.host_len);
-		if (!port && !red->scheme && !red->derive_port)
-			port = r->msg.host_port;
-	} else {
-		n = host.n;
-		hr_sb_addn(out, host.p, n);
-	}
-	if (port && port != (https ? 443 : 80))
-		hr_sb_printf(out, ":%u", port);
-}
-
-static void location_path(struct px_req *r, const struct hr_redirect *red, struct hr_strbuf *out)
-{
-	const char prefix[] = "%PREFIX()%";
-	const struct hr_http_match *m = r->match.rule->m;
-	const char *at = red->uri ? strstr(red->uri, prefix) : NULL;
-	struct hr_slice query = hr_http_str(&r->msg, r->msg.query);
-
-	if (at && m && m->uri.type == HR_MATCH_PREFIX) { /* what follows the prefix stays */
-		hr_sb_addn(out, red->uri, (size_t)(at - red->uri));
-		hr_sb_add(out, r->path.p + HR_MIN(strlen(m->uri.value), r->path.len));
-		hr_sb_add(out, at + sizeof(prefix) - 1);
-	} else if (red->uri) {
-		hr_sb_add(out, red->uri);
-	} else {
-		hr_sb_addn(out, r->path.p, r->path.len);
-	}
-	if (r->msg.has_query && !(red->uri && strchr(red->uri, '?'))) {
-		hr_sb_addc(out, '?');
-		hr_sb_addn(out, query.p, query.n);
-	}
-}
-
-void px_reply_redirect(struct px_req *r)
-{
-	const struct hr_http_route *http = r->match.route->http;
-	const struct hr_redirect *red = &http->redirect;
-	const char *scheme = red->scheme ? red->scheme : "http";
-	_cleanup_sb_ struct hr_strbuf location = {};
-	struct px_headers h = {};
-
-	hr_sb_printf(&location, "%s://", scheme);
-	location_authority(r, red, hr_streq(scheme, "https"), &location);
-	location_path(r, red, &location);
-	px_headers_add(&h, HR_SLICE("location"), (struct hr_slice){location.data, location.len});
-	px_headers_apply(&h, &http->headers.response);
-	answer(r, red->code > 0 ? (unsigned)red->code : 301, "", &h, "", 0);
 }

@@ -42,7 +42,7 @@ struct px_req *px_req_new(struct px_client *c)
 	r->next_free = NULL;
 	r->head = head;
 	r->head_cap = head_cap;
-	r->flags = "";
+	r->flags = r->no_retry = "";
 	hr_list_init(&r->wait);
 	hr_http_init(&r->msg, HR_HTTP_REQUEST, false);
 	return r;
@@ -58,6 +58,7 @@ void px_req_free(struct px_req *r)
 	px_out_free(&r->wire);
 	px_out_free(&r->path);
 	px_out_free(&r->target);
+	px_out_free(&r->new_path);
 	px_hold_put(TAKE_PTR(r->hold));
 	if (w->n_free_reqs >= FREE_REQS) {
 		free(r->head);
@@ -130,7 +131,7 @@ void px_req_end(struct px_req *r)
 	px_stat_request(r);
 	px_req_leave(r, up_reusable(r));
 	px_breaker_leave(r);
-	px_retry_release(r);
+	px_budget_release(r);
 	PX_ADD(w->active, -1);
 }
 
@@ -161,7 +162,7 @@ void px_req_bad(struct px_client *c, const struct hr_http_error *e)
 	px_reply(r, e->status, "DPE", e->reason);
 }
 
-static struct hr_slice path_and_query(struct px_req *r)
+struct hr_slice px_path_and_query(struct px_req *r)
 {
 	if (!r->msg.has_query)
 		return (struct hr_slice){};
@@ -178,7 +179,7 @@ static struct hr_slice header_value(void *ctx, struct hr_slice name)
 	struct px_req *r = ctx;
 
 	if (hr_slice_eq(name, HR_SLICE(":path")))
-		return path_and_query(r);
+		return px_path_and_query(r);
 	return hr_http_joined(&r->msg, name, &r->c->w->joins);
 }
 
@@ -207,6 +208,15 @@ static bool canonical_path(struct px_req *r)
 	px_out_lit(&r->path, "\0");
 	r->path.len--;
 	return true;
+}
+
+struct hr_slice px_scheme(const struct px_req *r)
+{
+	struct hr_slice said = hr_http_get(&r->msg, HR_SLICE("x-forwarded-proto"));
+	bool https = r->msg.form == HR_TARGET_ABSOLUTE ? r->msg.https
+						       : hr_slice_ieq(said, HR_SLICE("https"));
+
+	return https ? HR_SLICE("https") : HR_SLICE("http");
 }
 
 /* Of the target; {NULL, 0}: it names none. */

@@ -34,7 +34,9 @@ struct px_req {
 	struct hr_http_body body;
 	size_t vetted;	      /* bytes at the front of the client's input that belong to the body */
 	struct px_out path;   /* canonical path, NUL-terminated */
-	struct px_out target; /* with the query, once a rule asks for both */
+	struct px_out target; /* with the query, once somebody asks for both */
+	struct px_out new_path; /* as the route rewrites it; empty: as it is */
+	bool cors;		/* the answer gets the headers of corsPolicy */
 	struct hr_plan_match match;
 	const struct hr_plan_cluster *cluster; /* NULL: pass through */
 	const struct hr_plan_dst *dst;
@@ -55,7 +57,7 @@ struct px_req {
 	bool any_sent;	     /* a byte of this try went out */
 	bool in_cluster;     /* counted in cluster_rt.inflight */
 	bool in_ep;	     /* counted in ep_rt.inflight */
-	bool in_retry;	     /* counted in hr_proxy.retries */
+	bool in_retry;	     /* counted in px_budget.retries */
 	struct hr_list wait; /* worker->waiting */
 	uint32_t wait_ms;
 	struct px_up *up;
@@ -68,6 +70,7 @@ struct px_req {
 	bool retried_out; /* attempts were used up */
 	bool last_reused; /* the try that ended was on a kept connection */
 	int attempts_left;
+	const char *no_retry; /* why one that was wanted was not made: for the access log */
 	int64_t backoff_ms;
 	uint16_t tries;
 	uint32_t avoid[PX_TRIES_MAX];
@@ -134,6 +137,22 @@ void px_head_response(struct px_req *r); /* into c->out; sets r->mode */
 void px_head_interim(struct px_req *r);	 /* into c->out */
 /* Host as sent: of the absolute target, or the field. */
 struct hr_slice px_authority(const struct px_req *r);
+/* "http" or "https": of the absolute target, else as x-forwarded-proto says. */
+struct hr_slice px_scheme(const struct px_req *r);
+/* {NULL, 0}: there is no query. */
+struct hr_slice px_path_and_query(struct px_req *r);
+
+/* ---- rewrites (rewrite.c) ---- */
+/* Fills r->new_path; false: it would be too long, or takes too much work. */
+bool px_rewrite_path(struct px_req *r);
+/* The path with what the rule's match stands for replaced. */
+void px_replace_prefix(struct px_req *r, const char *with, struct hr_strbuf *out);
+
+/* ---- corsPolicy (cors.c) ---- */
+struct px_headers;
+/* True: it was a preflight, and is answered. */
+bool px_cors(struct px_req *r);
+void px_cors_response(struct px_req *r, struct px_headers *h);
 
 /* ---- own answers (reply.c) ---- */
 #define PX_BODY_UH "no healthy upstream"
@@ -154,7 +173,9 @@ enum px_failure { PX_FAIL_CONNECT, PX_FAIL_RESET, PX_FAIL_GARBAGE, PX_FAIL_TRY_T
 void px_reply(struct px_req *r, unsigned status, const char *flags, const char *body);
 void px_reply_failure(struct px_req *r, enum px_failure f);
 void px_reply_overflow(struct px_req *r);
-void px_reply_redirect(struct px_req *r);
+/* Without a body. */
+void px_reply_headers(struct px_req *r, unsigned status, struct px_headers *h);
+void px_reply_redirect(struct px_req *r); /* redirect.c */
 void px_reply_direct(struct px_req *r);
 
 /* ---- retries (retry.c) ---- */
@@ -166,12 +187,32 @@ enum {
 	PX_RETRY_GATEWAY = 1 << 4,
 	PX_RETRY_4XX = 1 << 5,
 	PX_RETRY_TIMEOUT = 1 << 6,
+	PX_RETRY_RATELIMITED = 1 << 7,
+	/* gRPC statuses */
+	PX_RETRY_CANCELLED = 1 << 8,
+	PX_RETRY_DEADLINE = 1 << 9,
+	PX_RETRY_INTERNAL = 1 << 10,
+	PX_RETRY_EXHAUSTED = 1 << 11,
+	PX_RETRY_UNAVAILABLE = 1 << 12,
 };
 void px_retry_setup(struct px_req *r);
 /* True: another try is on its way. */
 bool px_retry_failure(struct px_req *r, enum px_failure f);
 bool px_retry_status(struct px_req *r, unsigned status);
-void px_retry_release(struct px_req *r);
+/* ---- how many at once (budget.c) ---- */
+struct px_budget {	    /* of a cluster; shared by all workers, atomics */
+	uint32_t retries;   /* under way */
+	uint32_t cur, prev; /* requests begun in this window and in the one before */
+	uint64_t start_ms;
+};
+void px_budget_request(struct px_req *r); /* one more was begun */
+bool px_budget_take(struct px_req *r);
+void px_budget_release(struct px_req *r);
+
+/* ---- fault.abort (abort.c) ---- */
+void px_abort(struct px_req *r);
+bool px_is_grpc(const struct px_req *r);
+
 /* May be sent twice without harm, and can be: a safe method without body. */
 bool px_retry_safe(const struct px_req *r);
 /* The try failed: retries, or answers what the failure means. */

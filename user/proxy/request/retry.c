@@ -20,6 +20,12 @@ static const struct {
 	{"reset-before-request", PX_RETRY_RESET_BEFORE},
 	{"connect-failure", PX_RETRY_CONNECT},
 	{"retriable-4xx", PX_RETRY_4XX},
+	{"envoy-ratelimited", PX_RETRY_RATELIMITED},
+	{"cancelled", PX_RETRY_CANCELLED},
+	{"deadline-exceeded", PX_RETRY_DEADLINE},
+	{"internal", PX_RETRY_INTERNAL},
+	{"resource-exhausted", PX_RETRY_EXHAUSTED},
+	{"unavailable", PX_RETRY_UNAVAILABLE},
 };
 
 static void want(struct px_req *r, const char *word)
@@ -57,7 +63,10 @@ void px_retry_setup(struct px_req *r)
 		for (size_t i = 0; i < rt->retry_on.len; i++)
 			want(r, rt->retry_on.data[i]);
 	else
-		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_TIMEOUT;
+		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_TIMEOUT | PX_RETRY_UNAVAILABLE |
+			      PX_RETRY_CANCELLED;
+	if (r->cluster)
+		px_budget_request(r);
 	r->wire.keep = r->attempts_left > 0 &&
 		       (!has_body(r) || r->n_retry_status || (r->retry_on & ~PX_RETRY_CONNECT));
 }
@@ -77,43 +86,22 @@ bool px_retry_safe(const struct px_req *r)
 
 /* ---- one more try ---- */
 
-static uint32_t *retries_of(struct px_req *r)
-{
-	return &r->c->w->px->retries[r->cluster->id];
-}
-
-void px_retry_release(struct px_req *r)
-{
-	if (r->in_retry)
-		__atomic_fetch_sub(retries_of(r), 1, __ATOMIC_RELAXED);
-	r->in_retry = false;
-}
-
-/* DestinationRule maxRetries: retries of the cluster at the same time. */
-static bool budget(struct px_req *r)
-{
-	const struct hr_connection_pool *p = r->cluster ? r->cluster->pool : NULL;
-
-	if (!p || p->max_retries <= 0)
-		return true;
-	if (__atomic_add_fetch(retries_of(r), 1, __ATOMIC_RELAXED) <= p->max_retries) {
-		r->in_retry = true;
-		return true;
-	}
-	__atomic_fetch_sub(retries_of(r), 1, __ATOMIC_RELAXED);
-	return false;
-}
-
 static bool allowed(struct px_req *r)
 {
-	if (!r->wire.keep && r->any_sent)
-		return false; /* it is not all here any more */
+	if (!r->wire.keep && r->any_sent) { /* it is not all here any more */
+		if (r->attempts_left)
+			r->no_retry = "body-too-long";
+		return false;
+	}
 	if (!r->attempts_left) {
 		r->retried_out = r->tries > 1;
 		return false;
 	}
-	px_retry_release(r);
-	return budget(r);
+	px_budget_release(r);
+	if (px_budget_take(r))
+		return true;
+	r->no_retry = "budget";
+	return false;
 }
 
 static void try_now(void *ctx)
@@ -175,8 +163,37 @@ bool px_retry_failure(struct px_req *r, enum px_failure f)
 
 /* ---- answers that are tried again ---- */
 
+/* The status of a gRPC answer that has no body: it is in its head. */
+static bool grpc_wanted(const struct px_req *r)
+{
+	static const struct {
+		uint64_t code;
+		uint32_t bit;
+	} codes[] = {{1, PX_RETRY_CANCELLED},
+		     {4, PX_RETRY_DEADLINE},
+		     {8, PX_RETRY_EXHAUSTED},
+		     {13, PX_RETRY_INTERNAL},
+		     {14, PX_RETRY_UNAVAILABLE}};
+	struct hr_slice said = hr_http_get(&r->resp, HR_SLICE("grpc-status"));
+	char text[4] = "";
+	uint64_t code;
+
+	if (!said.n || said.n >= sizeof(text) || !px_is_grpc(r))
+		return false;
+	memcpy(text, said.p, said.n);
+	if (hr_parse_u64(text, 16, &code))
+		return false;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(codes); i++)
+		if (codes[i].code == code)
+			return r->retry_on & codes[i].bit;
+	return false;
+}
+
 static bool status_wanted(const struct px_req *r, unsigned status)
 {
+	/* who limits rates wants no retries, unless the route says so */
+	if (hr_http_find(&r->resp, HR_SLICE("x-envoy-ratelimited"), NULL))
+		return r->retry_on & PX_RETRY_RATELIMITED;
 	if ((r->retry_on & PX_RETRY_5XX) && status >= 500)
 		return true;
 	if ((r->retry_on & PX_RETRY_GATEWAY) && status >= 502 && status <= 504)
@@ -186,7 +203,7 @@ static bool status_wanted(const struct px_req *r, unsigned status)
 	for (size_t i = 0; i < r->n_retry_status; i++)
 		if (r->retry_status[i] == status)
 			return true;
-	return false;
+	return grpc_wanted(r);
 }
 
 /* The unwanted answer is here in full: its connection can go on. */

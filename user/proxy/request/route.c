@@ -9,7 +9,7 @@
 
 #define PPM 1000000
 
-static bool share(struct px_worker *w, int32_t ppm)
+bool px_share(struct px_worker *w, int32_t ppm)
 {
 	if (ppm <= 0)
 		return false;
@@ -63,6 +63,10 @@ static void destination(struct px_req *r)
 		return;
 	}
 	r->cluster_id = r->cluster->id;
+	if (!px_rewrite_path(r)) {
+		px_reply(r, 400, "DPE", "the path cannot be rewritten");
+		return;
+	}
 	px_hash(r);
 	px_retry_setup(r);
 	px_head_request(r);
@@ -79,7 +83,7 @@ static void act(struct px_req *r)
 		px_reply_redirect(r);
 	else if (http && http->direct_response.set)
 		px_reply_direct(r);
-	else
+	else if (!http || !px_cors(r))
 		destination(r);
 }
 
@@ -87,8 +91,8 @@ static void abort_or_act(struct px_req *r)
 {
 	const struct hr_fault *f = &r->match.route->http->fault;
 
-	if (f->abort_http > 0 && share(r->c->w, f->abort_ppm))
-		px_reply(r, (unsigned)f->abort_http, "FI", PX_BODY_ABORT);
+	if ((f->abort_http > 0 || f->abort_grpc) && px_share(r->c->w, f->abort_ppm))
+		px_abort(r);
 	else
 		act(r);
 }
@@ -117,7 +121,8 @@ void px_req_route(struct px_req *r)
 	http = m->route->http;
 	if (!http || !http->fault.set) {
 		act(r);
-	} else if (http->fault.delay_ms > 0 && share(r->c->w, http->fault.delay_ppm)) {
+	} else if (http->fault.delay_ms > 0 && px_share(r->c->w, http->fault.delay_ppm)) {
+		PX_COUNT(r->c->w->delays);
 		r->state = PX_REQ_DELAY;
 		r->flags = "DI";
 		hr_timer_start(r->c->w->loop, &r->wait_timer, (uint64_t)http->fault.delay_ms,
