@@ -98,6 +98,7 @@ static __always_inline __u32 choose(const struct hr_vip *vip, int v4_only, int v
 		return HR_WHY_NO_ENDPOINT;
 	*out = *addr;
 	d->addr_id = p.addr_id;
+	d->cluster = id;
 	return 0;
 }
 

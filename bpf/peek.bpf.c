@@ -54,8 +54,6 @@ int peek_conn(struct hr_peek *p)
 	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie);
 	p->drained = !sock_locked(addr) && settled(c);
 	p->quiet &= p->drained;
-	p->ep = c->counted ? c->pub.ep : 0;
-	p->cluster = c->counted ? c->cluster : 0;
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }

@@ -187,6 +187,7 @@ static __always_inline int relay(struct hr_u *u, __u32 slot, struct conn *c)
 
 	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_RELAY, gen)))
 		return SK_DROP;
+	inflight_to_agent(u->ep, u->cluster);
 	c->pub.owed = 0;
 	count_why(HR_WHY_RELAY);
 	event_slot(HR_EV_RELAY, u->conn, slot, gen, u->left);
@@ -237,16 +238,18 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 		.status = c->status,
 		.why = HR_WHY_MOVED,
 	};
-	int cut = carried_left(c, u_write_seq(slot)) != 0, dead = c->resp.close || cut;
+	int cut = carried_left(c, u_write_seq(slot)) != 0;
+	int dead = c->resp.close || cut || !u->uses;
 
 	if (cut)
 		c->cut = 1;
 	c->pub.owed = 0;
 	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
+	u->t0 = bpf_ktime_get_ns();
 	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
 		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
 		return -1;
-	inflight_add(ep, cluster, -1);
+	inflight_lower(ep, cluster);
 	request_done(&d);
 	if (dead)
 		event_slot(HR_EV_U_DIRTY, d.cookie, slot, gen, 0);

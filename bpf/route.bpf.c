@@ -98,8 +98,9 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 	c->pub.state = HR_CONN_NATIVE;
 	c->pub.owed = 1;
 	c->native_owed = 1;
-	inflight_add(d->ep, d->cluster, 1);
+	inflight_ep(d->ep, 1);
 	c->counted = 1;
+	c->used++;
 	count_why(HR_WHY_NATIVE);
 	return pass(msg, c, cookie, 0);
 }
@@ -155,6 +156,15 @@ static __noinline int hand_over(struct sk_msg_md *msg, struct conn *c, struct co
 	return answer_local(msg, c, s->cookie, &d, total);
 }
 
+/* To the agent after all: it takes a place in the cluster for itself. */
+static __always_inline int not_sent(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s,
+				    const struct decision *d, __u32 reason)
+{
+	if (d->kind == DECIDE_SEND)
+		inflight_cluster(d->cluster, -1);
+	return hand_over(msg, c, s, reason);
+}
+
 /* A message that begins with a request. */
 static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
 {
@@ -178,11 +188,11 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	decide(c, s, &d);
 	if (d.kind == DECIDE_BIND)
 		return hand_over(msg, c, s, d.why);
-	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id)
+	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id && !d.spent)
 		return send_native(msg, c, cookie, &d, total);
 	reason = movable(msg, c, total);
 	if (reason)
-		return hand_over(msg, c, s, reason);
+		return not_sent(msg, c, s, &d, reason);
 	if (d.kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, &d, total)
 				  : hand_over(msg, c, s, HR_WHY_PIPELINED);
@@ -190,7 +200,7 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	if (verdict >= 0)
 		return verdict;
 	if (!d.own_ep)
-		return hand_over(msg, c, s, HR_WHY_NO_U);
+		return not_sent(msg, c, s, &d, HR_WHY_NO_U);
 	/* the less loaded one cannot be had: C's own will do */
 	d.ep = d.own_ep;
 	return send_native(msg, c, cookie, &d, total);

@@ -36,6 +36,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	c->pub.dst_port_be = d->dst_port_be;
 	__builtin_memcpy(c->pub.dst_ip, d->dst_ip, 16);
 	c->pub.pid = d->pid;
+	c->born = bpf_ktime_get_ns();
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
@@ -43,6 +44,27 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 		return;
 failed:
 	count_why(HR_WHY_ERROR);
+}
+
+/* connectionPool.tcp.tcpKeepalive on the client's own connection. */
+static __always_inline void keep_alive(struct bpf_sock_ops *ops, const struct dial *d)
+{
+	__u32 id = d->cluster;
+	struct hr_cluster *cl = bpf_map_lookup_elem(&clusters, &id);
+	int on = 1, v;
+
+	if (!cl || !(cl->flags & HR_CLUSTER_KEEPALIVE))
+		return;
+	bpf_setsockopt(ops, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	v = cl->ka_time_s;
+	if (v)
+		bpf_setsockopt(ops, IPPROTO_TCP, TCP_KEEPIDLE, &v, sizeof(v));
+	v = cl->ka_interval_s;
+	if (v)
+		bpf_setsockopt(ops, IPPROTO_TCP, TCP_KEEPINTVL, &v, sizeof(v));
+	v = cl->ka_probes;
+	if (v)
+		bpf_setsockopt(ops, IPPROTO_TCP, TCP_KEEPCNT, &v, sizeof(v));
 }
 
 static __always_inline void enter_door(struct bpf_sock_ops *ops, const struct dial *d, __u64 cookie)
@@ -79,9 +101,11 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 		return;
 	switch (d->kind) {
 	case DIAL_KERNEL:
+		keep_alive(ops, d);
 		enter(ops, d, cookie);
 		break;
 	case DIAL_TUNNEL:
+		keep_alive(ops, d);
 		count_why(HR_WHY_TUNNEL);
 		break;
 	case DIAL_DOOR:

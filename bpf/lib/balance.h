@@ -86,7 +86,7 @@ static __always_inline __u32 ep_inflight(__u32 ep)
 {
 	struct hr_ep_rt *rt = ep_state(ep);
 
-	return rt ? rt->inflight : ~0U;
+	return rt ? HR_INFLIGHT_SUM(rt->inflight.word) : ~0U;
 }
 
 /*

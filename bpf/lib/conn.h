@@ -43,9 +43,12 @@ struct conn {
 	 * its write_seq `up_seq`: the only account that stays exact when a send is cut short by a
 	 * full buffer (DESIGN trap 3). */
 	__u64 up_left;
-	__u64 rx;    /* response bytes so far */
-	__u64 rx_at; /* RESP_UNKNOWN: when the last of them came, ktime ns */
-	__u64 tx;    /* request bytes */
+	__u64 rx;      /* response bytes so far */
+	__u64 rx_at;   /* RESP_UNKNOWN: when the last of them came, ktime ns */
+	__u64 tx;      /* request bytes */
+	__u64 born;    /* established, ktime ns */
+	__u64 free_at; /* the last native request ended, ktime ns; 0: none has */
+	__u32 used;    /* native requests so far */
 	__u32 up_seq;
 	__u32 g_seq;	   /* write_seq of g when C was bound */
 	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */
@@ -61,7 +64,7 @@ struct conn {
 	__u8 always; /* enum hr_why: every request is bound for that reason; 0: none */
 	__u8 moved;  /* a request has gone by moved_slot */
 	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
-	__u8 pad[5];
+	__u8 pad[1];
 	struct chunks chunks;
 	struct hr_resp resp;
 };
@@ -89,6 +92,7 @@ struct dial {
 	__u32 addr_id; /* KERNEL and TUNNEL: the endpoint chosen */
 	__u32 why;     /* DOOR: enum hr_why; KERNEL: every request is bound for it, 0 for none */
 	__u32 pid;
+	__u32 cluster; /* KERNEL and TUNNEL: whose endpoint it is */
 	__u16 vip_port;
 	__u8 vip_flags;
 	__u8 pad;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/maps.h"
+#include "lib/words.h"
 
 static __always_inline void count_why(__u32 reason)
 {
@@ -52,15 +53,40 @@ static __always_inline void event_slot(__u32 kind, __u64 cookie, __u32 slot, __u
 	bpf_ringbuf_submit(e, 0);
 }
 
-static __always_inline void inflight_add(__u32 ep, __u32 cluster, __s32 n)
+/* ---- in flight: the programs' side of the numbers ---- */
+
+static __always_inline void inflight_ep(__u32 ep, __s32 n)
+{
+	struct hr_ep_rt *e = bpf_map_lookup_elem(&ep_rt, &ep);
+
+	if (e)
+		__sync_fetch_and_add(&e->inflight.by.kernel, n);
+}
+
+static __always_inline void inflight_cluster(__u32 cluster, __s32 n)
+{
+	struct hr_cluster_rt *c = bpf_map_lookup_elem(&cluster_rt, &cluster);
+
+	if (c)
+		__sync_fetch_and_add(&c->inflight.by.kernel, n);
+}
+
+static __always_inline void inflight_lower(__u32 ep, __u32 cluster)
+{
+	inflight_ep(ep, -1);
+	inflight_cluster(cluster, -1);
+}
+
+/* The agent takes the request over: it lowers what the programs have raised. */
+static __always_inline void inflight_to_agent(__u32 ep, __u32 cluster)
 {
 	struct hr_ep_rt *e = bpf_map_lookup_elem(&ep_rt, &ep);
 	struct hr_cluster_rt *c = bpf_map_lookup_elem(&cluster_rt, &cluster);
 
 	if (e)
-		__sync_fetch_and_add(&e->inflight, n);
+		__sync_fetch_and_add(&e->inflight.word, HR_INFLIGHT_TO_AGENT);
 	if (c)
-		__sync_fetch_and_add(&c->inflight, n);
+		__sync_fetch_and_add(&c->inflight.word, HR_INFLIGHT_TO_AGENT);
 }
 
 /* Bucket of a duration; HR_LAT_BUCKETS is "+Inf". Halving instead of a scan: six compares. */
@@ -142,9 +168,24 @@ static __always_inline void outlier_clear(__u32 *count)
 		*count = 0;
 }
 
+/* outlierDetectionHttpErrorCodes: a listed status that is no 5xx counts as 500, one that is not
+ * listed as success. */
+static __always_inline __u32 outlier_status(const struct hr_ep_rt *rt, __u32 status)
+{
+	__u32 at = rt->codes, bit = hr_bound(status - 100, 511);
+	struct hr_codes *codes;
+
+	if (!at)
+		return status;
+	codes = bpf_map_lookup_elem(&error_codes, &at);
+	if (!codes || !(codes->bits[hr_bound(bit >> 6, 7)] >> (bit & 63) & 1))
+		return 200;
+	return status >= 500 ? status : 500;
+}
+
 static __always_inline void outlier_count(const struct done *d)
 {
-	__u32 ep = d->ep;
+	__u32 ep = d->ep, status;
 	struct hr_ep_rt *rt = bpf_map_lookup_elem(&ep_rt, &ep);
 
 	if (!rt || !d->status)
@@ -153,13 +194,14 @@ static __always_inline void outlier_count(const struct done *d)
 		outlier_bump(&rt->consecutive_local, rt->limit_local, ep, HR_OUTLIER_LOCAL);
 		return;
 	}
+	status = d->local ? d->status : outlier_status(rt, d->status);
 	if (!d->local)
 		outlier_clear(&rt->consecutive_local);
-	if (d->status >= 502 && d->status <= 504)
+	if (status >= 502 && status <= 504)
 		outlier_bump(&rt->consecutive_gateway, rt->limit_gateway, ep, HR_OUTLIER_GATEWAY);
 	else
 		outlier_clear(&rt->consecutive_gateway);
-	if (d->status >= 500)
+	if (status >= 500)
 		outlier_bump(&rt->consecutive_5xx, rt->limit_5xx, ep, HR_OUTLIER_5XX);
 	else
 		outlier_clear(&rt->consecutive_5xx);

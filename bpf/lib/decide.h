@@ -90,14 +90,18 @@ static long match_block_step(__u32 block, struct match_walk *w)
 
 enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
 
+/* Small: it is on the stack of the longest chain of calls. */
 struct decision {
-	__u32 kind;  /* enum decision_kind */
-	__u32 why;   /* BIND: enum hr_why */
+	__u8 kind;   /* enum decision_kind */
+	__u8 spent;  /* SEND: C's own connection carries no request of this cluster any more */
+	__u16 why;   /* BIND: enum hr_why */
 	__u32 route; /* 0: none */
-	__u32 reply; /* LOCAL */
-	__u32 status;
-	__u32 cluster, ep, addr_id; /* SEND */
-	__u32 own_ep; /* SEND elsewhere: C's own endpoint would do as well; 0: it would not */
+	__u16 reply; /* LOCAL */
+	__u16 status;
+	/* SEND; a place in the cluster's in-flight number is taken, the endpoint's is not yet */
+	__u32 cluster, ep, addr_id;
+	__u32 conns;  /* which pools */
+	__u32 own_ep; /* elsewhere: C's own endpoint would do as well; 0: it would not */
 };
 
 static __always_inline int decide_bind(struct decision *d, __u32 reason)
@@ -189,6 +193,42 @@ static __always_inline __u32 pick_destination(const struct hr_rule *rule)
 	return w.cluster;
 }
 
+#define NS_PER_MS 1000000ULL
+
+/* C's connection has had all that the cluster wants of one (hr_cluster.max_per_conn ...). */
+static __always_inline int conn_spent(const struct conn *c, const struct hr_cluster *cl)
+{
+	__u64 now = c->pub.t0; /* of this request */
+
+	if (cl->max_per_conn && c->used >= cl->max_per_conn)
+		return 1;
+	if (cl->age_ms && now - c->born >= cl->age_ms * NS_PER_MS)
+		return 1;
+	return cl->idle_ms && now - (c->free_at ? c->free_at : c->born) >= cl->idle_ms * NS_PER_MS;
+}
+
+/* Compare-and-exchanges against the agent and other processors. */
+#define PLACE_TRIES 8
+
+/* A place in the cluster for one request: 0, or 1: its limit is reached. */
+static __always_inline int take_place(const struct hr_cluster *cl, struct hr_cluster_rt *rt)
+{
+	__u64 word;
+
+	if (!cl->max_requests) {
+		__sync_fetch_and_add(&rt->inflight.by.kernel, 1);
+		return 0;
+	}
+	for (int i = 0; i < PLACE_TRIES; i++) {
+		word = rt->inflight.word;
+		if (HR_INFLIGHT_SUM(word) >= cl->max_requests)
+			return 1;
+		if (__sync_val_compare_and_swap(&rt->inflight.word, word, word + 1) == word)
+			return 0;
+	}
+	return 1;
+}
+
 /* Endpoint of the chosen cluster, or the answer that there is none. */
 static __always_inline int decide_endpoint(const struct conn *c, struct decision *d)
 {
@@ -203,13 +243,11 @@ static __always_inline int decide_endpoint(const struct conn *c, struct decision
 	if (!cl->n)
 		return decide_local(d, HR_REPLY_UH, 503);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
-	if (cl->max_requests && rt && rt->inflight >= cl->max_requests) {
-		if (cl->flags & HR_CLUSTER_WAIT)
-			return decide_bind(d, HR_WHY_CLUSTER);
-		__sync_fetch_and_add(&rt->overflow, 1);
-		return decide_local(d, HR_REPLY_UO, 503);
-	}
-	own_ep = bpf_map_lookup_elem(&members, &own);
+	if (!rt)
+		return decide_bind(d, HR_WHY_CLUSTER);
+	d->conns = cl->conns;
+	d->spent = conn_spent(c, cl);
+	own_ep = d->spent ? NULL : bpf_map_lookup_elem(&members, &own);
 	p.n = cl->n;
 	if (pick_endpoint(&p, cl, id, own_ep ? *own_ep : 0, c->pub.addr_id))
 		return decide_bind(d, HR_WHY_CLUSTER);
@@ -217,6 +255,15 @@ static __always_inline int decide_endpoint(const struct conn *c, struct decision
 		return decide_bind(d, HR_WHY_NO_ENDPOINT);
 	if (own_ep && cl->lb == HR_LB_LEAST_REQUEST && ep_alive(*own_ep))
 		d->own_ep = *own_ep;
+	/* those that wait for a connection come first */
+	if ((cl->flags & HR_CLUSTER_WAIT) && rt->pending)
+		return decide_bind(d, HR_WHY_CLUSTER);
+	if (take_place(cl, rt)) {
+		if (cl->flags & HR_CLUSTER_WAIT)
+			return decide_bind(d, HR_WHY_CLUSTER);
+		__sync_fetch_and_add(&rt->rq_overflow, 1);
+		return decide_local(d, HR_REPLY_UO, 503);
+	}
 	d->kind = DECIDE_SEND;
 	d->ep = p.ep;
 	d->addr_id = p.addr_id;

@@ -20,6 +20,11 @@
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define O_NONBLOCK 04000
+#define SOL_SOCKET 1
+#define SO_KEEPALIVE 9
+#define TCP_KEEPIDLE 4
+#define TCP_KEEPINTVL 5
+#define TCP_KEEPCNT 6
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -71,6 +71,8 @@ HR_HASH(addrs, HR_EPS_MAX, __u32, struct hr_ep_addr);
 HR_SHARED_ARRAY(ep_rt, HR_EPS_MAX, struct hr_ep_rt);
 /* Cluster id -> in flight, round robin position. */
 HR_SHARED_ARRAY(cluster_rt, HR_CLUSTERS_MAX, struct hr_cluster_rt);
+/* Index -> statuses that are errors (hr_ep_rt.codes). */
+HR_SHARED_ARRAY(error_codes, HR_CODES_MAX, struct hr_codes);
 /* U slot -> owner. */
 HR_SHARED_ARRAY(u_tab, HR_U_SLOTS, struct hr_u);
 /* G slot -> owner. Slots are filled from 0 upwards without holes (a slot that was filled once
@@ -118,7 +120,7 @@ HR_MAP(g_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
 HR_MAP(p_map, BPF_MAP_TYPE_SOCKMAP, HR_G_SLOTS, __u32, __u64, 0);
 /* p's socket -> its G slot. Agent: update with the socket's fd as key, before p_map. */
 HR_STORAGE(p_store, __u32);
-/* (netns, addr_id) -> U slots. Agent. */
+/* (netns, addr_id, how they are kept) -> U slots. Agent. */
 HR_HASH(pools, HR_U_SLOTS, struct hr_pool_key, struct hr_pool);
 
 /* ---- Capture ------------------------------------------------------------------------------- */

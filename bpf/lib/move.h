@@ -8,7 +8,7 @@
 struct u_search {
 	const struct hr_pool *pool;
 	__u32 n, at;
-	__u32 addr_id, found, gen;
+	__u32 addr_id, conns, found, gen;
 	int need; /* room in its send buffer */
 };
 
@@ -20,7 +20,7 @@ static __always_inline int u_try(struct u_search *s, __u32 slot)
 	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
 	__u64 word, *sk;
 
-	if (!u || u->addr_id != s->addr_id)
+	if (!u || u->addr_id != s->addr_id || u->conns != s->conns || !u->uses)
 		return 0;
 	word = u->word;
 	sk = bpf_map_lookup_elem(&u_sk, &slot);
@@ -47,12 +47,13 @@ static long u_step(__u32 i, struct u_search *s)
 }
 
 /* A free connection to the endpoint from C's namespace, now BUSY. */
-static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 size, __u32 *slot,
-				  __u32 *gen)
+static __always_inline int u_take(const struct conn *c, const struct decision *d, __u32 size,
+				  __u32 *slot, __u32 *gen)
 {
-	struct hr_pool_key key = {.netns = c->pub.netns, .addr_id = addr_id};
+	struct hr_pool_key key = {.netns = c->pub.netns, .addr_id = d->addr_id, .conns = d->conns};
 	struct hr_pool *pool = bpf_map_lookup_elem(&pools, &key);
-	struct u_search s = {.pool = pool, .addr_id = addr_id, .need = size + U_OVERHEAD};
+	struct u_search s = {
+		.pool = pool, .addr_id = d->addr_id, .conns = d->conns, .need = size + U_OVERHEAD};
 
 	if (!pool)
 		return -1;
@@ -79,9 +80,10 @@ static __always_inline int u_take(const struct conn *c, __u32 addr_id, __u32 siz
 #define MISS_EVERY_NS (1000 * 1000ULL)
 __u64 miss_at[MISS_PLACES];
 
-static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 addr_id)
+static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 addr_id,
+				      __u32 conns)
 {
-	__u32 place = hr_bound(addr_id ^ (__u32)c->pub.netns, MISS_PLACES - 1);
+	__u32 place = hr_bound(addr_id ^ conns << 4 ^ (__u32)c->pub.netns, MISS_PLACES - 1);
 	__u64 now = bpf_ktime_get_ns();
 	struct hr_event *e;
 
@@ -93,6 +95,7 @@ static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 
 		return;
 	e->netns = c->pub.netns;
 	e->addr_id = addr_id;
+	e->slot = conns;
 	e->pid = c->pub.pid;
 	bpf_ringbuf_submit(e, 0);
 }
@@ -104,8 +107,8 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	__u32 slot = 0, gen = 0, size = msg->size;
 	struct hr_u *u;
 
-	if (u_take(c, d->addr_id, size, &slot, &gen)) {
-		pool_miss(c, cookie, d->addr_id);
+	if (u_take(c, d, size, &slot, &gen)) {
+		pool_miss(c, cookie, d->addr_id, d->conns);
 		return -1;
 	}
 	u = bpf_map_lookup_elem(&u_tab, &slot);
@@ -118,6 +121,8 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	u->cluster = d->cluster;
 	u->t0 = c->pub.t0;
 	u->tx = size;
+	if (u->uses && u->uses != HR_U_ANY)
+		u->uses--; /* only its owner does, and the agent sets it to 0 */
 	c->up_left = size;
 	c->up_seq = u_write_seq(slot);
 	c->rx = 0;
@@ -134,7 +139,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	c->moved_gen = c->pub.gen = gen;
 	c->pub.state = HR_CONN_MOVED;
 	c->pub.owed = 1;
-	inflight_add(d->ep, d->cluster, 1);
+	inflight_ep(d->ep, 1);
 	count_why(HR_WHY_MOVED);
 	return SK_PASS;
 }

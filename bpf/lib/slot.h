@@ -45,8 +45,9 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 
 	if (!__sync_lock_test_and_set(&c->counted, 0))
 		return;
-	inflight_add(c->pub.ep, c->cluster, -1);
+	inflight_lower(c->pub.ep, c->cluster);
 	request_done(&d);
+	c->free_at = bpf_ktime_get_ns();
 }
 
 /* ---- what a socket has taken: write_seq of U and g, read at the address `learn` has stored ----
@@ -122,7 +123,7 @@ static __always_inline void u_abandon(const struct conn *c, __u64 cookie)
 	if (!u)
 		return;
 	if (word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen))) {
-		inflight_add(u->ep, u->cluster, -1);
+		inflight_lower(u->ep, u->cluster);
 		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
 	} else if (u->word == HR_WORD(HR_U_RELAY, gen)) {
 		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);

@@ -209,10 +209,19 @@ struct hr_cluster {
 	__u8 flags;	    /* HR_CLUSTER_* */
 	__u16 n4;	    /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
 	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO, or the agent: _WAIT) */
+	/* connectionPool, of the connections that carry its requests. A client's own one that has
+	 * carried max_per_conn, is older than age_ms or was idle for idle_ms (0: no bound) is
+	 * spent: it carries none any more, pooled ones do. */
+	__u32 conns; /* which pools: hr_pool_key.conns */
+	__u32 max_per_conn;
+	__u32 idle_ms, age_ms;
+	/* keep-alive of a client's own connection, HR_CLUSTER_KEEPALIVE; 0: the system's */
+	__u32 ka_time_s, ka_interval_s, ka_probes;
 };
-HR_ASSERT_SIZE(struct hr_cluster, 16);
+HR_ASSERT_SIZE(struct hr_cluster, 44);
 #define HR_CLUSTER_AGENT 0x01 /* needs the agent (HTTP/2 upstream, TLS ...) */
 #define HR_CLUSTER_WAIT 0x02  /* max_requests is maxConnections: beyond it the agent lets wait */
+#define HR_CLUSTER_KEEPALIVE 0x04
 
 struct hr_cluster_ep_key {
 	__u32 eset;
@@ -245,18 +254,33 @@ struct hr_ep_addr {
 HR_ASSERT_SIZE(struct hr_ep_addr, 24);
 #define HR_ADDR_DRAINING 0x01 /* removed from the plan: finish what is open, start nothing */
 
+/* Requests in flight. Each side lowers what it has raised, whatever the end was; a moved request
+ * whose answer the agent takes over (RELAY) changes sides by one addition of HR_INFLIGHT_TO_AGENT.
+ * So an agent that follows a killed one sets its side to 0, and the number is exact again. Limits
+ * are held by compare-and-exchange of both sides as one word. */
+union hr_inflight {
+	struct {
+		__u32 kernel, agent;
+	} by;
+	__u64 word;
+};
+HR_ASSERT_SIZE(union hr_inflight, 8);
+#define HR_INFLIGHT_AGENT (1ULL << 32)
+#define HR_INFLIGHT_TO_AGENT (HR_INFLIGHT_AGENT - 1)
+#define HR_INFLIGHT_SUM(word) ((__u32)(word) + (__u32)((word) >> 32))
+
 /* ep_rt: endpoint id -> state shared by kernel and every worker. mmap()able array: both sides use
- * atomics. inflight never drifts: whoever raised it lowers it, whatever the end was. */
+ * atomics. */
 struct hr_ep_rt {
-	__u32 inflight;
+	union hr_inflight inflight;
 	__u32 flags; /* HR_EPRT_* */
-	__u32 pad;
 	/* Failures in a row, counted by whoever carries the request (user/health/count.h says what
 	 * counts as what), and the number of each that is reported; 0: never. A limit_local makes
 	 * failures that are not answers count apart (splitExternalLocalOriginErrors). */
 	__u32 consecutive_5xx, consecutive_gateway, consecutive_local;
 	__u32 limit_5xx, limit_gateway, limit_local;
-	__u32 pad2[3];
+	__u32 codes; /* which statuses are errors: index in `codes`, 0: those from 500 */
+	__u32 pad[2];
 };
 HR_ASSERT_SIZE(struct hr_ep_rt, 48);
 #define HR_EPRT_DEAD 0x01 /* known not to accept connections */
@@ -271,11 +295,22 @@ enum hr_outlier_kind { HR_OUTLIER_5XX = 1, HR_OUTLIER_GATEWAY, HR_OUTLIER_LOCAL,
 
 /* cluster_rt: cluster id -> the same for clusters (mmap()able). */
 struct hr_cluster_rt {
-	__u32 inflight;
-	__u32 pending;
-	__u32 rr; /* round robin position */
-	__u32 overflow;
+	union hr_inflight inflight; /* requests, and opaque connections through the agent */
+	__u32 pending, retries;	    /* the agent's: waiting for a place, being tried again */
+	__u32 rr;		    /* round robin position */
+	/* breakers that tripped: refused for http2MaxRequests, made to wait for maxConnections,
+	 * refused for http1MaxPendingRequests, not tried again for maxRetries */
+	__u32 rq_overflow, cx_overflow, pending_overflow, retry_overflow;
+	__u32 pad[7];
 };
+HR_ASSERT_SIZE(struct hr_cluster_rt, 64);
+
+/* codes: outlierDetectionHttpErrorCodes, one bit for each status from 100. Written by the agent,
+ * never changed while an endpoint names it. */
+struct hr_codes {
+	__u64 bits[8];
+};
+#define HR_CODES_MAX 256
 
 /* ---- Counters (per-CPU arrays `route_stats` by route id, `ep_stats` by endpoint id) --------- */
 
@@ -366,20 +401,23 @@ enum hr_u_state {
 struct hr_u {
 	__u64 word;
 	__u64 conn;    /* cookie of C while BUSY or RELAY */
-	__u64 left;    /* response bytes still to come, once its head was seen */
+	__u32 left;    /* response bytes still to come, once its head was seen */
+	__u32 uses;    /* requests that it may still carry, HR_U_ANY; 0: DEAD after this one */
 	__u64 cookie;  /* socket cookie of U, written by the agent */
 	__u32 addr_id; /* endpoint address, written by the agent */
 	__u32 ep;      /* endpoint id of the request in flight */
 	__u32 route;   /* route id of the request in flight */
-	__u32 flags;   /* HR_U_* */
-	__u64 t0;      /* ktime of the request head, ns */
+	__u32 conns;   /* hr_pool_key.conns, written by the agent */
+	__u64 t0;      /* ktime of the request head, ns; FREE: since when */
 	__u32 cluster; /* cluster id of the request in flight */
 	__u32 tx;      /* its bytes */
 };
 HR_ASSERT_SIZE(struct hr_u, 64);
-/* Who exchanges BUSY for something else, or RELAY for FREE or DEAD, lowers the in-flight numbers of
- * `ep` and `cluster`. RELAY: `left` 0 means that U holds the whole answer, from its first byte;
- * otherwise C has had its head already and `left` bytes of it are to follow. */
+#define HR_U_ANY (~0U)
+/* Who exchanges BUSY for FREE or DEAD lowers the in-flight numbers of `ep` and `cluster`. BUSY to
+ * RELAY gives them to the agent, which lowers them. RELAY: `left` 0 means that U holds the whole
+ * answer, from its first byte; otherwise C has had its head already and `left` bytes of it are to
+ * follow. */
 
 /* Word of one G slot: g_tab[slot].word, mmap()able. bits 0-3 state, 4-23 generation, 24-63 bytes
  * that C has put into G since it was bound. The kernel adds to the count by compare-and-exchange
@@ -512,11 +550,11 @@ struct hr_split {
 };
 HR_ASSERT_SIZE(struct hr_split, 8 + 8 * HR_DST_MAX);
 
-/* pools: (netns, address) -> U slots. */
+/* pools: (netns, address, how they are kept) -> U slots. */
 struct hr_pool_key {
 	__u64 netns;
 	__u32 addr_id;
-	__u32 pad;
+	__u32 conns; /* connections that are kept alike: id of struct hr_plan_conns */
 };
 struct hr_pool {
 	__u32 nchunks;
@@ -539,7 +577,7 @@ struct hr_config {
 
 enum hr_event_kind {
 	HR_EV_NETNS = 1,   /* a namespace was seen for the first time: pid, netns */
-	HR_EV_POOL_MISS,   /* no U for (netns, addr_id): open some */
+	HR_EV_POOL_MISS,   /* no U for (netns, addr_id, slot is `conns`): open some */
 	HR_EV_G_LOW,	   /* few G slots are free: open more */
 	HR_EV_RELAY,	   /* U slot must be read by the agent: slot, gen */
 	HR_EV_U_DIRTY,	   /* U slot lost its client: close it: slot, gen */

@@ -85,7 +85,7 @@
 #define HR_CONNECT_TIMEOUT_MS 10000 /* Istio default connectTimeout */
 #define HR_HEADER_TIMEOUT_MS 10000  /* slow head: 408 */
 #define HR_IDLE_TIMEOUT_MS 300000   /* idle client connection */
-#define HR_UPSTREAM_IDLE_MS 60000   /* idle pooled upstream connection */
+#define HR_UPSTREAM_IDLE_MS 3600000 /* idle upstream connection (Istio default idleTimeout) */
 #define HR_REQS_PER_TURN 16	    /* requests of one connection in one loop turn */
 #define HR_WORKERS_MAX 64
 

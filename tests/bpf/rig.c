@@ -384,8 +384,13 @@ int rig_inflight(void)
 {
 	int n = 0;
 
-	for (int i = 0; i < 16; i++)
-		n += abs((int)rig_ep_rt[i].inflight) + abs((int)rig_cluster_rt[i].inflight);
+	for (int i = 0; i < 16; i++) {
+		const union hr_inflight *both[] = {&rig_ep_rt[i].inflight,
+						   &rig_cluster_rt[i].inflight};
+
+		for (int k = 0; k < 2; k++)
+			n += abs((int)both[k]->by.kernel) + abs((int)both[k]->by.agent);
+	}
 	return n;
 }
 

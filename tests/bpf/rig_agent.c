@@ -228,6 +228,7 @@ static int u_put(uint32_t slot)
 	if (u_fd[at] < 0 || getsockopt(u_fd[at], SOL_SOCKET, SO_COOKIE, &u->cookie, &len))
 		return -1;
 	u->addr_id = which + 1;
+	u->uses = HR_U_ANY;
 	if (bpf_map_update_elem(MAP(u_slots), &u->cookie, &slot, BPF_ANY) ||
 	    put(MAP(u_map), slot, u_fd[at]) || learn(slot, 0))
 		return -1;
@@ -330,8 +331,8 @@ static void relay(const struct hr_event *ev)
 		while (!peek(ev->conn).drained)
 			usleep(500);
 	pump(*u_fd_of(ev->slot), p_fd[slot], u->left);
-	__atomic_fetch_sub(&rig_ep_rt[u->ep].inflight, 1, __ATOMIC_SEQ_CST);
-	__atomic_fetch_sub(&rig_cluster_rt[u->cluster].inflight, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&rig_ep_rt[u->ep].inflight.by.agent, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&rig_cluster_rt[u->cluster].inflight.by.agent, 1, __ATOMIC_SEQ_CST);
 	take_back(slot, word);
 	u->word = HR_WORD(HR_U_DEAD, ev->gen);
 	u_replace(ev->slot);

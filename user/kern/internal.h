@@ -43,6 +43,7 @@ struct hr_kern {
 	bool muted;   /* events are drained, not delivered */
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
+	struct hr_codes *codes;
 	struct hr_u *u;
 	struct hr_g *g;
 	uint64_t *u_sk, *g_sk, *events_lost, *mishaps;

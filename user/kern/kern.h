@@ -93,17 +93,20 @@ int hr_netns_cookie(uint64_t *out);
 /* ---- shared memory, any thread ---- */
 struct hr_ep_rt *hr_kern_ep_rt(struct hr_kern *k);	     /* [HR_EPS_MAX] */
 struct hr_cluster_rt *hr_kern_cluster_rt(struct hr_kern *k); /* [HR_CLUSTERS_MAX] */
+struct hr_codes *hr_kern_codes(struct hr_kern *k);	     /* [HR_CODES_MAX] */
 struct hr_u *hr_kern_u(struct hr_kern *k);		     /* [HR_U_SLOTS] */
 struct hr_g *hr_kern_g(struct hr_kern *k);		     /* [HR_G_SLOTS] */
 
 /* ---- sockets ---- */
 /* Puts a connected socket into a U slot (EMPTY -> FREE, generation + 1) and remembers it for its
- * pool. The fd stays the caller's and must stay open. Any thread. */
-int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id);
+ * pool. `conns` (NULL: nothing is set): how many requests it may carry. The fd stays the caller's
+ * and must stay open. Any thread. */
+int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id,
+		  const struct hr_plan_conns *conns);
 /* Takes it out again: word to EMPTY; for a BUSY slot the caller must have won it to DEAD first. */
 int hr_kern_u_take(struct hr_kern *k, uint32_t slot);
-int hr_kern_pool_set(struct hr_kern *k, uint64_t netns, uint32_t addr_id, const struct hr_pool *p);
-int hr_kern_pool_del(struct hr_kern *k, uint64_t netns, uint32_t addr_id);
+int hr_kern_pool_set(struct hr_kern *k, const struct hr_pool_key *key, const struct hr_pool *p);
+int hr_kern_pool_del(struct hr_kern *k, const struct hr_pool_key *key);
 /*
  * G slot: `g` is the end that C's bytes are redirected to, `p` the agent's end of the same
  * loopback connection. The agent reads C's bytes from p; what it writes to p is redirected into

@@ -17,16 +17,19 @@ static size_t mapped_size(const struct bpf_map *m)
 	return (elem * bpf_map__max_entries(m) + page - 1) / page * page;
 }
 
+#define SHARED_MAX 12
+
 struct shared {
 	struct bpf_map *map;
 	void **at;
 };
 
-static size_t shared_maps(struct hr_kern *k, struct shared out[static 8])
+static size_t shared_maps(struct hr_kern *k, struct shared out[static SHARED_MAX])
 {
 	const struct shared all[] = {
 		{k->skel->maps.ep_rt, (void **)&k->ep_rt},
 		{k->skel->maps.cluster_rt, (void **)&k->cluster_rt},
+		{k->skel->maps.error_codes, (void **)&k->codes},
 		{k->skel->maps.u_tab, (void **)&k->u},
 		{k->skel->maps.g_tab, (void **)&k->g},
 		{k->skel->maps.u_sk, (void **)&k->u_sk},
@@ -41,7 +44,7 @@ static size_t shared_maps(struct hr_kern *k, struct shared out[static 8])
 
 int kern_map_shared(struct hr_kern *k, struct hr_strbuf *err)
 {
-	struct shared s[8];
+	struct shared s[SHARED_MAX];
 	size_t n = shared_maps(k, s);
 
 	for (size_t i = 0; i < n; i++) {
@@ -62,7 +65,7 @@ int kern_map_shared(struct hr_kern *k, struct hr_strbuf *err)
 
 void kern_unmap_shared(struct hr_kern *k)
 {
-	struct shared s[8];
+	struct shared s[SHARED_MAX];
 	size_t n = shared_maps(k, s);
 
 	for (size_t i = 0; i < n; i++) {
@@ -80,6 +83,11 @@ struct hr_ep_rt *hr_kern_ep_rt(struct hr_kern *k)
 struct hr_cluster_rt *hr_kern_cluster_rt(struct hr_kern *k)
 {
 	return k->cluster_rt;
+}
+
+struct hr_codes *hr_kern_codes(struct hr_kern *k)
+{
+	return k->codes;
 }
 
 struct hr_u *hr_kern_u(struct hr_kern *k)

@@ -236,6 +236,24 @@ static void set_limit(const struct hr_plan_cluster *c, struct hr_cluster *out)
 	}
 }
 
+/* What a client's own connection is held to, as pooled ones are by the agent. The default idle
+ * time is for pools only: closing this one is the client's business. */
+static void set_conns(const struct hr_plan_cluster *c, struct hr_cluster *out)
+{
+	const struct hr_connection_pool *p = c->pool;
+
+	out->conns = c->conns.id;
+	out->max_per_conn = c->conns.max_requests;
+	out->age_ms = c->conns.age_ms;
+	if (p && (p->http_idle_timeout > 0 || p->tcp_idle_timeout > 0))
+		out->idle_ms = c->conns.idle_ms;
+	if (c->conns.keepalive)
+		out->flags |= HR_CLUSTER_KEEPALIVE;
+	out->ka_time_s = c->conns.ka_time_s;
+	out->ka_interval_s = c->conns.ka_interval_s;
+	out->ka_probes = c->conns.ka_probes;
+}
+
 static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 {
 	struct kern_cluster *kc = hr_arena_new0(b->rows->arena, struct kern_cluster);
@@ -257,6 +275,7 @@ static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 					.flags = c->agent_why ? HR_CLUSTER_AGENT : 0,
 					.n4 = (uint16_t)HR_MIN(n4, UINT16_MAX)};
 	set_limit(c, &kc->value);
+	set_conns(c, &kc->value);
 	if (was && was->value.n == c->n_eps &&
 	    !memcmp(was->eps, kc->eps, c->n_eps * sizeof(*kc->eps))) {
 		kc->value.eset = was->value.eset;

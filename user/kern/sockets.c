@@ -50,7 +50,8 @@ static void u_out(struct hr_kern *k, uint32_t slot)
 		bpf_map_delete_elem(KERN_MAP_FD(k, u_slots), &k->u[slot].cookie);
 }
 
-int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id)
+int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id,
+		  const struct hr_plan_conns *conns)
 {
 	struct hr_u *u;
 	__u64 word, cookie;
@@ -68,6 +69,9 @@ int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id)
 	u->conn = 0;
 	u->left = 0;
 	u->addr_id = addr_id;
+	u->conns = conns ? conns->id : 0;
+	u->uses = conns && conns->max_requests ? conns->max_requests : HR_U_ANY;
+	u->t0 = 0;
 	u->cookie = cookie;
 	e = bpf_map_update_elem(KERN_MAP_FD(k, u_slots), &cookie, &slot, BPF_ANY) ? -errno : 0;
 	if (!e)
@@ -105,18 +109,14 @@ int hr_kern_u_take(struct hr_kern *k, uint32_t slot)
 	return 0;
 }
 
-int hr_kern_pool_set(struct hr_kern *k, uint64_t netns, uint32_t addr_id, const struct hr_pool *p)
+int hr_kern_pool_set(struct hr_kern *k, const struct hr_pool_key *key, const struct hr_pool *p)
 {
-	struct hr_pool_key key = {.netns = netns, .addr_id = addr_id};
-
-	return bpf_map_update_elem(KERN_MAP_FD(k, pools), &key, p, BPF_ANY) ? -errno : 0;
+	return bpf_map_update_elem(KERN_MAP_FD(k, pools), key, p, BPF_ANY) ? -errno : 0;
 }
 
-int hr_kern_pool_del(struct hr_kern *k, uint64_t netns, uint32_t addr_id)
+int hr_kern_pool_del(struct hr_kern *k, const struct hr_pool_key *key)
 {
-	struct hr_pool_key key = {.netns = netns, .addr_id = addr_id};
-
-	return bpf_map_delete_elem(KERN_MAP_FD(k, pools), &key) ? -errno : 0;
+	return bpf_map_delete_elem(KERN_MAP_FD(k, pools), key) ? -errno : 0;
 }
 
 /* ---- G -------------------------------------------------------------------------------------- */

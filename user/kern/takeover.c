@@ -27,15 +27,6 @@ static void shut_down(struct hr_kern *k, uint64_t cookie)
 		kern_client_shutdown(c.pid, cookie);
 }
 
-static void lower(__u32 *n)
-{
-	__u32 v = __atomic_load_n(n, __ATOMIC_RELAXED);
-
-	while (v && !__atomic_compare_exchange_n(n, &v, v - 1, false, __ATOMIC_RELAXED,
-						 __ATOMIC_RELAXED))
-		;
-}
-
 static void empty_u_slot(struct hr_kern *k, struct hr_u *u)
 {
 	__u64 w = __atomic_load_n(&u->word, __ATOMIC_ACQUIRE);
@@ -43,13 +34,16 @@ static void empty_u_slot(struct hr_kern *k, struct hr_u *u)
 	while (!__atomic_compare_exchange_n(&u->word, &w, HR_WORD(HR_U_EMPTY, HR_WORD_GEN(w)),
 					    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		;
-	if (HR_WORD_STATE(w) != HR_U_BUSY && HR_WORD_STATE(w) != HR_U_RELAY)
-		return;
-	if (u->ep < HR_EPS_MAX)
-		lower(&k->ep_rt[u->ep].inflight);
-	if (u->cluster < HR_CLUSTERS_MAX)
-		lower(&k->cluster_rt[u->cluster].inflight);
-	shut_down(k, u->conn);
+	if (HR_WORD_STATE(w) == HR_U_BUSY) {
+		if (u->ep < HR_EPS_MAX)
+			__atomic_fetch_sub(&k->ep_rt[u->ep].inflight.by.kernel, 1,
+					   __ATOMIC_RELAXED);
+		if (u->cluster < HR_CLUSTERS_MAX)
+			__atomic_fetch_sub(&k->cluster_rt[u->cluster].inflight.by.kernel, 1,
+					   __ATOMIC_RELAXED);
+	}
+	if (HR_WORD_STATE(w) == HR_U_BUSY || HR_WORD_STATE(w) == HR_U_RELAY)
+		shut_down(k, u->conn);
 }
 
 static void empty_g_slot(struct hr_kern *k, struct hr_g *g)
@@ -78,62 +72,14 @@ static void empty_table(const struct bpf_map *m)
 
 /* ---- in flight ------------------------------------------------------------------------------ */
 
-/* What the dead agent had in flight will never be lowered by it. What may stay is what the
- * programs count: native requests. */
-struct inflight {
-	__s64 ep[HR_EPS_MAX], cluster[HR_CLUSTERS_MAX];
-};
-
-static void count_native(struct hr_kern *k, struct inflight *n)
+/* What the dead agent had in flight is its own side of the numbers: nobody will lower it. */
+static void forget_inflight(struct hr_kern *k)
 {
-	int fd = KERN_MAP_FD(k, conns), peek = bpf_program__fd(k->skel->progs.peek_conn);
-	uint64_t key, next;
-
-	memset(n, 0, sizeof(*n));
-	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more;) {
-		struct hr_peek p = {.cookie = key = next};
-
-		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (kern_peek(peek, &p))
-			continue;
-		if (p.ep < HR_EPS_MAX)
-			n->ep[p.ep]++;
-		if (p.cluster < HR_CLUSTERS_MAX)
-			n->cluster[p.cluster]++;
-	}
-}
-
-static __u32 excess(const __u32 *now, __s64 native, __s64 seen)
-{
-	__s64 e = (__s64)__atomic_load_n(now, __ATOMIC_RELAXED) - native;
-
-	return (__u32)HR_MAX(0, HR_MIN(e, seen));
-}
-
-/* Requests come and go between the count and the look at the numbers: of several looks the least
- * is taken, for a number that is too high does less harm than one that wraps. */
-static void correct_inflight(struct hr_kern *k)
-{
-	_cleanup_free_ struct inflight *native = malloc(sizeof(*native));
-	_cleanup_free_ struct inflight *over = malloc(sizeof(*over));
-
-	if (!native || !over)
-		return;
-	for (int look = 0; look < 3; look++) {
-		count_native(k, native);
-		for (size_t i = 0; i < HR_EPS_MAX; i++)
-			over->ep[i] = excess(&k->ep_rt[i].inflight, native->ep[i],
-					     look ? over->ep[i] : INT64_MAX);
-		for (size_t i = 0; i < HR_CLUSTERS_MAX; i++)
-			over->cluster[i] = excess(&k->cluster_rt[i].inflight, native->cluster[i],
-						  look ? over->cluster[i] : INT64_MAX);
-	}
 	for (size_t i = 0; i < HR_EPS_MAX; i++)
-		__atomic_fetch_sub(&k->ep_rt[i].inflight, (__u32)over->ep[i], __ATOMIC_RELAXED);
+		__atomic_store_n(&k->ep_rt[i].inflight.by.agent, 0, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < HR_CLUSTERS_MAX; i++) {
-		__atomic_fetch_sub(&k->cluster_rt[i].inflight, (__u32)over->cluster[i],
-				   __ATOMIC_RELAXED);
-		k->cluster_rt[i].pending = 0; /* a queue of the agent's own */
+		__atomic_store_n(&k->cluster_rt[i].inflight.by.agent, 0, __ATOMIC_RELAXED);
+		k->cluster_rt[i].pending = k->cluster_rt[i].retries = 0;
 	}
 }
 
@@ -157,7 +103,7 @@ void kern_take_over(struct hr_kern *k)
 	/* namespaces report again at their next socket and get doors of ours */
 	empty_table(k->skel->maps.netns);
 	empty_table(k->skel->maps.names);
-	correct_inflight(k);
+	forget_inflight(k);
 	k->muted = true;
 	ring_buffer__consume(k->ring);
 	k->muted = false;

@@ -12,14 +12,12 @@ static const struct hr_hint pool_hints[] = {{&hr_msg_outlier, "outlierDetection"
 #define POOL(field, type, status, member, ...) \
 	HR_ROW(field, type, status, HR_AT(struct hr_connection_pool, member), __VA_ARGS__)
 #define COUNT .min = 0, .max = INT32_MAX, .flags = HR_F_ZERO_UNSET
-#define IDLE_WHY .why = "idle upstream connections close after 60s"
-#define KEEPALIVE_WHY .why = "TCP keep-alive of upstream connections"
 
 static const struct hr_field keepalive_fields[] = {
-	POOL("probes", INT, AGENT, keepalive_probes, .min = 0, .max = UINT32_MAX,
+	POOL("probes", INT, KERNEL, keepalive_probes, .min = 0, .max = UINT32_MAX,
 	     .flags = HR_F_ZERO_UNSET),
-	POOL("time", DURATION, AGENT, keepalive_time, .min = 1),
-	POOL("interval", DURATION, AGENT, keepalive_interval, .min = 1), HR_END};
+	POOL("time", DURATION, KERNEL, keepalive_time, .min = 1),
+	POOL("interval", DURATION, KERNEL, keepalive_interval, .min = 1), HR_END};
 static const struct hr_message keepalive = {
 	.name = "TcpKeepalive",
 	.fields = keepalive_fields,
@@ -30,12 +28,14 @@ static const struct hr_hint tcp_hints[] = {{&hr_msg_pool_http, "connectionPool.h
 					   {&hr_msg_outlier, "outlierDetection", true},
 					   {NULL, NULL, false}};
 static const struct hr_field pool_tcp_fields[] = {
-	POOL("maxConnections", INT, AGENT, max_connections, COUNT),
+	POOL("maxConnections", INT, KERNEL, max_connections, COUNT,
+	     .why = "in use at once; opaque connections to a port with this go through the agent"),
 	POOL("connectTimeout", DURATION, AGENT, connect_timeout, .min = 1),
-	HR_ROW("tcpKeepalive", MESSAGE, NOT_BUILT, KEEPALIVE_WHY, .msg = &keepalive, .off = 0),
-	POOL("maxConnectionDuration", DURATION, NOT_BUILT, max_connection_duration, .min = 1,
-	     .why = "closing connections by age"),
-	POOL("idleTimeout", DURATION, WARN, tcp_idle_timeout, IDLE_WHY),
+	HR_ROW("tcpKeepalive", MESSAGE, KERNEL, .msg = &keepalive, .off = 0),
+	POOL("maxConnectionDuration", DURATION, KERNEL, max_connection_duration, .min = 1,
+	     .why = "a client's own connection carries no request after it, and stays open"),
+	POOL("idleTimeout", DURATION, KERNEL, tcp_idle_timeout,
+	     .why = "of HTTP where http.idleTimeout is not set; 0s: never"),
 	HR_END};
 static const struct hr_message pool_tcp = {.name = "ConnectionPoolSettings.TCPSettings",
 					   .fields = pool_tcp_fields,
@@ -54,9 +54,11 @@ static const struct hr_field pool_http_fields[] = {
 	POOL("http1MaxPendingRequests", INT, AGENT, http1_max_pending, COUNT),
 	POOL("http2MaxRequests", INT, KERNEL, http2_max_requests, COUNT,
 	     .why = "requests in flight, of HTTP/1.1 too"),
-	POOL("maxRequestsPerConnection", INT, AGENT, max_requests_per_connection, COUNT),
+	POOL("maxRequestsPerConnection", INT, KERNEL, max_requests_per_connection, COUNT,
+	     .why = "a client's own connection counts as one, and stays open"),
 	POOL("maxRetries", INT, AGENT, max_retries, COUNT),
-	POOL("idleTimeout", DURATION, WARN, http_idle_timeout, IDLE_WHY),
+	POOL("idleTimeout", DURATION, KERNEL, http_idle_timeout, .min = 1,
+	     .why = "a client's own connection carries no request after it, and stays open"),
 	POOL("h2UpgradePolicy", WORD, CONTROL, h2_upgrade, .words = h2_words),
 	POOL("useClientProtocol", BOOL, NOT_BUILT, use_client_protocol,
 	     .why = "the client's protocol towards the server"),

@@ -233,7 +233,10 @@ const char *hr_endpoint_state(const struct hr_meters *m, uint32_t id)
 
 static int in_flight(const struct hr_meters *m, uint32_t id)
 {
-	return m->ep_rt ? (int)__atomic_load_n(&m->ep_rt[id].inflight, __ATOMIC_RELAXED) : 0;
+	uint64_t word =
+		m->ep_rt ? __atomic_load_n(&m->ep_rt[id].inflight.word, __ATOMIC_RELAXED) : 0;
+
+	return (int)HR_INFLIGHT_SUM(word);
 }
 
 static json_t *endpoint_json(const struct hr_meters *m, const struct hr_plan_cluster *c,

@@ -120,6 +120,13 @@ static uint32_t hashed(const struct pick *k, const struct hr_hash_table *t, uint
 	return best_rank == NEVER ? from(k, best) : best;
 }
 
+static uint32_t inflight(const struct hr_ep_rt *rt)
+{
+	uint64_t word = __atomic_load_n(&rt->inflight.word, __ATOMIC_RELAXED);
+
+	return HR_INFLIGHT_SUM(word);
+}
+
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
 					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
 					 uint32_t random, const uint64_t *hash,
@@ -151,8 +158,7 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 	if (rank(&k, b) > rank(&k, a))
 		return usable(&k, b);
 	if (rank(&k, b) == rank(&k, a) &&
-	    __atomic_load_n(&ep_rt[k.eps[b].id].inflight, __ATOMIC_RELAXED) <
-		    __atomic_load_n(&ep_rt[k.eps[a].id].inflight, __ATOMIC_RELAXED))
+	    inflight(&ep_rt[k.eps[b].id]) < inflight(&ep_rt[k.eps[a].id]))
 		return usable(&k, b);
 	return usable(&k, a);
 }

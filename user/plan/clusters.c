@@ -58,8 +58,6 @@ static uint16_t agent_reason(const struct hr_plan_cluster *c)
 		return HR_WHY_PROTO;
 	if (c->tls_mode && !hr_streq(c->tls_mode, "DISABLE"))
 		return HR_WHY_CLUSTER;
-	if (c->pool && c->pool->max_requests_per_connection > 0)
-		return HR_WHY_CLUSTER;
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
 		return HR_WHY_CLUSTER;
 	return 0;
@@ -72,6 +70,7 @@ static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)
 	c.lb = c.balancer && c.balancer->simple ? c.balancer->simple : HR_LB_LEAST_REQUEST;
 	if (c.balancer && c.balancer->hash != HR_HASH_NONE)
 		c.lb = c.balancer->maglev ? HR_LB_MAGLEV : HR_LB_RING_HASH;
+	hr_build_conns(b, &c);
 	c.agent_why = agent_reason(&c);
 	hr_map_puts(b->cluster_by_name, c.name, (void *)(b->clusters.len + 1));
 	hr_vec_push(&b->clusters, c);

@@ -116,6 +116,8 @@ void hr_build_policy(struct hr_build *b, struct hr_svc *s);
 void hr_build_views(struct hr_build *b);
 /* Clusters of every service port and subset. */
 void hr_build_clusters(struct hr_build *b);
+/* conns.c: from the cluster's pool. */
+void hr_build_conns(struct hr_build *b, struct hr_plan_cluster *c);
 /* Index of the cluster of a destination as `vs_ns` says it, made as an empty one when nobody
  * defines it. `port` is used when the destination names none and its service has several. */
 uint32_t hr_build_cluster_of(struct hr_build *b, const struct hr_destination *d, const char *vs_ns,

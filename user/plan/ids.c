@@ -28,7 +28,7 @@ struct table {
 	HR_VEC(uint32_t) free;
 };
 
-enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_N };
+enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_CONNS, T_N };
 
 struct hr_ids {
 	struct table t[T_N];
@@ -43,9 +43,12 @@ struct hr_ids *hr_ids_new(void)
 		const char *what;
 		uint32_t max;
 	} kinds[T_N] = {
-		[T_VHOST] = {"virtual hosts", HR_VHOSTS_MAX}, [T_ROUTE] = {"routes", HR_ROUTES_MAX},
-		[T_CLUSTER] = {"clusters", HR_CLUSTERS_MAX},  [T_EP] = {"endpoints", HR_EPS_MAX},
+		[T_VHOST] = {"virtual hosts", HR_VHOSTS_MAX},
+		[T_ROUTE] = {"routes", HR_ROUTES_MAX},
+		[T_CLUSTER] = {"clusters", HR_CLUSTERS_MAX},
+		[T_EP] = {"endpoints", HR_EPS_MAX},
 		[T_ADDR] = {"addresses", HR_EPS_MAX},
+		[T_CONNS] = {"connection pools", HR_CLUSTERS_MAX},
 	};
 	struct hr_ids *ids = calloc(1, sizeof(*ids));
 
@@ -192,9 +195,14 @@ static int assign(struct hr_ids *ids, struct hr_plan *p)
 	for (size_t i = 0; i < p->routes.len; i++)
 		if (!(p->routes.data[i].id = id_of(ids, T_ROUTE, p->routes.data[i].key)))
 			return T_ROUTE;
-	for (size_t i = 0; i < p->clusters.len; i++)
+	for (size_t i = 0; i < p->clusters.len; i++) {
+		struct hr_plan_conns *conns = &p->clusters.data[i].conns;
+
 		if (!(p->clusters.data[i].id = cluster_id(ids, &p->clusters.data[i])))
 			return T_CLUSTER;
+		/* there are not more of them than clusters: the table is as large */
+		conns->id = conns->name ? id_of(ids, T_CONNS, conns->name) : 0;
+	}
 	return assign_eps(ids, p);
 }
 

@@ -148,6 +148,15 @@ static bool asks_source(const struct hr_plan_l4 *e)
 	       (e->m && (e->m->source_labels.len || e->m->source_namespace || e->m->source_subnet));
 }
 
+/* A destination whose connections are counted or timed (hr_plan_cluster.opaque_limits). */
+static bool has_limits(const struct hr_build *b, const struct hr_plan_route *r)
+{
+	for (uint32_t i = 0; i < r->ndst; i++)
+		if (b->clusters.data[r->dst[i].cluster].opaque_limits)
+			return true;
+	return false;
+}
+
 /* Can connect() decide? Only if nothing that is asked before the answer depends on the source. */
 static void decide_early(struct hr_build *b, struct hr_plan_vip *vip)
 {
@@ -164,6 +173,7 @@ static void decide_early(struct hr_build *b, struct hr_plan_vip *vip)
 		over = !e[i].subnet;
 	}
 	if (vip->tls || vip->proto != HR_PROTO_TCP || source ||
+	    has_limits(b, &b->routes.data[best->route]) ||
 	    b->routes.data[best->route].ndst > HR_DST_MAX || !b->routes.data[best->route].total)
 		vip->flags |= HR_VIP_AGENT;
 	else

@@ -43,6 +43,19 @@ struct hr_plan_view {
 	uint32_t cluster;	/* index */
 };
 
+/* How connections to the endpoints of a cluster are made and kept (connectionPool). Clusters that
+ * say the same share theirs. 0: no bound, or the system's value. */
+struct hr_plan_conns {
+	uint32_t id;	  /* stable id; 0: nothing is set */
+	const char *name; /* of what is set: equal names, equal settings; NULL: nothing is */
+	uint32_t connect_ms;
+	uint32_t idle_ms;      /* without a request */
+	uint32_t age_ms;       /* maxConnectionDuration: no new request after it */
+	uint32_t max_requests; /* of one connection */
+	bool keepalive;
+	uint32_t ka_time_s, ka_interval_s, ka_probes;
+};
+
 /* Istio's name: "outbound|8080|v2|reviews.default.svc.cluster.local"; subset "" for none. */
 struct hr_plan_cluster {
 	const char *name, *host, *subset;
@@ -60,6 +73,8 @@ struct hr_plan_cluster {
 	const struct hr_connection_pool *pool;
 	const struct hr_outlier *outlier;
 	const struct hr_retry_budget *retry_budget;
+	struct hr_plan_conns conns;
+	bool opaque_limits; /* opaque connections are counted and timed: only the agent can */
 	const char *tls_mode;
 	uint32_t n_views; /* the first that holds; the agent looks */
 	const struct hr_plan_view *views;

@@ -482,7 +482,8 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 		.host = s->fqdn,
 	};
 
-	if (vip.proto == HR_PROTO_HTTP2)
+	if (vip.proto == HR_PROTO_HTTP2 || (vip.proto != HR_PROTO_HTTP1 && service != HR_NONE &&
+					    b->clusters.data[service].opaque_limits))
 		vip.flags |= HR_VIP_AGENT;
 	if (b->wildcard_on[port])
 		vip.flags |= HR_VIP_WILDCARD;

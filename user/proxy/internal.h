@@ -38,7 +38,7 @@ struct px_plan {
 	struct hr_list link; /* hr_proxy.plans */
 	const struct hr_plan *plan;
 	void (*release)(const struct hr_plan *);
-	struct hr_map *addrs; /* px_addr_key of every endpoint: pools to others are closed */
+	struct hr_map *addrs; /* px_addr_key of every endpoint: pools of others are closed */
 	atomic_uint users;
 	struct px_adopt { /* what is posted to each worker */
 		struct px_worker *w;
@@ -63,8 +63,9 @@ void px_plans_free(struct hr_proxy *px);
 struct px_addr_key {
 	uint8_t ip[16];
 	uint16_t port;
-	uint16_t pad;
+	uint16_t conns; /* hr_plan_conns.id: connections that are kept otherwise are others */
 };
+_Static_assert(HR_CLUSTERS_MAX <= UINT16_MAX, "ids of struct hr_plan_conns fit");
 
 /* ---- worker --------------------------------------------------------------------------------- */
 

@@ -52,9 +52,12 @@ static struct hr_map *plan_addrs(const struct hr_plan *plan)
 	struct hr_map *m = hr_map_new();
 
 	for (size_t i = 0; i < plan->eps.len; i++) {
-		struct px_addr_key key = {.port = plan->eps.data[i].port};
+		const struct hr_plan_ep *ep = &plan->eps.data[i];
+		struct px_addr_key key = {
+			.port = ep->port,
+			.conns = (uint16_t)plan->clusters.data[ep->cluster].conns.id};
 
-		memcpy(key.ip, plan->eps.data[i].addr.ip, sizeof(key.ip));
+		memcpy(key.ip, ep->addr.ip, sizeof(key.ip));
 		hr_map_put(m, &key, sizeof(key), &plan->eps.data[i]);
 	}
 	return m;

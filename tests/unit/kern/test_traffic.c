@@ -234,10 +234,10 @@ static void test_moved(void **state)
 	uint64_t netns;
 
 	assert_int_equal(hr_netns_cookie(&netns), 0);
-	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), 0);
-	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), -EBUSY);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257, NULL), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257, NULL), -EBUSY);
 	assert_int_equal(HR_WORD_STATE(slot->word), HR_U_FREE);
-	assert_int_equal(hr_kern_pool_set(w->k, netns, 257, &pool), 0);
+	assert_int_equal(hr_kern_pool_set(w->k, &(struct hr_pool_key){netns, 257, 0}, &pool), 0);
 	plan_weight(w, 0);
 	for (int i = 0; i < 3; i++) {
 		say(w->c, ASK);
@@ -253,8 +253,8 @@ static void test_moved(void **state)
 	assert_int_equal(hr_kern_u_take(w->k, 32), 0);
 	assert_int_equal(hr_kern_u_take(w->k, 32), -ENOENT);
 	assert_int_equal(box_used(w->k, "u_slots"), 0);
-	assert_int_equal(hr_kern_pool_del(w->k, netns, 257), 0);
-	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257), 0); /* the slot can be used again */
+	assert_int_equal(hr_kern_pool_del(w->k, &(struct hr_pool_key){netns, 257, 0}), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 32, u, 257, NULL), 0); /* the slot can be used again */
 	assert_int_equal(HR_WORD_GEN(slot->word), 2);
 	assert_int_equal(hr_kern_u_take(w->k, 32), 0);
 }
@@ -399,8 +399,8 @@ static pid_t doomed_agent(struct world *w, bool with_g)
 		plan_weight(w, 100);
 		if (with_g)
 			put_g(w, 0, &g);
-		hr_kern_ep_rt(w->k)[1].inflight += 5; /* requests that it carries itself */
-		hr_kern_cluster_rt(w->k)[1].inflight += 5;
+		hr_kern_ep_rt(w->k)[1].inflight.by.agent += 5; /* requests that it carries itself */
+		hr_kern_cluster_rt(w->k)[1].inflight.by.agent += 5;
 		(void)!write(ready[1], "r", 1);
 		pause();
 		_exit(0);
@@ -443,19 +443,19 @@ static void test_killed_and_restarted(void **state)
 	native_exchange(w);
 	say(w->c, ASK);
 	w->k = box_open(HR_DATAPATH_KERNEL);
-	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight, 1); /* ours, natively */
-	assert_int_equal(hr_kern_cluster_rt(w->k)[1].inflight, 1);
+	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight.word, 1); /* ours, natively */
+	assert_int_equal(hr_kern_cluster_rt(w->k)[1].inflight.word, 1);
 	hear(w->s1, ASK);
 	say(w->s1, ANSWER "ok");
 	hear(w->c, ANSWER "ok");
-	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight, 0);
+	assert_int_equal(hr_kern_ep_rt(w->k)[1].inflight.word, 0);
 	plan_weight(w, 0);
 
 	_cleanup_close_ int u = connect_to(&w->at2), s2 = accept(w->listen2, NULL, NULL);
 
 	assert_int_equal(hr_netns_cookie(&netns), 0);
-	assert_int_equal(hr_kern_u_put(w->k, 0, u, 257), 0);
-	assert_int_equal(hr_kern_pool_set(w->k, netns, 257, &pool), 0);
+	assert_int_equal(hr_kern_u_put(w->k, 0, u, 257, NULL), 0);
+	assert_int_equal(hr_kern_pool_set(w->k, &(struct hr_pool_key){netns, 257, 0}, &pool), 0);
 	say(w->c, ASK);
 	hear(s2, ASK);
 	say(s2, ANSWER "u2");

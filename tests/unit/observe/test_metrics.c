@@ -52,7 +52,7 @@ static struct hr_plan plan = {
 	.routes = {routes, 1},
 	.vhosts = {vhosts, 1},
 };
-static struct hr_ep_rt ep_rt[4] = {[2] = {.inflight = 4, .flags = HR_EPRT_DEAD}};
+static struct hr_ep_rt ep_rt[4] = {[2] = {.inflight.word = 4, .flags = HR_EPRT_DEAD}};
 
 static void endpoint(void *ctx, uint32_t id, struct hr_stats *out)
 {

@@ -162,7 +162,7 @@ static void test_least_request(void **state)
 
 	(void)state;
 	for (int i = 0; i < 4; i++)
-		ep_rt[p->eps.data[i].id].inflight = (uint32_t)i;
+		ep_rt[p->eps.data[i].id].inflight.word = i;
 	picks(p, got);
 	/* two draws with replacement: the i-th busiest of 4 is the lesser with (7 - 2i) / 16 */
 	for (int i = 0; i < 4; i++)

@@ -140,9 +140,9 @@ static void test_nothing_left(void **state)
 	assert_int_equal(r.records, s.requests);
 	/* numbers in flight never drift, whatever the end of a request was */
 	for (size_t i = 0; i < HR_EPS_MAX; i++)
-		assert_int_equal(r.px->ep_rt[i].inflight, 0);
+		assert_int_equal(r.px->ep_rt[i].inflight.word, 0);
 	for (size_t i = 0; i < HR_CLUSTERS_MAX; i++) {
-		assert_int_equal(r.px->cluster_rt[i].inflight, 0);
+		assert_int_equal(r.px->cluster_rt[i].inflight.word, 0);
 		assert_int_equal(r.px->cluster_rt[i].pending, 0);
 	}
 }

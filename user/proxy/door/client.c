@@ -268,7 +268,11 @@ static void on_timer(void *ctx)
 	static const struct hr_http_error stalled = {408, "request stalled"};
 	struct px_client *c = ctx;
 	uint64_t now = hr_loop_now(c->w->loop);
-	uint64_t due = c->progress + c->w->px->opts.idle_timeout_ms;
+	uint64_t idle = c->w->px->opts.idle_timeout_ms, due;
+
+	if (c->state == PX_CLIENT_TUNNEL)
+		idle = c->tunnel_idle_ms;
+	due = idle ? c->progress + idle : UINT64_MAX;
 
 	if (c->state == PX_CLIENT_LINGER) {
 		if (c->g && !c->peer_gone) { /* its bytes are ours until it closes */
@@ -281,7 +285,8 @@ static void on_timer(void *ctx)
 	if ((c->state == PX_CLIENT_HEAD || c->state == PX_CLIENT_HELLO) && c->head_since)
 		due = c->head_since + c->w->px->opts.header_timeout_ms;
 	if (now < due) {
-		hr_timer_start(c->w->loop, &c->timer, due - now, on_timer, c);
+		if (due != UINT64_MAX)
+			hr_timer_start(c->w->loop, &c->timer, due - now, on_timer, c);
 		return;
 	}
 	if (c->state == PX_CLIENT_HEAD && c->req) {

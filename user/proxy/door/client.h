@@ -51,6 +51,10 @@ struct px_client {
 	unsigned tunnel_tries;
 	uint32_t tunnel_avoid[4];
 	uint32_t tunnel_ep; /* endpoint id that is being connected to, 0: none, or it was told */
+	/* cluster whose in-flight number has it, or among whose pending it is; 0: none */
+	uint32_t tunnel_cluster, tunnel_waits;
+	uint32_t tunnel_idle_ms, tunnel_age_ms; /* 0: no bound */
+	struct hr_timer tunnel_timer;		/* waits for a place; then its age */
 	uint64_t tx, rx;
 	struct hr_timer timer; /* slow head, idle, linger */
 	struct hr_timer again;

@@ -14,6 +14,8 @@
 /* Nothing could be connected to: how long the client may show that it speaks HTTP, and get an
  * answer instead of a reset, milliseconds. */
 #define DETECT_GRACE_MS 500
+/* How often a place is looked for while maxConnections are in use. */
+#define PLACE_LOOK_MS 5
 
 /* Says once how connecting to the endpoint went. */
 static void tell(struct px_client *c, bool connected)
@@ -50,8 +52,20 @@ int px_looks_http(const char *p, size_t n)
 	return 1;
 }
 
+static void give_place_back(struct px_client *c)
+{
+	hr_timer_stop(&c->tunnel_timer);
+	if (c->tunnel_cluster)
+		px_inflight_lower(c->w->px, 0, c->tunnel_cluster);
+	if (c->tunnel_waits)
+		__atomic_fetch_sub(&c->w->px->cluster_rt[c->tunnel_waits].pending, 1,
+				   __ATOMIC_RELAXED);
+	c->tunnel_cluster = c->tunnel_waits = 0;
+}
+
 static bool become_http(struct px_client *c)
 {
+	give_place_back(c); /* its requests take theirs */
 	if (c->tunnel)
 		px_up_orphan(TAKE_PTR(c->tunnel));
 	c->tunnel_ep = 0; /* its requests will say */
@@ -62,7 +76,8 @@ static bool become_http(struct px_client *c)
 static bool become_tunnel(struct px_client *c)
 {
 	c->state = PX_CLIENT_TUNNEL;
-	if (!c->tunnel) {
+	px_client_wake_at(c, 0);
+	if (!c->tunnel && !c->tunnel_waits) {
 		c->tunnel_tries = 0;
 		px_tunnel_open(c);
 	}
@@ -132,9 +147,58 @@ static const struct hr_plan_cluster *cluster_of(struct px_client *c, const struc
 	return &plan->clusters.data[vip->cluster];
 }
 
+static void again(void *ctx)
+{
+	struct px_client *c = ctx;
+
+	px_tunnel_open(c);
+	if (!c->closed)
+		px_client_run(c);
+}
+
+/* One of the cluster's connections (maxConnections); when none is left, it waits with the others
+ * (http1MaxPendingRequests) or is refused. */
+static bool take_place(struct px_client *c, const struct hr_plan_cluster *cluster)
+{
+	const struct hr_connection_pool *p = cluster->pool;
+	struct hr_cluster_rt *rt = &c->w->px->cluster_rt[cluster->id];
+
+	/* picked anew: a route may have several */
+	if ((c->tunnel_cluster && c->tunnel_cluster != cluster->id) ||
+	    (c->tunnel_waits && c->tunnel_waits != cluster->id))
+		give_place_back(c);
+	if (!p || p->max_connections <= 0 || c->tunnel_cluster)
+		return true;
+	if (px_place_take(rt, px_limit(p->max_connections))) {
+		give_place_back(c); /* that among the waiting */
+		c->tunnel_cluster = cluster->id;
+		return true;
+	}
+	if (!c->tunnel_waits) {
+		__atomic_fetch_add(&rt->cx_overflow, 1, __ATOMIC_RELAXED);
+		if (!px_count_take(&rt->pending, px_limit(p->http1_max_pending))) {
+			__atomic_fetch_add(&rt->pending_overflow, 1, __ATOMIC_RELAXED);
+			return false;
+		}
+		c->tunnel_waits = cluster->id;
+	}
+	hr_timer_start(c->w->loop, &c->tunnel_timer, PLACE_LOOK_MS, again, c);
+	return false;
+}
+
+/* tcp.idleTimeout (1 h when it is not set, 0 is never), tcp.maxConnectionDuration. */
+static void set_times(struct px_client *c, const struct hr_plan_cluster *cluster)
+{
+	const struct hr_connection_pool *p = cluster->pool;
+
+	if (p && p->tcp_idle_timeout >= 0)
+		c->tunnel_idle_ms = (uint32_t)HR_MIN(p->tcp_idle_timeout, (int64_t)UINT32_MAX);
+	c->tunnel_age_ms = cluster->conns.age_ms;
+}
+
 /* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. */
 static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
-		   const struct hr_connection_pool **settings)
+		   const struct hr_plan_conns **conns)
 {
 	const struct hr_plan *plan = c->hold ? c->hold->plan : NULL;
 	const struct hr_plan_vip *vip = plan ? px_vip_of(c, plan) : NULL;
@@ -143,6 +207,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	bool by_source;
 	uint64_t hash;
 
+	c->tunnel_idle_ms = HR_UPSTREAM_IDLE_MS;
 	if (!plan)
 		return false;
 	if (!vip) {
@@ -153,6 +218,9 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	}
 	cluster = px_cluster_seen(c, plan, cluster_of(c, plan, vip));
 	if (!cluster)
+		return false;
+	set_times(c, cluster);
+	if (!take_place(c, cluster))
 		return false;
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
 	hash = px_hash_addr(&c->src);
@@ -165,7 +233,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	c->tunnel_ep = ep->id;
 	*addr = ep->addr;
 	*port = ep->port;
-	*settings = cluster->pool;
+	*conns = &cluster->conns;
 	return true;
 }
 
@@ -209,7 +277,7 @@ bool px_tunnel_hello(struct px_client *c)
 
 void px_tunnel_open(struct px_client *c)
 {
-	const struct hr_connection_pool *settings = NULL;
+	const struct hr_plan_conns *conns = NULL;
 	struct hr_addr addr;
 	uint16_t port;
 
@@ -221,11 +289,13 @@ void px_tunnel_open(struct px_client *c)
 	}
 	if (c->state == PX_CLIENT_NEW)
 		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
-	if (target(c, &addr, &port, &settings))
-		c->tunnel = px_up_get(c, &addr, port, settings, true);
-	if (!c->tunnel && c->state == PX_CLIENT_TUNNEL)
+	if (target(c, &addr, &port, &conns))
+		c->tunnel = px_up_get(c, &addr, port, conns, true);
+	if (c->tunnel || c->tunnel_waits)
+		px_client_wake_at(c, 0);
+	else if (c->state == PX_CLIENT_TUNNEL)
 		px_client_close(c, true);
-	else if (!c->tunnel)
+	else
 		hr_timer_start(c->w->loop, &c->again, DETECT_GRACE_MS, grace_over, c);
 }
 
@@ -236,7 +306,9 @@ void px_tunnel_join(struct px_req *r)
 	hr_timer_stop(&r->timeout);
 	hr_timer_stop(&r->per_try);
 	c->tunnel = TAKE_PTR(r->up);
+	c->tunnel_idle_ms = HR_UPSTREAM_IDLE_MS;
 	c->state = PX_CLIENT_TUNNEL;
+	px_client_wake_at(c, 0);
 }
 
 /* What a client of HTTP/2 understands: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED. */
@@ -326,12 +398,22 @@ static bool open_failed(struct px_client *c)
 	return false;
 }
 
+static void too_old(void *ctx)
+{
+	px_client_close(ctx, false);
+}
+
 bool px_tunnel_run(struct px_client *c)
 {
 	struct px_up *u = c->tunnel;
 
 	if (c->g && c->peer_gone) {
 		px_client_close(c, true);
+		return false;
+	}
+	if (!u) { /* waits for a place */
+		if (c->s.error || c->peer_gone || c->s.hup)
+			px_client_close(c, true);
 		return false;
 	}
 	if (u->state == PX_UP_FAILED)
@@ -341,8 +423,11 @@ bool px_tunnel_run(struct px_client *c)
 			px_client_close(c, true);
 		return false;
 	}
-	if (c->tunnel_ep)
+	if (c->tunnel_ep) {
 		tell(c, true);
+		if (c->tunnel_age_ms)
+			hr_timer_start(c->w->loop, &c->tunnel_timer, c->tunnel_age_ms, too_old, c);
+	}
 	for (int i = 0; i < PX_TURNS; i++) {
 		bool moved = pump_up(c, u);
 
@@ -357,6 +442,7 @@ bool px_tunnel_run(struct px_client *c)
 
 void px_tunnel_end(struct px_client *c)
 {
+	give_place_back(c);
 	if (c->tunnel)
 		px_up_close(TAKE_PTR(c->tunnel));
 	px_hold_put(TAKE_PTR(c->hold));

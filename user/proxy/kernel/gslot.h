@@ -60,5 +60,5 @@ void px_upool_netns(struct hr_proxy *px); /* the served namespaces have changed 
 /* ---- relayed answers (urelay.c) ---- */
 void px_relay_up_done(struct px_up *u, bool reusable);
 void px_relay_client_done(struct px_client *c);
-/* Of a request that the kernel has counted in. */
+/* The agent's side of the in-flight numbers; 0: not of that. */
 void px_inflight_lower(struct hr_proxy *px, uint32_t ep, uint32_t cluster);

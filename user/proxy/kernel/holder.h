@@ -5,7 +5,7 @@
  * the kernel will not carry to a worker, and closes what is of no more use.
  *
  *	px_addr    an endpoint address of the plan: alive or not       (upool.c)
- *	px_upool   connections from one namespace to one address       (upool.c)
+ *	px_upool   connections from one namespace to one address, kept alike (upool.c)
  *	px_u       one connection in one slot of the kernel's table    (uslot.c)
  */
 #pragma once
@@ -36,7 +36,7 @@ struct px_u {
 	uint32_t slot;
 	int fd;
 	struct hr_watch *watch;
-	struct hr_timer timer;	/* connect timeout */
+	struct hr_timer timer;	/* connect timeout; then: how long it is kept */
 	uint64_t since;		/* ns: listed */
 	struct px_relay *relay; /* what a worker does with it */
 	bool relay_again;	/* and then once more */
@@ -47,6 +47,7 @@ struct px_upool {
 	struct px_holder *holder;
 	uint64_t netns;
 	struct px_addr *addr;
+	struct hr_plan_conns kept; /* without name */
 	struct hr_list conns;
 	unsigned n, connecting, listed;
 	unsigned want;

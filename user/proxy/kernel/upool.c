@@ -92,15 +92,22 @@ void px_upool_suspect(struct px_upool *p)
 
 /* ---- pools ---- */
 
+static struct hr_pool_key key_of(const struct px_upool *p)
+{
+	return (struct hr_pool_key){
+		.netns = p->netns, .addr_id = p->addr->addr_id, .conns = p->kept.id};
+}
+
 static void publish(struct px_upool *p)
 {
 	struct hr_pool row = {.nchunks = p->nchunks};
+	struct hr_pool_key key = key_of(p);
 	int r;
 
 	if (!p->holder->kern)
 		return;
 	memcpy(row.chunk, p->chunk, sizeof(row.chunk));
-	r = hr_kern_pool_set(p->holder->kern, p->netns, p->addr->addr_id, &row);
+	r = hr_kern_pool_set(p->holder->kern, &key, &row);
 	if (r)
 		hr_warn("cannot publish an upstream pool: %s", strerror(-r));
 }
@@ -123,9 +130,10 @@ static bool add_chunk(struct px_upool *p)
 	return false;
 }
 
-static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_addr *a)
+static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_addr *a,
+				 const struct hr_plan_conns *kept)
 {
-	struct hr_pool_key key = {.netns = netns, .addr_id = a->addr_id};
+	struct hr_pool_key key = {.netns = netns, .addr_id = a->addr_id, .conns = kept->id};
 	struct px_upool *p = hr_map_get(h->pool_map, &key, sizeof(key));
 
 	if (p)
@@ -136,6 +144,8 @@ static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_
 	p->holder = h;
 	p->netns = netns;
 	p->addr = a;
+	p->kept = *kept;
+	p->kept.name = NULL; /* the plan's */
 	p->want = 1;
 	p->home = netns == h->px->own_netns;
 	hr_list_init(&p->conns);
@@ -153,10 +163,10 @@ static struct px_upool *pool_add(struct px_holder *h, uint64_t netns, struct px_
 static void pool_free(struct px_upool *p)
 {
 	struct px_holder *h = p->holder;
-	struct hr_pool_key key = {.netns = p->netns, .addr_id = p->addr->addr_id};
+	struct hr_pool_key key = key_of(p);
 
 	if (h->kern)
-		hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
+		hr_kern_pool_del(h->kern, &key);
 	for (unsigned i = 0; i < p->nchunks; i++)
 		h->owner[p->chunk[i] / HR_U_CHUNK] = NULL;
 	h->chunks_used -= p->nchunks;
@@ -251,13 +261,14 @@ static bool served(struct hr_proxy *px, uint64_t netns)
 
 static void warm_netns(struct px_holder *h, uint64_t netns)
 {
-	hr_list_for_each (l, &h->addrs) {
-		struct px_addr *a = hr_list_entry(l, struct px_addr, link);
+	const struct hr_plan *plan = h->plan->plan;
+
+	for (size_t i = 0; i < plan->eps.len && h->chunks_used < PX_U_CHUNK_COUNT / 2; i++) {
+		const struct hr_plan_ep *ep = &plan->eps.data[i];
+		struct px_addr *a = hr_map_get(h->addr_map, &ep->addr_id, sizeof(ep->addr_id));
 		struct px_upool *p;
 
-		if (!a->in_plan || h->chunks_used >= PX_U_CHUNK_COUNT / 2)
-			continue;
-		p = pool_add(h, netns, a);
+		p = a ? pool_add(h, netns, a, &plan->clusters.data[ep->cluster].conns) : NULL;
 		if (p && !hr_timer_running(&p->retry))
 			px_upool_fill(p);
 	}
@@ -273,12 +284,21 @@ static void retire_pool(struct px_upool *p)
 		pool_free(p);
 }
 
+/* Some cluster of the plan has the address, and keeps its connections like this. */
+static bool in_plan(const struct px_holder *h, const struct px_upool *p)
+{
+	struct px_addr_key key = {.port = p->addr->port, .conns = (uint16_t)p->kept.id};
+
+	memcpy(key.ip, p->addr->addr.ip, sizeof(key.ip));
+	return p->addr->in_plan && hr_map_get(h->plan->addrs, &key, sizeof(key));
+}
+
 static void sweep_pools(struct px_holder *h)
 {
 	hr_list_for_each (l, &h->pools) {
 		struct px_upool *p = hr_list_entry(l, struct px_upool, link);
 
-		if (!p->addr->in_plan || !served(h->px, p->netns))
+		if (!in_plan(h, p) || !served(h->px, p->netns))
 			retire_pool(p);
 	}
 	hr_list_for_each (l, &h->addrs) {
@@ -295,7 +315,8 @@ static void sweep_pools(struct px_holder *h)
 	}
 }
 
-/* Idle connections beyond the warm one are given up, the ones opened last first. */
+/* Idle connections beyond the warm one are given up, the ones opened last first (those whose time
+ * is set have timers, uslot.c). */
 static void shrink(struct px_upool *p)
 {
 	uint64_t old = px_now_ns() - HR_UPSTREAM_IDLE_MS * 1000000ULL;
@@ -303,8 +324,9 @@ static void shrink(struct px_upool *p)
 	for (unsigned i = HR_ARRAY_SIZE(p->slots); i-- > 1 && p->n > 1;) {
 		struct px_u *u = p->slots[i];
 
-		if (u && p->holder->kern && u->state == PX_U_LISTED && u->since < old &&
-		    hr_kern_u(p->holder->kern)[u->slot].t0 < old && px_u_retire(u))
+		if (u && p->holder->kern && !p->kept.id && u->state == PX_U_LISTED &&
+		    u->since < old && hr_kern_u(p->holder->kern)[u->slot].t0 < old &&
+		    px_u_retire(u))
 			p->want = HR_MAX(1U, p->n);
 	}
 }
@@ -335,15 +357,29 @@ static void tick(void *ctx)
 
 /* ---- events of the kernel, in the holder's thread ---- */
 
+/* The pool that an event is about, made when it is not there yet; NULL: the plan has it not. */
+static struct px_upool *pool_of(struct px_holder *h, const struct hr_event *ev)
+{
+	struct hr_pool_key key = {.netns = ev->netns, .addr_id = ev->addr_id, .conns = ev->slot};
+	struct px_addr *a = hr_map_get(h->addr_map, &ev->addr_id, sizeof(ev->addr_id));
+	const struct hr_plan *plan = h->plan ? h->plan->plan : NULL;
+	struct px_upool *p = hr_map_get(h->pool_map, &key, sizeof(key));
+
+	for (size_t i = 0; !p && a && plan && i < plan->eps.len; i++) {
+		const struct hr_plan_ep *ep = &plan->eps.data[i];
+		const struct hr_plan_conns *kept = &plan->clusters.data[ep->cluster].conns;
+
+		if (ep->addr_id == ev->addr_id && kept->id == ev->slot)
+			p = pool_add(h, ev->netns, a, kept);
+	}
+	return p;
+}
+
 static void miss(struct px_holder *h, const struct hr_event *ev)
 {
-	struct px_addr *a = hr_map_get(h->addr_map, &ev->addr_id, sizeof(ev->addr_id));
-	struct px_upool *p;
+	struct px_upool *p = served(h->px, ev->netns) ? pool_of(h, ev) : NULL;
 
-	if (!a || !a->in_plan || !served(h->px, ev->netns))
-		return;
-	p = pool_add(h, ev->netns, a);
-	if (!p || p->connecting || hr_timer_running(&p->retry))
+	if (!p || p->going || p->connecting || hr_timer_running(&p->retry))
 		return; /* more are on their way */
 	p->want = HR_MIN(HR_MAX(2 * p->n, 2U), (unsigned)PX_U_MAX);
 	px_upool_fill(p);
@@ -467,9 +503,11 @@ void px_upool_free(struct hr_proxy *px)
 	while (!hr_list_empty(&h->pools)) {
 		struct px_upool *p = hr_list_entry(h->pools.next, struct px_upool, link);
 
+		struct hr_pool_key key = key_of(p);
+
 		p->going = true;
 		if (h->kern)
-			hr_kern_pool_del(h->kern, p->netns, p->addr->addr_id);
+			hr_kern_pool_del(h->kern, &key);
 		while (!hr_list_empty(&p->conns))
 			px_u_drop(hr_list_entry(p->conns.next, struct px_u, link));
 		pool_free(p);

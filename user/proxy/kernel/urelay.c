@@ -27,12 +27,15 @@ static void returned(void *ctx)
 /* The worker's last touch. */
 static void give_back(struct px_relay *r)
 {
-	uint64_t expect = HR_WORD(HR_U_RELAY, r->gen);
-	uint64_t next = HR_WORD(r->reusable ? HR_U_FREE : HR_U_DEAD, r->gen);
+	struct hr_u *e = r->slot < HR_U_SLOTS ? &hr_kern_u(r->h->kern)[r->slot] : NULL;
+	uint64_t expect = HR_WORD(HR_U_RELAY, r->gen), next;
 
-	if (r->slot < HR_U_SLOTS)
-		__atomic_compare_exchange_n(&hr_kern_u(r->h->kern)[r->slot].word, &expect, next,
-					    false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+	if (e) {
+		next = HR_WORD(r->reusable && e->uses ? HR_U_FREE : HR_U_DEAD, r->gen);
+		e->t0 = px_now_ns();
+		__atomic_compare_exchange_n(&e->word, &expect, next, false, __ATOMIC_ACQ_REL,
+					    __ATOMIC_ACQUIRE);
+	}
 	if (hr_loop_post(r->h->loop, returned, r) < 0)
 		hr_err("out of memory: an upstream connection is lost");
 }

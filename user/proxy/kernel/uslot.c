@@ -20,7 +20,7 @@
 #include "proxy/kernel/holder.h"
 
 /* A connection that takes longer is doubted. */
-#define SLOW_MS 1000
+#define SLOW_MS 1000U
 
 uint64_t px_now_ns(void)
 {
@@ -48,15 +48,18 @@ static bool swap(const struct px_u *u, enum hr_u_state from, enum hr_u_state to,
 					   __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-static void lower_inflight(struct px_u *u)
+/* Adds to the in-flight words of the request on it: -1 lowers what the kernel has raised,
+ * HR_INFLIGHT_TO_AGENT makes it ours, -HR_INFLIGHT_AGENT lowers that. */
+static void inflight(struct px_u *u, uint64_t delta)
 {
 	struct hr_proxy *px = u->pool->holder->px;
 	const struct hr_u *e = entry_of(u);
 
 	if (e->ep && e->ep < HR_EPS_MAX)
-		__atomic_fetch_sub(&px->ep_rt[e->ep].inflight, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&px->ep_rt[e->ep].inflight.word, delta, __ATOMIC_RELAXED);
 	if (e->cluster && e->cluster < HR_CLUSTERS_MAX)
-		__atomic_fetch_sub(&px->cluster_rt[e->cluster].inflight, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&px->cluster_rt[e->cluster].inflight.word, delta,
+				   __ATOMIC_RELAXED);
 }
 
 /* ---- the end ---- */
@@ -109,7 +112,7 @@ void px_u_drop(struct px_u *u)
 
 	if (u->state != PX_U_CONNECTING && HR_WORD_STATE(word) == HR_U_BUSY &&
 	    swap(u, HR_U_BUSY, HR_U_DEAD, HR_WORD_GEN(word)))
-		lower_inflight(u);
+		inflight(u, -1ULL);
 	forget(u, false);
 }
 
@@ -119,8 +122,9 @@ static void broken_off(struct px_u *u, uint32_t gen)
 	struct px_holder *h = u->pool->holder;
 	uint64_t conn = entry_of(u)->conn;
 
+	inflight(u, HR_INFLIGHT_TO_AGENT);
 	if (entry_of(u)->left || px_relay_start(u, gen, true)) {
-		lower_inflight(u);
+		inflight(u, -HR_INFLIGHT_AGENT);
 		hr_kern_conn_shutdown(h->kern, conn);
 		forget(u, false);
 	}
@@ -164,6 +168,59 @@ static void check_end(struct px_u *u)
 		hung_up(u);
 }
 
+/* ---- how long it is kept ---- */
+
+/* A connection that is too old or idle for too long is looked for again after this, while it
+ * carries a request: the kernel may just then have counted one use down (hr_u.uses). */
+#define BUSY_LOOK_MS 50
+
+static uint64_t first_look_ms(const struct hr_plan_conns *k)
+{
+	uint64_t ms = k->idle_ms ? k->idle_ms : UINT64_MAX;
+
+	return HR_MIN(ms, k->age_ms ? k->age_ms : (uint64_t)UINT32_MAX);
+}
+
+static uint64_t left_of(uint64_t since_ns, uint64_t now_ns, uint32_t bound_ms)
+{
+	uint64_t gone = now_ns > since_ns ? (now_ns - since_ns) / 1000000 : 0;
+
+	return gone < bound_ms ? bound_ms - gone : 0;
+}
+
+/* For how long it may still be idle. One that has carried nothing yet is the sign that its endpoint
+ * lives, unless there is another. */
+static uint64_t idle_left(const struct px_u *u, uint64_t now)
+{
+	const struct px_upool *p = u->pool;
+	uint64_t t0 = p->holder->kern ? entry_of(u)->t0 : 0;
+	bool busy = p->holder->kern && HR_WORD_STATE(word_of(u)) != HR_U_FREE;
+
+	if (!p->kept.idle_ms)
+		return UINT32_MAX;
+	if (busy || (!t0 && p->n == 1))
+		return p->kept.idle_ms;
+	return left_of(HR_MAX(t0, u->since), now, p->kept.idle_ms);
+}
+
+static void on_time(void *ctx)
+{
+	struct px_u *u = ctx;
+	struct px_upool *p = u->pool;
+	uint64_t now = px_now_ns(), idle = idle_left(u, now), age = UINT32_MAX, next;
+
+	if (p->kept.age_ms)
+		age = left_of(u->since, now, p->kept.age_ms);
+	if (!age && p->holder->kern)
+		entry_of(u)->uses = 0; /* what it carries is the last */
+	if (!idle)
+		p->want = HR_MAX(p->n, 2U) - 1;
+	if ((!age || !idle) && px_u_retire(u))
+		return;
+	next = HR_MIN(age, idle);
+	hr_timer_start(p->holder->loop, &u->timer, next ? next : BUSY_LOOK_MS, on_time, u);
+}
+
 /* ---- the beginning ---- */
 
 static void list(struct px_u *u)
@@ -174,7 +231,7 @@ static void list(struct px_u *u)
 	hr_timer_stop(&u->timer);
 	r = hr_watch_mod(u->watch, EPOLLRDHUP);
 	if (!r && p->holder->kern)
-		r = hr_kern_u_put(p->holder->kern, u->slot, u->fd, p->addr->addr_id);
+		r = hr_kern_u_put(p->holder->kern, u->slot, u->fd, p->addr->addr_id, &p->kept);
 	if (r) {
 		hr_warn("cannot list an upstream connection: %s", strerror(-r));
 		forget(u, false);
@@ -185,6 +242,8 @@ static void list(struct px_u *u)
 	p->connecting--;
 	p->listed++;
 	px_upool_live(p, 1);
+	if (p->kept.id)
+		hr_timer_start(p->holder->loop, &u->timer, first_look_ms(&p->kept), on_time, u);
 }
 
 static void on_u(void *ctx, uint32_t events)
@@ -215,7 +274,11 @@ static void on_slow(void *ctx)
 	struct px_u *u = ctx;
 
 	px_upool_suspect(u->pool);
-	hr_timer_start(u->pool->holder->loop, &u->timer, HR_CONNECT_TIMEOUT_MS, on_timeout, u);
+	if (u->pool->kept.connect_ms <= SLOW_MS)
+		forget(u, true);
+	else
+		hr_timer_start(u->pool->holder->loop, &u->timer, u->pool->kept.connect_ms - SLOW_MS,
+			       on_timeout, u);
 }
 
 /* A socket in the pool's namespace. The holder's thread stays in the last one it was asked for: it
@@ -246,6 +309,7 @@ static int dial(struct px_u *u)
 
 	setsockopt(u->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(u->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	px_keep_alive(u->fd, &p->kept);
 	r = connect(u->fd, (struct sockaddr *)&ss, n);
 	if (r < 0 && errno != EINPROGRESS && errno != ECONNREFUSED && errno != ENETUNREACH &&
 	    errno != EHOSTUNREACH)
@@ -271,7 +335,7 @@ int px_u_open(struct px_upool *p, unsigned place)
 		free(u);
 		return r;
 	}
-	hr_timer_start(p->holder->loop, &u->timer, SLOW_MS, on_slow, u);
+	hr_timer_start(p->holder->loop, &u->timer, HR_MIN(p->kept.connect_ms, SLOW_MS), on_slow, u);
 	hr_list_add_tail(&p->conns, &u->link);
 	p->slots[place] = u;
 	p->n++;
@@ -300,7 +364,7 @@ static void dirty(struct px_u *u, uint32_t gen)
 	if (word == HR_WORD(HR_U_DEAD, gen))
 		forget(u, false);
 	else if (word == HR_WORD(HR_U_RELAY, gen) && swap(u, HR_U_RELAY, HR_U_DEAD, gen)) {
-		lower_inflight(u);
+		inflight(u, -HR_INFLIGHT_AGENT);
 		forget(u, false);
 	}
 }

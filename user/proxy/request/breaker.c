@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Circuit breakers of a cluster: maxConnections requests in flight, then up to
- * http1MaxPendingRequests wait, then 503 UO at once. The counters are shared with the kernel and
- * with other workers, so a place that they free is seen by looking again after a short time; a
- * place freed here wakes the oldest waiter of this worker.
+ * Circuit breakers of a cluster: maxConnections in use, then up to http1MaxPendingRequests wait,
+ * then 503 UO at once; http2MaxRequests in flight, then 503 UO. The numbers are shared with the
+ * kernel and with other workers, so a place that they free is seen by looking again after a short
+ * time; a place freed here wakes the oldest waiter of this worker. While somebody waits, nobody who
+ * comes later gets a place (bpf/lib/decide.h too).
  */
 #include "core/cleanup.h"
 #include "proxy/internal.h"
@@ -11,45 +12,88 @@
 #define WAIT_MIN_MS 1
 #define WAIT_MAX_MS 10
 
+uint32_t px_limit(int64_t value)
+{
+	return value > 0 && value < UINT32_MAX ? (uint32_t)value : UINT32_MAX;
+}
+
+bool px_place_take(struct hr_cluster_rt *rt, uint32_t max)
+{
+	uint64_t word = __atomic_load_n(&rt->inflight.word, __ATOMIC_RELAXED);
+
+	do {
+		if (HR_INFLIGHT_SUM(word) >= max)
+			return false;
+	} while (!__atomic_compare_exchange_n(&rt->inflight.word, &word, word + HR_INFLIGHT_AGENT,
+					      false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+	return true;
+}
+
+/* One more, when that is within max. */
+bool px_count_take(uint32_t *counter, uint32_t max)
+{
+	uint32_t n = __atomic_load_n(counter, __ATOMIC_RELAXED);
+
+	do {
+		if (n >= max)
+			return false;
+	} while (!__atomic_compare_exchange_n(counter, &n, n + 1, false, __ATOMIC_RELAXED,
+					      __ATOMIC_RELAXED));
+	return true;
+}
+
 static struct hr_cluster_rt *rt_of(const struct px_req *r)
 {
 	return &r->c->w->px->cluster_rt[r->cluster_id];
 }
 
-static int64_t limit(int64_t value)
+static uint32_t max_requests(const struct px_req *r)
 {
-	return value > 0 && value < UINT32_MAX ? value : UINT32_MAX;
+	return r->cluster->pool ? px_limit(r->cluster->pool->http2_max_requests) : UINT32_MAX;
 }
 
-/* One more in flight, when that is within max. */
-static bool take(uint32_t *counter, int64_t max)
+static uint32_t max_connections(const struct px_req *r)
 {
-	uint32_t n = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-
-	if (n <= max)
-		return true;
-	__atomic_fetch_sub(counter, 1, __ATOMIC_RELAXED);
-	return false;
+	return r->cluster->pool ? px_limit(r->cluster->pool->max_connections) : UINT32_MAX;
 }
 
 static bool admitted(struct px_req *r)
 {
-	const struct hr_connection_pool *p = r->cluster->pool;
-
-	r->in_cluster = take(&rt_of(r)->inflight, p ? limit(p->max_connections) : UINT32_MAX);
+	r->in_cluster = px_place_take(rt_of(r), HR_MIN(max_connections(r), max_requests(r)));
 	return r->in_cluster;
+}
+
+static void look_again(void *ctx);
+
+/* The one of this worker that has waited longest. */
+static struct px_req *oldest(struct px_worker *w, uint32_t cluster)
+{
+	hr_list_for_each (l, &w->waiting) {
+		struct px_req *r = hr_list_entry(l, struct px_req, wait);
+
+		if (r->cluster_id == cluster)
+			return r;
+	}
+	return NULL;
+}
+
+static void wake_oldest(struct px_worker *w, uint32_t cluster)
+{
+	struct px_req *r = oldest(w, cluster);
+
+	if (r)
+		hr_timer_start(w->loop, &r->wait_timer, 0, look_again, r);
 }
 
 static void look_again(void *ctx)
 {
 	struct px_req *r = ctx;
 
-	if (!admitted(r)) {
+	if (oldest(r->c->w, r->cluster_id) != r || !admitted(r)) {
 		r->wait_ms = HR_MIN(2 * r->wait_ms, (uint32_t)WAIT_MAX_MS);
 		hr_timer_start(r->c->w->loop, &r->wait_timer, r->wait_ms, look_again, r);
 		return;
 	}
-	hr_list_del(&r->wait);
 	px_breaker_unqueue(r);
 	px_req_try(r);
 	px_client_run(r->c);
@@ -57,43 +101,47 @@ static void look_again(void *ctx)
 
 void px_breaker_unqueue(struct px_req *r)
 {
+	hr_list_del(&r->wait);
 	__atomic_fetch_sub(&rt_of(r)->pending, 1, __ATOMIC_RELAXED);
+	wake_oldest(r->c->w, r->cluster_id);
+}
+
+static void overflow(struct px_req *r, uint32_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+	px_reply_overflow(r);
 }
 
 void px_breaker_enter(struct px_req *r)
 {
 	const struct hr_connection_pool *p = r->cluster->pool;
+	bool may_wait = max_connections(r) < max_requests(r);
 	struct hr_cluster_rt *rt = rt_of(r);
 
-	if (p && p->http2_max_requests > 0 &&
-	    __atomic_load_n(&rt->inflight, __ATOMIC_RELAXED) >= p->http2_max_requests) {
-		px_reply_overflow(r);
-	} else if (admitted(r)) {
+	if (!(may_wait && __atomic_load_n(&rt->pending, __ATOMIC_RELAXED)) && admitted(r)) {
 		px_req_try(r);
-	} else if (take(&rt->pending, limit(p->http1_max_pending))) {
-		r->state = PX_REQ_PENDING;
-		r->wait_ms = WAIT_MIN_MS;
-		hr_list_add_tail(&r->c->w->waiting, &r->wait);
-		hr_timer_start(r->c->w->loop, &r->wait_timer, r->wait_ms, look_again, r);
-	} else {
-		px_reply_overflow(r);
+		return;
 	}
+	if (!may_wait) {
+		overflow(r, &rt->rq_overflow);
+		return;
+	}
+	__atomic_fetch_add(&rt->cx_overflow, 1, __ATOMIC_RELAXED);
+	if (!px_count_take(&rt->pending, px_limit(p->http1_max_pending))) {
+		overflow(r, &rt->pending_overflow);
+		return;
+	}
+	r->state = PX_REQ_PENDING;
+	r->wait_ms = WAIT_MIN_MS;
+	hr_list_add_tail(&r->c->w->waiting, &r->wait);
+	hr_timer_start(r->c->w->loop, &r->wait_timer, r->wait_ms, look_again, r);
 }
 
 void px_breaker_leave(struct px_req *r)
 {
-	struct px_worker *w = r->c->w;
-
 	if (!r->in_cluster)
 		return;
 	r->in_cluster = false;
-	px_inflight_lower(w->px, 0, r->cluster_id);
-	hr_list_for_each (l, &w->waiting) {
-		struct px_req *next = hr_list_entry(l, struct px_req, wait);
-
-		if (next->cluster_id != r->cluster_id)
-			continue;
-		hr_timer_start(w->loop, &next->wait_timer, 0, look_again, next);
-		break;
-	}
+	px_inflight_lower(r->c->w->px, 0, r->cluster_id);
+	wake_oldest(r->c->w, r->cluster_id);
 }

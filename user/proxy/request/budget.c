@@ -50,8 +50,9 @@ static int64_t limit(struct px_req *r)
 
 	if (!rb)
 		return p && p->max_retries > 0 ? p->max_retries : -1;
-	active = (uint64_t)__atomic_load_n(&rt->inflight, __ATOMIC_RELAXED) +
-		 __atomic_load_n(&rt->pending, __ATOMIC_RELAXED);
+	active = __atomic_load_n(&rt->inflight.word, __ATOMIC_RELAXED);
+	active =
+		(uint64_t)HR_INFLIGHT_SUM(active) + __atomic_load_n(&rt->pending, __ATOMIC_RELAXED);
 	if (rb->interval > 0)
 		active = HR_MAX(active, (uint64_t)recent(budget_of(r), hr_loop_now(r->c->w->loop),
 							 (uint64_t)rb->interval));
@@ -60,23 +61,24 @@ static int64_t limit(struct px_req *r)
 
 bool px_budget_take(struct px_req *r)
 {
-	int64_t max = r->cluster ? limit(r) : -1;
-	uint32_t *now;
+	struct hr_cluster_rt *rt = r->cluster ? &r->c->w->px->cluster_rt[r->cluster->id] : NULL;
+	int64_t max = rt ? limit(r) : -1;
 
-	if (max < 0)
+	if (!rt)
 		return true;
-	now = &budget_of(r)->retries;
-	if (__atomic_add_fetch(now, 1, __ATOMIC_RELAXED) <= max) {
-		r->in_retry = true;
-		return true;
+	if (!px_count_take(&rt->retries,
+			   max < 0 ? UINT32_MAX : (uint32_t)HR_MIN(max, (int64_t)UINT32_MAX))) {
+		__atomic_fetch_add(&rt->retry_overflow, 1, __ATOMIC_RELAXED);
+		return false;
 	}
-	__atomic_fetch_sub(now, 1, __ATOMIC_RELAXED);
-	return false;
+	r->in_retry = true;
+	return true;
 }
 
 void px_budget_release(struct px_req *r)
 {
 	if (r->in_retry)
-		__atomic_fetch_sub(&budget_of(r)->retries, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&r->c->w->px->cluster_rt[r->cluster->id].retries, 1,
+				   __ATOMIC_RELAXED);
 	r->in_retry = false;
 }

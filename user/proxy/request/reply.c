@@ -86,7 +86,6 @@ void px_reply_overflow(struct px_req *r)
 {
 	struct px_headers h = {};
 
-	__atomic_fetch_add(&r->c->w->px->cluster_rt[r->cluster->id].overflow, 1, __ATOMIC_RELAXED);
 	add_type(&h, "text/plain");
 	px_headers_add(&h, HR_SLICE("x-envoy-overloaded"), HR_SLICE("true"));
 	answer(r, 503, "UO", &h, PX_BODY_UO, sizeof(PX_BODY_UO) - 1);

@@ -86,18 +86,16 @@ static void stop_timers(struct px_req *r)
 	hr_timer_stop(&r->wait_timer);
 	hr_timer_stop(&r->timeout);
 	hr_timer_stop(&r->per_try);
-	if (!hr_list_empty(&r->wait)) {
-		hr_list_del(&r->wait);
+	if (!hr_list_empty(&r->wait))
 		px_breaker_unqueue(r);
-	}
 }
 
 void px_inflight_lower(struct hr_proxy *px, uint32_t ep, uint32_t cluster)
 {
 	if (ep && ep < HR_EPS_MAX)
-		__atomic_fetch_sub(&px->ep_rt[ep].inflight, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&px->ep_rt[ep].inflight.by.agent, 1, __ATOMIC_RELAXED);
 	if (cluster && cluster < HR_CLUSTERS_MAX)
-		__atomic_fetch_sub(&px->cluster_rt[cluster].inflight, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&px->cluster_rt[cluster].inflight.by.agent, 1, __ATOMIC_RELAXED);
 }
 
 void px_req_leave(struct px_req *r, bool reusable)
@@ -324,7 +322,7 @@ void px_req_stalled(struct px_req *r, const struct hr_http_error *e)
 void px_req_try(struct px_req *r)
 {
 	struct px_client *c = r->c;
-	const struct hr_connection_pool *pool = r->cluster ? r->cluster->pool : NULL;
+	const struct hr_plan_conns *conns = r->cluster ? &r->cluster->conns : NULL;
 
 	r->tries++;
 	r->any_sent = r->req_sent = r->resp_partial = false;
@@ -342,13 +340,14 @@ void px_req_try(struct px_req *r)
 		r->port = r->ep->port;
 		r->ep_id = r->ep->id;
 		r->in_ep = true;
-		__atomic_fetch_add(&c->w->px->ep_rt[r->ep->id].inflight, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&c->w->px->ep_rt[r->ep->id].inflight.by.agent, 1,
+				   __ATOMIC_RELAXED);
 		if (r->n_avoid < PX_TRIES_MAX)
 			r->avoid[r->n_avoid++] = r->ep->id;
 	}
 	hr_http_init(&r->resp, HR_HTTP_RESPONSE,
 		     hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD")));
-	r->up = px_up_get(c, &r->addr, r->port, pool, r->fresh);
+	r->up = px_up_get(c, &r->addr, r->port, conns, r->fresh);
 	if (!r->up) {
 		px_req_leave(r, false);
 		px_reply(r, 503, "UF", PX_BODY_UF);

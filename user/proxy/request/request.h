@@ -57,7 +57,7 @@ struct px_req {
 	bool any_sent;	     /* a byte of this try went out */
 	bool in_cluster;     /* counted in cluster_rt.inflight */
 	bool in_ep;	     /* counted in ep_rt.inflight */
-	bool in_retry;	     /* counted in px_budget.retries */
+	bool in_retry;	     /* counted in cluster_rt.retries */
 	struct hr_list wait; /* worker->waiting */
 	uint32_t wait_ms;
 	struct px_up *up;
@@ -123,6 +123,12 @@ bool px_is_own_door(struct hr_proxy *px, const struct hr_addr *a, uint16_t port)
 /* Starts the first try now, or later from the queue, or answers 503 UO. */
 void px_breaker_enter(struct px_req *r);
 void px_breaker_leave(struct px_req *r);
+/* A place in the cluster's in-flight number, given back by px_inflight_lower; false: it is full. */
+bool px_place_take(struct hr_cluster_rt *rt, uint32_t max);
+/* One more, when that is within max. */
+bool px_count_take(uint32_t *counter, uint32_t max);
+/* A limit as the policy says it, UINT32_MAX: none. */
+uint32_t px_limit(int64_t value);
 void px_breaker_unqueue(struct px_req *r);
 
 /* ---- moving bytes (relay.c) ---- */
@@ -201,7 +207,6 @@ bool px_retry_failure(struct px_req *r, enum px_failure f);
 bool px_retry_status(struct px_req *r, unsigned status);
 /* ---- how many at once (budget.c) ---- */
 struct px_budget {	    /* of a cluster; shared by all workers, atomics */
-	uint32_t retries;   /* under way */
 	uint32_t cur, prev; /* requests begun in this window and in the one before */
 	uint64_t start_ms;
 };

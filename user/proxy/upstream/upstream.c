@@ -19,10 +19,15 @@
 
 /* ---- pools ---- */
 
+/* What is not of a cluster: passed through. */
+static const struct hr_plan_conns defaults = {.connect_ms = HR_CONNECT_TIMEOUT_MS,
+					      .idle_ms = HR_UPSTREAM_IDLE_MS};
+
 static struct px_pool *pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
-			       uint16_t port)
+			       uint16_t port, const struct hr_plan_conns *conns)
 {
-	struct px_pool_key key = {.netns = netns, .addr.port = port};
+	struct px_pool_key key = {.netns = netns,
+				  .addr = {.port = port, .conns = (uint16_t)conns->id}};
 	struct px_pool *p;
 
 	memcpy(key.addr.ip, addr->ip, sizeof(key.addr.ip));
@@ -33,6 +38,8 @@ static struct px_pool *pool_of(struct px_worker *w, uint64_t netns, const struct
 	if (!p)
 		return NULL;
 	p->key = key;
+	p->conns = *conns;
+	p->conns.name = NULL; /* the plan's */
 	hr_list_init(&p->idle);
 	hr_list_add_tail(&w->pools, &p->link);
 	hr_map_put(w->pool_map, &key, sizeof(key), p);
@@ -95,6 +102,7 @@ static void connected(struct px_up *u)
 		return;
 	}
 	hr_timer_stop(&u->timer);
+	u->born = hr_loop_now(u->w->loop);
 	u->state = PX_UP_READY;
 }
 
@@ -124,24 +132,28 @@ static void on_connect_timeout(void *ctx)
 	tell_owner(u);
 }
 
-static void set_options(struct px_up *u)
+void px_keep_alive(int fd, const struct hr_plan_conns *conns)
 {
-	const struct hr_connection_pool *p = u->settings;
-	int fd = u->s.fd, one = 1;
+	int one = 1, probes = (int)conns->ka_probes, time = (int)conns->ka_time_s,
+	    interval = (int)conns->ka_interval_s;
 
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (!p || !p->keepalive)
+	if (!conns->keepalive)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	if (p->keepalive_probes > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){(int)p->keepalive_probes},
-			   sizeof(int));
-	if (p->keepalive_time > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE,
-			   &(int){(int)((p->keepalive_time + 999) / 1000)}, sizeof(int));
-	if (p->keepalive_interval > 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL,
-			   &(int){(int)((p->keepalive_interval + 999) / 1000)}, sizeof(int));
+	if (probes)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	if (time)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &time, sizeof(time));
+	if (interval)
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+}
+
+static void set_options(struct px_up *u)
+{
+	int one = 1;
+
+	setsockopt(u->s.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	px_keep_alive(u->s.fd, &u->pool->conns);
 }
 
 int px_up_watch(struct px_up *u)
@@ -210,28 +222,19 @@ static int order_socket(struct px_up *u, int family)
 	return 0;
 }
 
-static struct px_up *up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner,
-			    const struct hr_connection_pool *settings)
+static struct px_up *up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner)
 {
 	struct px_up *u = calloc(1, sizeof(*u));
 	struct hr_addr addr;
-	uint64_t timeout = HR_CONNECT_TIMEOUT_MS;
 	int family, r = 0;
 
 	if (!u)
 		return NULL;
-	*u = (struct px_up){.w = w,
-			    .pool = p,
-			    .owner = owner,
-			    .settings = settings,
-			    .s.fd = -1,
-			    .state = PX_UP_SOCKET};
+	*u = (struct px_up){.w = w, .pool = p, .owner = owner, .s.fd = -1, .state = PX_UP_SOCKET};
 	hr_list_init(&u->link);
 	p->n_all++;
 	PX_COUNT(w->ups);
-	if (settings && settings->connect_timeout > 0)
-		timeout = (uint64_t)settings->connect_timeout;
-	hr_timer_start(w->loop, &u->timer, timeout, on_connect_timeout, u);
+	hr_timer_start(w->loop, &u->timer, p->conns.connect_ms, on_connect_timeout, u);
 	memcpy(addr.ip, p->key.addr.ip, sizeof(addr.ip));
 	family = hr_addr_is4(&addr) ? AF_INET : AF_INET6;
 	if (p->key.netns) {
@@ -247,36 +250,58 @@ static struct px_up *up_new(struct px_worker *w, struct px_pool *p, struct px_cl
 
 /* ---- taking and giving back ---- */
 
-static bool worn_out(const struct px_up *u, const struct hr_connection_pool *settings)
+/* It has carried all that it may, or is too old. */
+static bool worn_out(const struct px_up *u)
 {
-	return settings && settings->max_requests_per_connection > 0 &&
-	       u->nreq >= (uint64_t)settings->max_requests_per_connection;
+	const struct hr_plan_conns *k = &u->pool->conns;
+
+	return (k->max_requests && u->nreq >= k->max_requests) ||
+	       (k->age_ms && hr_loop_now(u->w->loop) - u->born >= k->age_ms);
+}
+
+static void on_idle_over(void *ctx)
+{
+	px_up_close(ctx);
+}
+
+/* Closed in time; where nothing is set the sweep is enough. */
+static void time_idle(struct px_up *u)
+{
+	const struct hr_plan_conns *k = &u->pool->conns;
+	uint64_t left = k->idle_ms ? k->idle_ms : UINT64_MAX;
+
+	if (!k->id)
+		return;
+	if (k->age_ms)
+		left = HR_MIN(left, u->born + k->age_ms - hr_loop_now(u->w->loop));
+	if (left != UINT64_MAX)
+		hr_timer_start(u->w->loop, &u->timer, left, on_idle_over, u);
 }
 
 struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
-			const struct hr_connection_pool *settings, bool fresh)
+			const struct hr_plan_conns *conns, bool fresh)
 {
 	struct px_worker *w = owner->w;
-	struct px_pool *p = pool_of(w, owner->netns, addr, port);
+	struct px_pool *p = pool_of(w, owner->netns, addr, port, conns ? conns : &defaults);
 
 	if (!p)
 		return NULL;
 	while (!fresh && !hr_list_empty(&p->idle)) {
 		struct px_up *u = hr_list_entry(p->idle.next, struct px_up, link);
 
-		if (worn_out(u, settings) || u->s.hup || u->s.error) {
+		if (worn_out(u) || u->s.hup || u->s.error) {
 			px_up_close(u);
 			continue;
 		}
+		hr_timer_stop(&u->timer);
 		hr_list_del(&u->link);
 		p->n_idle--;
 		u->state = PX_UP_READY;
 		u->owner = owner;
-		u->settings = settings;
 		u->reused = true;
 		return u;
 	}
-	return up_new(w, p, owner, settings);
+	return up_new(w, p, owner);
 }
 
 void px_up_idle(struct px_up *u)
@@ -288,24 +313,23 @@ void px_up_idle(struct px_up *u)
 		return;
 	}
 	if (u->state != PX_UP_READY || u->s.hup || u->s.error || u->s.eof || u->s.shut ||
-	    px_buf_len(&u->s.in) || worn_out(u, u->settings) || p->n_idle >= PX_POOL_IDLE_MAX ||
+	    px_buf_len(&u->s.in) || worn_out(u) || p->n_idle >= PX_POOL_IDLE_MAX ||
 	    u->w->draining) {
 		px_up_close(u);
 		return;
 	}
 	hr_list_del(&u->link); /* an orphan */
 	u->owner = NULL;
-	u->settings = NULL;
 	u->state = PX_UP_IDLE;
 	u->idle_since = hr_loop_now(u->w->loop);
 	hr_list_add_head(&p->idle, &u->link);
 	p->n_idle++;
+	time_idle(u);
 }
 
 void px_up_orphan(struct px_up *u)
 {
 	u->owner = NULL;
-	u->settings = NULL;
 	if (u->state == PX_UP_READY)
 		px_up_idle(u);
 	else if (u->state == PX_UP_FAILED)
@@ -327,11 +351,13 @@ static void pool_sweep(struct px_worker *w, struct px_pool *p, uint64_t now)
 	const struct px_hold *h = w->hold;
 	bool gone = h && !hr_map_get(h->published->addrs, &p->key.addr, sizeof(p->key.addr));
 
-	/* oldest last: addresses outside of the plan (pass-through) keep theirs a second */
+	/* oldest last; what the plan does not have (any more: pass-through) keeps theirs a second
+	 */
 	while (!hr_list_empty(&p->idle)) {
 		struct px_up *u = hr_list_entry(p->idle.prev, struct px_up, link);
 
-		if (now - u->idle_since < (gone ? 1000 : HR_UPSTREAM_IDLE_MS))
+		if (now - u->idle_since < (gone ? 1000 : HR_UPSTREAM_IDLE_MS) ||
+		    (!gone && p->conns.id))
 			break;
 		px_up_close(u);
 	}

@@ -18,7 +18,8 @@ struct px_pool_key {
 struct px_pool {
 	struct hr_list link;
 	struct px_pool_key key;
-	struct hr_list idle; /* newest first */
+	struct hr_plan_conns conns; /* without name */
+	struct hr_list idle;	    /* newest first */
 	unsigned n_idle, n_all;
 };
 
@@ -38,18 +39,18 @@ struct px_up {
 	enum px_up_state state;
 	struct px_client *owner;
 	struct px_sock_job *job;
-	struct hr_timer timer; /* connect */
-	uint64_t idle_since;
+	struct hr_timer timer;	   /* connect; idle: how long it is kept */
+	uint64_t born, idle_since; /* ms */
 	uint32_t nreq;
 	bool reused;
-	const struct hr_connection_pool *settings; /* only while a request holds the plan */
 	struct px_relay *relay; /* U, lent by the holder: not of a pool, not ours to close */
 };
 
-/* A connection for `owner`: idle unless `fresh`, else a new one on its way. NULL: no memory, or no
- * descriptor. The owner is run when its state changes. */
+/* A connection for `owner`: idle unless `fresh`, else a new one on its way. `conns` NULL: of no
+ * cluster. NULL: no memory, or no descriptor. The owner is run when its state changes. */
 struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
-			const struct hr_connection_pool *settings, bool fresh);
+			const struct hr_plan_conns *conns, bool fresh);
+void px_keep_alive(int fd, const struct hr_plan_conns *conns);
 /* Back to the pool. */
 void px_up_idle(struct px_up *u);
 void px_up_close(struct px_up *u);
