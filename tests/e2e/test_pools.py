@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""connectionPool: how many requests at once and on one connection, how long connections are kept.
+
+    c1 --> pool 10.96.1.9:80 --> v1 :9000, an origin that says which connection and which request on it it saw
+"""
+import json
+import threading
+import time
+
+import mesh
+from mesh import dst, rule
+from runner import check, eventually, test
+from topo import sh
+
+VIP, TCP_VIP = "10.96.1.9", "10.96.1.10"
+
+
+def pool(env, tcp=None, http=None, subset=None, port_level=None, lb="ROUND_ROBIN", endpoints=("10.77.1.1",), port="http",
+         **route):
+    settings = {k: v for k, v in (("tcp", tcp), ("http", http)) if v}
+    policy = {"connectionPool": settings, "loadBalancer": {"simple": lb}}
+    if port_level:
+        policy["portLevelSettings"] = [{"port": {"number": 80}, **port_level}]
+    env.policy(mesh.service("pool", [VIP], {port: (80, 9000)}),
+               mesh.slice_("pool", {port: 9000}, [(ip, None) for ip in endpoints]),
+               mesh.vs("pool", [rule(dst("pool", subset), **route)]),
+               mesh.dr("pool", {subset: ({}, None)} if subset else None, policy=policy))
+
+
+def ask(env, n, name=None, target="/echo"):
+    got = env.call("exchange", name=name, host=VIP, port=80, requests=[{"host": "pool", "target": target}] * n)
+    return [json.loads(r["body"]) if r["status"] == 200 else r["status"] for r in got]
+
+
+def longest(rows):
+    """{connection of the server: the highest number of a request on it}"""
+    out = {}
+    for r in rows:
+        out[r["connection"]] = max(out.get(r["connection"], 0), r["sequence"])
+    return out
+
+
+def server_conns(env, pod, port):
+    """Local ports of the established connections that a server has, and their timers."""
+    return sh("ip", "netns", "exec", env.topo.ns(pod), "ss", "-Hton", "state", "established", f"sport = :{port}").stdout
+
+
+@test()
+def requests_per_connection(env):
+    """Exactly as many requests as allowed come on each connection that the server sees, whoever carries them; at 1
+    every request has its own."""
+    for most in (3, 1):
+        pool(env, http={"maxRequestsPerConnection": most})
+        rows = [r for _ in range(2) for r in ask(env, 10)]
+        check(max(longest(rows).values()), most, f"of {rows}")
+        check(sum(longest(rows).values()), 20)
+    pool(env)
+    rows = ask(env, 20)
+    check(max(longest(rows).values()) >= 10, True)
+
+
+@test()
+def requests_per_connection_of_many(env):
+    """The same under load, two servers, relayed answers among them."""
+    pool(env, http={"maxRequestsPerConnection": 5}, endpoints=("10.77.1.1", "10.77.2.1"))
+    seen = {}
+    for target in ("/echo", "/echo?again"):
+        for k in range(4):
+            for r in ask(env, 25, name=f"k{k}", target=target):
+                key = (r["pod"], r["connection"])
+                check(r["sequence"] > seen.get(key, 0), True)
+                seen[key] = r["sequence"]
+    check(max(seen.values()), 5)
+    got = env.call("count", host=VIP, port=80, total=60, connections=6, vhost="pool", target="/chunked?n=3000")
+    check((got["status"], got["errors"]), ({"200": 60}, {}))
+
+
+@test()
+def most_specific_pool_wins(env):
+    """portLevelSettings replaces the rule's pool as a whole, a subset's own replaces both."""
+    pool(env, http={"maxRequestsPerConnection": 1}, port_level={"connectionPool": {"http": {"maxRequestsPerConnection": 4}}})
+    check(max(longest(ask(env, 12)).values()), 4)
+    pool(env, http={"maxRequestsPerConnection": 1}, port_level={"loadBalancer": {"simple": "ROUND_ROBIN"}})
+    check(max(longest(ask(env, 12)).values()) > 4, True, "the port's policy has no pool at all")
+
+
+class Held:
+    """Requests that a server does not answer for a while, each on its own connection."""
+
+    def __init__(self, env, n, ms=1500, host="pool"):
+        self.rows, self.threads = [], []
+        for i in range(n):
+            client = env.client("c1", name=f"held{i}")
+            t = threading.Thread(target=self.one, args=(client, ms, host))
+            t.start()
+            self.threads.append(t)
+
+    def one(self, client, ms, host):
+        got = client.call("exchange", host=VIP, port=80, timeout=10, requests=[{"host": host, "target": f"/late?ms={ms}"}])[0]
+        self.rows.append((got["status"], got["headers"]))
+
+    def wait(self):
+        for t in self.threads:
+            t.join()
+        return sorted(status for status, _ in self.rows)
+
+
+def breaker(env, host="pool"):
+    rows = json.loads(env.agent.ctl("breakers", "-o", "json").stdout)
+    return next(r for r in rows if r["host"].startswith(host + ".") and not r["subset"])
+
+
+@test(timeout=40)
+def requests_at_once(env):
+    """http2MaxRequests: one more is refused at once, 503 with x-envoy-overloaded; a place that is free again is used."""
+    pool(env, http={"http2MaxRequests": 2})
+    held = Held(env, 2)
+    eventually(lambda: breaker(env)["requests"]["active"] == 2, "both are in flight")
+    check(breaker(env)["requests"]["remaining"], 0)
+    start = time.monotonic()
+    got = env.call("exchange", host=VIP, port=80, requests=[{"host": "pool"}] * 3)
+    check([r["status"] for r in got], [503] * 3)
+    check(time.monotonic() - start < 0.5, True)
+    check({k.lower(): v for k, v in got[0]["headers"]}["x-envoy-overloaded"], "true")
+    check("overflow" in got[0]["body"], True)
+    check(held.wait(), [200, 200])
+    check([r if isinstance(r, int) else 200 for r in ask(env, 2)], [200, 200])
+    row = breaker(env)
+    check((row["requests"]["active"], row["requests"]["trips"] >= 3), (0, True), str(row))
+
+
+@test(timeout=40)
+def connections_at_once(env):
+    """maxConnections in use, http1MaxPendingRequests wait for a place, the rest is refused at once."""
+    pool(env, tcp={"maxConnections": 1}, http={"http1MaxPendingRequests": 2})
+    held = Held(env, 1, ms=800)
+    eventually(lambda: breaker(env)["connections"]["active"] == 1, "in use")
+    waiting = Held(env, 2, ms=10)
+    eventually(lambda: breaker(env)["pending"]["active"] == 2, "two wait")
+    got = env.call("exchange", host=VIP, port=80, requests=[{"host": "pool"}])
+    check(got[0]["status"], 503)
+    check((held.wait(), waiting.wait()), ([200], [200, 200]))
+    row = breaker(env)
+    check((row["connections"]["active"], row["pending"]["active"], row["pending"]["trips"]), (0, 0, 1), str(row))
+
+
+@test()
+def idle_and_age(env):
+    """idleTimeout: a pooled connection without requests closes in time. maxConnectionDuration: an old one carries none."""
+    ends = ("10.77.1.1", "10.77.2.1")
+    pool(env, http={"idleTimeout": "0.5s"}, endpoints=ends)
+    first = {(r["pod"], r["connection"]) for r in ask(env, 10, name="idle")}
+    time.sleep(0.8)
+    second = {(r["pod"], r["connection"]) for r in ask(env, 10, name="idle")}
+    check(first & second, set())
+    pool(env, tcp={"maxConnectionDuration": "1s"}, endpoints=ends)
+    first = {(r["pod"], r["connection"]) for r in ask(env, 10, name="aged")}
+    time.sleep(0.5)
+    check({(r["pod"], r["connection"]) for r in ask(env, 10, name="aged")} & first != set(), True)
+    time.sleep(0.7)
+    check({(r["pod"], r["connection"]) for r in ask(env, 10, name="aged")} & first, set())
+
+
+@test()
+def keep_alive_probes(env):
+    """tcpKeepalive sets the timer of every connection towards the servers, a client's own too."""
+    pool(env, tcp={"tcpKeepalive": {"time": "75s", "interval": "5s", "probes": 2}}, endpoints=("10.77.1.1", "10.77.2.1"))
+    env.call("exchange", name="kept", host=VIP, port=80, requests=[{"host": "pool"}] * 6)
+    out = sh("ip", "netns", "exec", env.topo.ns("c1"), "ss", "-Hton", "state", "established", "dport = :9000").stdout
+    rows = [r for r in out.splitlines() if "10.77.1.1:9000" in r or "10.77.2.1:9000" in r]
+    timed = [r for r in rows if "timer:(keepalive,1min" in r]
+    check(len(timed) >= 2, True, out)
+
+
+@test(timeout=40)
+def tcp_connections(env):
+    """Opaque connections: maxConnections, then waiting, then refused; idle and age close them."""
+    def policy(**tcp):
+        env.policy(mesh.service("lines", [TCP_VIP], {"tcp": (91, 9002)}),
+                   mesh.slice_("lines", {"tcp": 9002}, [("10.77.1.1", None)]),
+                   mesh.dr("lines", policy={"connectionPool": {"tcp": tcp, "http": {"http1MaxPendingRequests": 1}}}))
+    policy(maxConnections=1)
+    for name in ("one", "two", "three"):
+        env.call("keep", name=name, host=TCP_VIP, port=91)
+        eventually(lambda: sum(breaker(env, "lines")[k]["active"] for k in ("connections", "pending")) >= 1, "counted")
+        time.sleep(0.05)
+    check([env.call("is_closed", name=n, wait=0.3) for n in ("one", "two", "three")], [False, False, True])
+    env.call("hang_up", name="one")
+    eventually(lambda: breaker(env, "lines")["pending"]["active"] == 0, "the second has its place")
+    env.call("hang_up", name="two")
+    eventually(lambda: breaker(env, "lines")["connections"]["active"] == 0, "none")
+    policy(idleTimeout="0.4s")
+    env.call("keep", name="idle", host=TCP_VIP, port=91)
+    check(env.call("is_closed", name="idle", wait=0.2), False)
+    check(env.call("is_closed", name="idle", wait=1.5), True)
+    policy(maxConnectionDuration="0.4s")
+    env.call("keep", name="aged", host=TCP_VIP, port=91)
+    check(env.call("is_closed", name="aged", wait=0.2), False)
+    check(env.call("is_closed", name="aged", wait=1.5), True)
