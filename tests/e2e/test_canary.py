@@ -7,6 +7,7 @@
 """
 import json
 import signal
+import socket
 import subprocess
 import time
 
@@ -280,3 +281,55 @@ def breaker(env):
         dr = json.loads(env.agent.ctl("get", "dr", "flaky", "-o", "json").stdout)
         check(dr["spec"]["trafficPolicy"], {"loadBalancer": {"simple": "ROUND_ROBIN"}})
         eventually(lambda: states(env).get("10.77.2.1:8096") == "healthy", "back", 3)
+
+
+class Control:
+    """The control socket as a program sees it: a line each way."""
+
+    def __init__(self, env):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(5 * SLOW)
+        self.sock.connect(env.agent.socket)
+        self.lines = self.sock.makefile("r")
+
+    def ask(self, op, **req):
+        """The answer; events that come before it are passed over."""
+        self.sock.sendall((json.dumps({"v": 1, "op": op, **req}) + "\n").encode())
+        while "event" in (line := self.read()):
+            pass
+        return line
+
+    def read(self):
+        return json.loads(self.lines.readline())
+
+    def close(self):
+        self.lines.close()
+        self.sock.close()
+
+
+@test()
+def watch(env):
+    """A watcher is told what changes, by whom ever, and only what it asked for; and the counters at its interval."""
+    c = Control(env)
+    with Applied(env, ("vs", "reco")):
+        check(c.ask("watch", id=7, kind="vs")["result"]["watching"], True)
+        canary(env, "create", "reco", "--stable", "v1=70", "--canary", "v2=30")
+        event = c.read()
+        check((event["event"], event["id"], event["missed"], [(o["type"], o["kind"], o["name"]) for o in event["objects"]]),
+              ("change", 7, 0, [("ADDED", "VirtualService", "reco")]))
+        generation = event["generation"]
+        env.policy(mesh.vs("solo", [rule(dst("solo"))]), mesh.dr("solo", {"v1": {"version": "v1"}}))
+        check([(o["type"], o["name"]) for o in c.read()["objects"]], [("ADDED", "solo")])
+        env.policy()
+        check([(o["type"], o["name"]) for o in c.read()["objects"]], [("DELETED", "solo")])
+        canary(env, "weights", "reco", "v1=1", "v2=1")
+        event = c.read()
+        check(([o["type"] for o in event["objects"]], "weight: 1\n" in event["objects"][0]["yaml"],
+               event["generation"] > generation), (["MODIFIED"], True, True))
+        # the counters, on the same connection, between answers
+        check(c.ask("watch", changes=False, statisticsMs=100)["result"]["watching"], True)
+        times = [e["timeMs"] for e in (c.read() for _ in range(3)) if e["event"] == "statistics"]
+        check(len(times) == 3 and times[2] - times[0] >= 150, True, str(times))
+        check(c.ask("watch", statisticsMs=1)["error"]["code"], "bad-request")
+        c.close()
+        check(env.agent.status()["ready"], True)

@@ -234,8 +234,11 @@ static int open_loop(struct hr_agent *a)
 
 static int open_control(struct hr_agent *a, struct hr_strbuf *err)
 {
-	const struct hr_control_opts opts = {
-		.loop = a->loop, .path = a->o.socket, .handle = agent_op, .ctx = a};
+	const struct hr_control_opts opts = {.loop = a->loop,
+					     .path = a->o.socket,
+					     .handle = agent_op,
+					     .gone = agent_watch_gone,
+					     .ctx = a};
 
 	return hr_control_new(&a->control, &opts, err);
 }
@@ -419,6 +422,7 @@ int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err)
 	struct hr_agent a = {.o = *o, .signal_fd = -1, .started = time(NULL)};
 	int r;
 
+	hr_list_init(&a.watchers);
 	a.ids = hr_ids_new();
 	a.workloads = hr_workloads_new();
 	a.netns = agent_netns_new();

@@ -89,6 +89,7 @@ static const struct {
 	{"datapath", agent_op_datapath},
 	{"reload", op_reload},
 	{"list", agent_op_list},
+	{"watch", agent_op_watch},
 	{"createCanaryDeployment", agent_op_canary_create},
 	{"updateTrafficWeights", agent_op_canary_weights},
 	{"promoteCanary", agent_op_canary_promote},

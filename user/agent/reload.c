@@ -117,6 +117,7 @@ static void release_plan(const struct hr_plan *plan)
 static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *why)
 {
 	const char *what = "";
+	json_t *changes;
 	int r;
 
 	plan->generation = a->generation + 1;
@@ -128,12 +129,14 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	}
 	log_loose_ends(a, plan);
 	log_difference(a->plan, plan);
+	changes = agent_watch_changes(a, a->plan ? a->plan->objects : NULL, plan->objects);
 	hr_proxy_publish(a->proxy, plan, release_plan);
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
 	a->generation = plan->generation;
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);
+	agent_watch_tell(a, changes);
 	return 0;
 }
 

@@ -34,6 +34,7 @@ struct hr_agent {
 	struct hr_netns_table *netns;
 	struct hr_outliers *outliers;
 	struct hr_timer outlier_tick;
+	struct hr_list watchers;
 
 	/* configuration */
 	struct hr_texts files;	    /* those of the plan in effect */
@@ -105,6 +106,16 @@ void agent_all_errors(const struct hr_diags *diags, struct hr_strbuf *why);
  * namespace that is for its host. NULL. */
 const struct hr_meta *agent_object_for(const struct hr_agent *a, enum hr_kind kind, const char *ns,
 				       const char *service);
+
+/* ---- watch.c: clients that are told what happens ---- */
+agent_op_fn agent_op_watch;
+/* For hr_control_opts.gone. */
+void agent_watch_gone(void *agent, struct hr_control_client *client);
+/* What is different in `to`: for agent_watch_tell. NULL when nobody watches, or nothing is. */
+json_t *agent_watch_changes(const struct hr_agent *a, const struct hr_objects *from,
+			    const struct hr_objects *to);
+/* Tells it; `changes` (may be NULL) is stolen. */
+void agent_watch_tell(struct hr_agent *a, json_t *changes);
 
 /* ---- capture.c: workloads to the kernel ---- */
 int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why);

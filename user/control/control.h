@@ -17,9 +17,12 @@
 
 struct hr_control;
 
+struct hr_control_client; /* one connection */
+
 struct hr_control_peer {
 	pid_t pid; /* as the kernel says it (SO_PEERCRED) */
 	uid_t uid;
+	struct hr_control_client *client; /* until `gone` */
 };
 
 /*
@@ -34,6 +37,8 @@ struct hr_control_opts {
 	struct hr_loop *loop;
 	const char *path; /* the directory is made when it is absent */
 	hr_control_fn handle;
+	/* May be NULL. The connection ends: no event to it any more. */
+	void (*gone)(void *ctx, struct hr_control_client *client);
 	void *ctx;
 	unsigned max_clients;	      /* 0: 64 */
 	unsigned partial_timeout_ms;  /* an unfinished line, or a reader that does not read; 0: 30 s
@@ -45,6 +50,9 @@ struct hr_control_opts {
  * *err names its pid; other failures as one sentence in *err. */
 int hr_control_new(struct hr_control **out, const struct hr_control_opts *opts,
 		   struct hr_strbuf *err);
+/* A line that answers no request, to a client that asked for such. `doc` is stolen. false: the
+ * client has not yet taken what it was sent before, this one is dropped. */
+bool hr_control_event(struct hr_control_client *client, json_t *doc);
 /* Closes the clients, removes the socket and its lock. NULL is fine. */
 void hr_control_free(struct hr_control *c);
 /* Removes what a killed agent left at this path (socket, lock), a line each in `out`. How many

@@ -16,7 +16,7 @@
 
 #define READ_TURN 65536 /* bytes of one client in one loop turn: nobody starves the others */
 
-struct client {
+struct hr_control_client {
 	struct hr_list node;
 	struct hr_control *c;
 	struct hr_control_peer peer;
@@ -39,10 +39,12 @@ struct hr_control {
 	size_t backlog; /* bytes of all `in` */
 };
 
-static void client_free(struct client *k)
+static void client_free(struct hr_control_client *k)
 {
 	struct hr_control *c = k->c;
 
+	if (c->o.gone)
+		c->o.gone(c->o.ctx, k);
 	hr_watch_del(k->watch);
 	hr_timer_stop(&k->timer);
 	hr_list_del(&k->node);
@@ -56,14 +58,14 @@ static void client_free(struct client *k)
 
 static void on_timeout(void *ctx)
 {
-	struct client *k = ctx;
+	struct hr_control_client *k = ctx;
 
 	hr_warn("control: client pid %d is too slow, closed", (int)k->peer.pid);
 	client_free(k);
 }
 
 /* The clock runs only while we wait for the client: an idle connection may stay. */
-static void settle_timer(struct client *k)
+static void settle_timer(struct hr_control_client *k)
 {
 	bool waiting = k->in.len || k->out.len;
 
@@ -73,7 +75,7 @@ static void settle_timer(struct client *k)
 		hr_timer_start(k->c->o.loop, &k->timer, k->c->o.partial_timeout_ms, on_timeout, k);
 }
 
-static void answer(struct client *k, json_t *doc)
+static void answer(struct hr_control_client *k, json_t *doc)
 {
 	/* shares and weights are written as people write them: 0.95, not 0.94999999999999996 */
 	char *text = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(12));
@@ -90,7 +92,7 @@ static void answer(struct client *k, json_t *doc)
 	json_decref(doc);
 }
 
-static void refuse(struct client *k, const char *code, const char *message, json_t *id,
+static void refuse(struct hr_control_client *k, const char *code, const char *message, json_t *id,
 		   json_t *details)
 {
 	json_t *doc = json_pack("{s:i,s:b,s:{s:s,s:s%}}", "v", HR_CONTROL_VERSION, "ok", 0, "error",
@@ -106,7 +108,7 @@ static void refuse(struct client *k, const char *code, const char *message, json
 	answer(k, doc);
 }
 
-static void dispatch(struct client *k, const json_t *req)
+static void dispatch(struct hr_control_client *k, const json_t *req)
 {
 	const char *op = json_string_value(json_object_get(req, "op")), *code = NULL;
 	json_t *id = json_object_get(req, "id"), *result, *doc;
@@ -131,7 +133,7 @@ static void dispatch(struct client *k, const json_t *req)
 	answer(k, doc);
 }
 
-static void do_line(struct client *k, const char *line, size_t n)
+static void do_line(struct hr_control_client *k, const char *line, size_t n)
 {
 	json_error_t e;
 	json_t *req = json_loadb(line, n, JSON_REJECT_DUPLICATES, &e);
@@ -148,7 +150,7 @@ static void do_line(struct client *k, const char *line, size_t n)
 }
 
 /* -errno: the connection is gone. */
-static int flush(struct client *k)
+static int flush(struct hr_control_client *k)
 {
 	while (k->sent < k->out.len) {
 		ssize_t n = send(k->fd, k->out.data + k->sent, k->out.len - k->sent, MSG_NOSIGNAL);
@@ -168,7 +170,7 @@ static int flush(struct client *k)
 	return hr_watch_mod(k->watch, EPOLLIN);
 }
 
-static void drop_input(struct client *k, size_t n)
+static void drop_input(struct hr_control_client *k, size_t n)
 {
 	memmove(k->in.data, k->in.data + n, k->in.len - n);
 	k->in.len -= n;
@@ -179,7 +181,7 @@ static void drop_input(struct client *k, size_t n)
 }
 
 /* Answers whole lines, one at a time: while an answer is not gone no further line is looked at. */
-static int do_lines(struct client *k)
+static int do_lines(struct hr_control_client *k)
 {
 	while (!k->out.len && k->in.len > k->scanned) {
 		char *nl = memchr(k->in.data + k->scanned, '\n', k->in.len - k->scanned);
@@ -201,7 +203,7 @@ static int do_lines(struct client *k)
 	return 0;
 }
 
-static int refuse_and_close(struct client *k, const char *why)
+static int refuse_and_close(struct hr_control_client *k, const char *why)
 {
 	refuse(k, "too-big", why, NULL, NULL);
 	k->closing = true;
@@ -209,7 +211,7 @@ static int refuse_and_close(struct client *k, const char *why)
 	return flush(k);
 }
 
-static int read_some(struct client *k)
+static int read_some(struct hr_control_client *k)
 {
 	char buf[READ_TURN];
 	ssize_t n = recv(k->fd, buf, sizeof(buf), 0);
@@ -233,7 +235,7 @@ static int read_some(struct client *k)
 
 static void on_client(void *ctx, uint32_t events)
 {
-	struct client *k = ctx;
+	struct hr_control_client *k = ctx;
 	int r = 0;
 
 	if (events & EPOLLOUT) {
@@ -258,7 +260,7 @@ static bool may_use(const struct hr_control_peer *peer)
 
 static void add_client(struct hr_control *c, int fd)
 {
-	struct client *k = calloc(1, sizeof(*k));
+	struct hr_control_client *k = calloc(1, sizeof(*k));
 	struct ucred cred = {.uid = (uid_t)-1};
 	socklen_t len = sizeof(cred);
 
@@ -269,7 +271,7 @@ static void add_client(struct hr_control *c, int fd)
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
 	k->c = c;
 	k->fd = fd;
-	k->peer = (struct hr_control_peer){.pid = cred.pid, .uid = cred.uid};
+	k->peer = (struct hr_control_peer){.pid = cred.pid, .uid = cred.uid, .client = k};
 	hr_list_add_tail(&c->clients, &k->node);
 	c->n_clients++;
 	if (hr_watch_add(c->o.loop, fd, EPOLLIN, on_client, k, &k->watch) < 0) {
@@ -302,6 +304,19 @@ static void on_listener(void *ctx, uint32_t events)
 			return;
 		add_client(c, fd);
 	}
+}
+
+bool hr_control_event(struct hr_control_client *k, json_t *doc)
+{
+	if (k->out.len || k->closing) { /* what it has not taken yet comes first */
+		json_decref(doc);
+		return false;
+	}
+	answer(k, doc);
+	/* a connection that is gone is told by epoll, and freed there */
+	if (flush(k) == 0)
+		settle_timer(k);
+	return true;
 }
 
 static void set_defaults(struct hr_control_opts *o)
@@ -352,7 +367,7 @@ void hr_control_free(struct hr_control *c)
 		return;
 	hr_watch_del(c->watch);
 	hr_list_for_each (n, &c->clients)
-		client_free(hr_list_entry(n, struct client, node));
+		client_free(hr_list_entry(n, struct hr_control_client, node));
 	if (c->path)
 		unlink(c->path);
 	if (c->fd >= 0)

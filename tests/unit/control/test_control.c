@@ -32,6 +32,18 @@ struct stage {
 	void (*client)(void);
 };
 
+static struct hr_control_client *watching; /* who asked for events; the server's thread */
+static int went;
+
+static void gone(void *ctx, struct hr_control_client *client)
+{
+	(void)ctx;
+	if (client == watching) {
+		watching = NULL;
+		went++;
+	}
+}
+
 static json_t *handle(void *ctx, const char *op, const json_t *req,
 		      const struct hr_control_peer *peer, const char **code, struct hr_strbuf *why)
 {
@@ -39,6 +51,21 @@ static json_t *handle(void *ctx, const char *op, const json_t *req,
 	if (strcmp(op, "echo") == 0)
 		return json_pack("{s:O,s:i}", "got", json_object_get(req, "say"), "pid",
 				 (int)peer->pid);
+	if (strcmp(op, "watch") == 0) {
+		watching = peer->client;
+		return json_object();
+	}
+	if (strcmp(op, "tell") == 0) {
+		int told = 0, n = (int)json_integer_value(json_object_get(req, "n"));
+
+		for (int i = 0; i < n; i++)
+			told += watching &&
+				hr_control_event(
+					watching,
+					json_pack("{s:i,s:s}", "event", i, "pad",
+						  json_string_value(json_object_get(req, "pad"))));
+		return json_pack("{s:i,s:b}", "told", told, "watched", watching != NULL);
+	}
 	if (strcmp(op, "big") == 0) {
 		json_t *list = json_array();
 
@@ -76,6 +103,7 @@ static void run(void (*client)(void), struct hr_control_opts o)
 	o.loop = s.loop;
 	o.path = path;
 	o.handle = handle;
+	o.gone = gone;
 	if (hr_control_new(&s.control, &o, &err) < 0)
 		fail_msg("%s", hr_sb_str(&err));
 	pthread_create(&t, NULL, client_thread, &s);
@@ -135,6 +163,60 @@ static void test_answers_and_refusals(void **state)
 {
 	(void)state;
 	run(ask_and_refuse, (struct hr_control_opts){});
+}
+
+static int64_t tell(int n, const char *pad)
+{
+	_cleanup_sb_ struct hr_strbuf err = {};
+	json_t *result = NULL;
+	int64_t told;
+
+	assert_int_equal(hr_control_call(path, "tell", json_pack("{s:i,s:s}", "n", n, "pad", pad),
+					 5000, &result, &err),
+			 0);
+	told = json_integer_value(json_object_get(result, "told"));
+	json_decref(result);
+	return told;
+}
+
+/* Events come to who asked, between answers; to a reader that does not read only so many as its
+ * socket holds, and nothing piles up behind them; a connection that ends is told. */
+static void events(void)
+{
+	static char pad[60001];
+	int fd = dial();
+	char line[64], *long_line = malloc(1 << 17);
+
+	assert_int_equal(tell(1, ""), 0); /* nobody asked yet */
+	say(fd, "{\"v\":1,\"op\":\"watch\"}\n");
+	hear(fd, line, sizeof(line));
+	assert_int_equal(tell(2, ""), 2);
+	say(fd, "{\"v\":1,\"op\":\"echo\",\"say\":5}\n");
+	hear(fd, line, sizeof(line));
+	assert_non_null(strstr(line, "\"event\":0"));
+	hear(fd, line, sizeof(line));
+	assert_non_null(strstr(line, "\"event\":1"));
+	hear(fd, line, sizeof(line));
+	assert_non_null(strstr(line, "\"got\":5"));
+	memset(pad, 'x', sizeof(pad) - 1);
+	assert_in_range(tell(200, pad), 1, 100);
+	hear(fd, long_line, 1 << 17);
+	assert_non_null(strstr(long_line, "\"event\":0"));
+	assert_string_equal(long_line + strlen(long_line) - 3, "x\"}");
+	free(long_line);
+	close(fd);
+	for (int i = 0; i < 100 && !went; i++) {
+		tell(0, "");
+		usleep(10000);
+	}
+	assert_int_equal(went, 1);
+	assert_int_equal(tell(1, ""), 0);
+}
+
+static void test_events(void **state)
+{
+	(void)state;
+	run(events, (struct hr_control_opts){});
 }
 
 /* Lines in one segment, a line in three, an empty line: one answer each, in order, ids echoed. */
@@ -420,6 +502,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_answers_and_refusals),
+		cmocka_unit_test(test_events),
 		cmocka_unit_test(test_lines_however_they_are_cut),
 		cmocka_unit_test(test_nonsense_is_refused),
 		cmocka_unit_test(test_deep_nesting),
