@@ -88,6 +88,11 @@
 #define HR_UPSTREAM_IDLE_MS 3600000 /* idle upstream connection (Istio default idleTimeout) */
 #define HR_REQS_PER_TURN 16	    /* requests of one connection in one loop turn */
 #define HR_WORKERS_MAX 64
+/* Mirrors: copies that one worker has under way (each at most two heads and a body), the body that
+ * is copied, bytes, and how long one may take where the route has no timeout (Envoy: 15 s). */
+#define HR_MIRRORS_MAX 128
+#define HR_MIRROR_BODY_MAX HR_BUF_SIZE
+#define HR_MIRROR_TIMEOUT_MS 15000
 
 /* ---- Configuration input (THREATS.md) ---- */
 #define HR_FILE_MAX (16 * 1024 * 1024)

@@ -8,6 +8,7 @@ import json
 import mesh
 from mesh import dst, rule
 from runner import check, eventually, test
+from world import ORIGIN, V1, V2
 
 GOOD = "https://good.example"
 
@@ -122,3 +123,44 @@ def stat_prefix(env):
         return sum(int(line.split()[-1]) for line in text.split("\n")
                    if line.startswith("headrace_route_requests_total") and 'stat_prefix="mine"' in line)
     eventually(lambda: count(env.agent.metrics("127.0.0.1:15921")) == 2, "two requests are counted")
+
+
+def seen_by(env, pod):
+    """What the pod's origin has got for /echo since it was asked last."""
+    url = f"http://{(V1 if pod == 'v1' else V2)[0]}:9000/seen"
+    return json.loads(env.topo.run(pod, "curl", "-s", url).stdout)
+
+
+@test()
+def mirror(env):
+    """Every request to v1 has a copy at v2: the same target, Host, fields and body; the client sees v1's answers."""
+    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), mirror=dst("origin", "v2")["destination"],
+                                       headers={"request": {"set": {"x-added": "1"}}})]))
+    seen_by(env, "v1"), seen_by(env, "v2")
+    got = env.call("exchange", host=ORIGIN, port=9000, requests=[
+        {"method": "POST" if i % 2 else "GET", "target": f"/echo?{i}", "host": "origin:9000",
+         **({"body": "x" * 100 * i} if i % 2 else {})} for i in range(20)])
+    check({(r["status"], r["version"]) for r in got}, {(200, "v1")})
+    copies = []
+
+    def all_here():
+        copies.extend(seen_by(env, "v2"))
+        return len(copies) >= 20
+    eventually(all_here, "20 copies")
+
+    def facts(rows):
+        return sorted((r["method"], r["target"], r["body"], r["sha256"],
+                       sorted((k.lower(), v) for k, v in r["headers"])) for r in rows)
+    check(facts(copies), facts(seen_by(env, "v1")))
+    check(any(k.lower() == "x-added" for k, _ in copies[0]["headers"]), True)
+
+
+@test()
+def mirror_missing(env):
+    """Mirrors that are not there, or refuse: the requests do not notice."""
+    env.policy(mesh.service_entry("closed", ["closed.example"], {"http": (7, "HTTP")}, [("10.77.1.1", None)]),
+               mesh.vs("origin", [rule(dst("origin", "v1"), mirrors=[
+                   {"destination": {"host": h}} for h in ("empty", "nowhere.example", "closed.example")])]))
+    got = env.call("exchange", host=ORIGIN, port=9000, requests=[
+        {"target": "/echo", "host": "origin:9000"} for _ in range(20)])
+    check({(r["status"], r["version"]) for r in got}, {(200, "v1")})

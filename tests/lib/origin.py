@@ -13,11 +13,13 @@
   /bad-chunk    a chunk size that is no number        /early             answers before it has read the body
   /big-head?n=N response header block of N bytes      /ws                101, then echoes bytes
   /drop-next    answers, then closes the connection without having said so
+  /seen         JSON: what arrived for /echo paths, the last 1,000, and forgets it
 HEAD is answered with the headers of GET. `Expect: 100-continue` gets its 100, at /refuse a 417.
 PORT+1 greets before it reads anything, then echoes lines; PORT+2 echoes bytes until end of file.
 """
 import argparse
 import asyncio
+import collections
 import hashlib
 import json
 import socket
@@ -27,6 +29,7 @@ import urllib.parse
 ARGS = None
 CONNECTIONS = 0
 BLOCK = bytes(range(256)) * 256  # 64 KiB
+SEEN = collections.deque(maxlen=1000)
 
 
 class Closed(Exception):
@@ -139,7 +142,12 @@ async def answer(method, path, q, seen, body, w):
         w.write(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n")
         await w.drain()
         await asyncio.sleep(0.05)
-    text = (json.dumps(seen) if path == "/echo" else f"{ARGS.version} {ARGS.pod}") + "\n"
+    if path.startswith("/echo"):
+        SEEN.append(seen)
+    if path == "/seen":
+        seen = list(SEEN)
+        SEEN.clear()
+    text = (json.dumps(seen) if path in ("/echo", "/seen") else f"{ARGS.version} {ARGS.pod}") + "\n"
     data = body if path == "/reflect" else text.encode()
     if path == "/status":
         code = int(q["code"])

@@ -191,8 +191,10 @@ static void check_port(struct refs *r, const struct hr_virtual_service *vs,
 		    "%u is no port of service %s/%s", d->port, s->meta.ns, s->meta.name);
 }
 
+/* `sev`: of a host that is not there. A mirror without one does the request no harm. */
 static void check_destination(struct refs *r, const struct hr_virtual_service *vs,
-			      const struct hr_destination *d, const char *where)
+			      const struct hr_destination *d, const char *where,
+			      enum hr_severity sev)
 {
 	const char *fqdn = resolve(r, d->host, vs->meta.ns);
 	_cleanup_sb_ struct hr_strbuf field = {};
@@ -200,7 +202,7 @@ static void check_destination(struct refs *r, const struct hr_virtual_service *v
 
 	hr_sb_printf(&field, "%s.host", where);
 	if (registry && !host_known(r, fqdn))
-		unknown_host(r, HR_SEV_ERROR, &vs->meta, d->pos, field.data, d->host, fqdn);
+		unknown_host(r, sev, &vs->meta, d->pos, field.data, d->host, fqdn);
 	hr_sb_free(&field);
 	field = (struct hr_strbuf){};
 	hr_sb_printf(&field, "%s.subset", where);
@@ -223,7 +225,7 @@ static void check_route(struct refs *r, const struct hr_virtual_service *vs, con
 	for (size_t i = 0; i < len; i++) {
 		snprintf(field, sizeof(field), "spec.%s[%zu].route[%zu].destination", list, index,
 			 i);
-		check_destination(r, vs, &route[i].destination, field);
+		check_destination(r, vs, &route[i].destination, field, HR_SEV_ERROR);
 		sum += HR_MAX(route[i].weight, 0);
 	}
 	snprintf(field, sizeof(field), "spec.%s[%zu].route", list, index);
@@ -245,7 +247,8 @@ static void check_virtual_service(struct refs *r, const struct hr_virtual_servic
 		for (size_t k = 0; k < h->mirrors.len; k++) {
 			snprintf(field, sizeof(field), "spec.http[%zu].mirrors[%zu].destination", i,
 				 k);
-			check_destination(r, vs, &h->mirrors.data[k].destination, field);
+			check_destination(r, vs, &h->mirrors.data[k].destination, field,
+					  HR_SEV_WARNING);
 		}
 	}
 	for (size_t i = 0; i < vs->tls.len; i++)

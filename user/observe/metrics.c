@@ -370,6 +370,18 @@ static void dns(const struct hr_meters *m, struct hr_strbuf *out)
 			     (unsigned long long)rows[i].n);
 }
 
+static void mirrors(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	one(out, "headrace_mirror_requests_total", "counter",
+	    "Copies of requests that were sent to a mirror.", (double)m->proxy.mirrored);
+	head(out, "headrace_mirror_dropped_total", "counter",
+	     "Copies of requests that were not sent, by reason.");
+	for (int why = 0; why < HR_MIRROR_LOST_MAX; why++)
+		hr_sb_printf(out, "headrace_mirror_dropped_total{reason=\"%s\"} %llu\n",
+			     hr_mirror_lost_text((enum hr_mirror_lost)why),
+			     (unsigned long long)m->proxy.mirror_lost[why]);
+}
+
 static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 {
 	uint64_t kernel = hr_meters_kernel(m), total = kernel + hr_meters_agent(m);
@@ -405,6 +417,7 @@ static void agent(const struct hr_meters *m, struct hr_strbuf *out)
 	    "Requests delayed by a fault of their route.", (double)m->proxy.delays);
 	one(out, "headrace_agent_fault_aborts_total", "counter",
 	    "Requests aborted by a fault of their route, in the agent.", (double)m->proxy.aborts);
+	mirrors(m, out);
 	one(out, "headrace_agent_active_requests", "gauge", "Requests that the agent carries now.",
 	    (double)m->proxy.active_requests);
 	one(out, "headrace_agent_bound_connections", "gauge",

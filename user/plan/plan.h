@@ -87,6 +87,11 @@ struct hr_plan_dst {
 	const struct hr_route_destination *model; /* NULL for a default route */
 };
 
+struct hr_plan_mirror {
+	uint32_t cluster; /* index */
+	int32_t ppm;	  /* share of the requests, 1 to 1,000,000 */
+};
+
 /* One match entry of one HTTPRoute (or one route without match). */
 struct hr_plan_rule {
 	uint32_t route; /* index in plan->routes */
@@ -112,6 +117,8 @@ struct hr_plan_route {
 	uint16_t status; /* LOCAL */
 	uint32_t ndst, total;
 	struct hr_plan_dst *dst;
+	uint32_t n_mirrors; /* those that get a share */
+	struct hr_plan_mirror *mirrors;
 	int64_t timeout; /* effective, ms, -1 none */
 };
 

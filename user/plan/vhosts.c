@@ -154,6 +154,21 @@ void hr_build_destinations(struct hr_build *b, struct hr_plan_route *r,
 	}
 }
 
+static void add_mirrors(struct hr_build *b, struct hr_plan_route *r, uint16_t port)
+{
+	r->mirrors = hr_arena_array(b->a, struct hr_plan_mirror, r->http->mirrors.len + 1);
+	for (size_t i = 0; i < r->http->mirrors.len; i++) {
+		const struct hr_mirror *m = &r->http->mirrors.data[i];
+
+		if (m->ppm > 0)
+			r->mirrors[r->n_mirrors++] = (struct hr_plan_mirror){
+				.cluster = hr_build_cluster_of(b, &m->destination, r->vs->meta.ns,
+							       port),
+				.ppm = m->ppm,
+			};
+	}
+}
+
 /* `match`: the entry that is counted by itself (statPrefix), HR_NONE: all others. */
 static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *vs, uint32_t index,
 			  uint32_t match, const struct hr_plan_vhost *v)
@@ -171,6 +186,7 @@ static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *v
 	};
 
 	hr_build_destinations(b, &r, h->route.data, h->route.len, v->port);
+	add_mirrors(b, &r, v->port);
 	/* all weights 0: nobody to send it to, and no answer of the kernel says so */
 	r.agent_why = needs_agent(h) || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
 	r.action = r.agent_why		    ? HR_ACT_AGENT

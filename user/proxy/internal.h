@@ -54,6 +54,8 @@ struct px_hold {
 	unsigned refs;
 };
 struct px_hold *px_hold_get(struct px_worker *w); /* of the current plan, NULL: none yet */
+/* One more of the same. */
+struct px_hold *px_hold_more(struct px_hold *h);
 void px_hold_put(struct px_hold *h);
 void px_plan_adopt(struct px_worker *w, struct px_plan *pp);
 /* Releases plans without user. Main thread. */
@@ -80,6 +82,8 @@ struct px_worker {
 	struct hr_list pools;	/* struct px_pool */
 	struct hr_list orphans; /* struct px_up, see px_up_orphan */
 	struct hr_map *pool_map;
+	struct hr_list mirrors; /* struct px_client: copies under way */
+	unsigned n_mirrors;	/* those, and those that wait for their body */
 	struct hr_list waiting; /* requests in a breaker's queue, oldest first */
 	struct hr_timer sweep;
 	void *free_bufs;
@@ -93,6 +97,7 @@ struct px_worker {
 	struct hr_stats *route_stats, *ep_stats; /* by stable id */
 	uint64_t requests, active, connections, ups, bound;
 	uint64_t delays, aborts; /* faults made here */
+	uint64_t mirrored, mirror_lost[HR_MIRROR_LOST_MAX];
 	uint64_t why[HR_WHY_MAX];
 };
 uint32_t px_random(struct px_worker *w);

@@ -81,6 +81,15 @@ void px_buf_compact(struct px_buf *b)
 	b->start = 0;
 }
 
+size_t px_buf_room(struct px_worker *w, struct px_buf *b)
+{
+	if (!b->p && !(b->p = buf_take(w)))
+		return 0;
+	if (b->end == HR_BUF_SIZE)
+		px_buf_compact(b);
+	return HR_BUF_SIZE - b->end;
+}
+
 /* ---- output queue ---- */
 
 static void out_room(struct px_out *o, size_t n)

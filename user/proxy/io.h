@@ -29,6 +29,8 @@ static inline const char *px_buf_at(const struct px_buf *b)
 {
 	return b->p + b->start;
 }
+/* Room behind what is there; 0: full, or no memory. */
+size_t px_buf_room(struct px_worker *w, struct px_buf *b);
 void px_buf_use(struct px_worker *w, struct px_buf *b, size_t n);
 void px_buf_drop(struct px_worker *w, struct px_buf *b);
 /* Moves what is left to the front: all room is then behind it. */

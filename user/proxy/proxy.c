@@ -180,6 +180,10 @@ void hr_proxy_stats(struct hr_proxy *px, struct hr_proxy_stats *out)
 		struct px_worker *w = &px->workers[i];
 
 		out->requests += __atomic_load_n(&w->requests, __ATOMIC_RELAXED);
+		out->mirrored += __atomic_load_n(&w->mirrored, __ATOMIC_RELAXED);
+		for (unsigned k = 0; k < HR_MIRROR_LOST_MAX; k++)
+			out->mirror_lost[k] +=
+				__atomic_load_n(&w->mirror_lost[k], __ATOMIC_RELAXED);
 		out->delays += __atomic_load_n(&w->delays, __ATOMIC_RELAXED);
 		out->aborts += __atomic_load_n(&w->aborts, __ATOMIC_RELAXED);
 		out->active_requests += __atomic_load_n(&w->active, __ATOMIC_RELAXED);

@@ -66,9 +66,21 @@ void hr_proxy_event(struct hr_proxy *p, const struct hr_event *ev);
  * ones closed, removed endpoints drained), liveness into ep_rt. */
 void hr_proxy_tick(struct hr_proxy *p);
 
+/* Why a copy of a request did not go to its mirror. */
+enum hr_mirror_lost {
+	HR_MIRROR_BUSY,	       /* HR_MIRRORS_MAX are under way */
+	HR_MIRROR_BODY,	       /* longer than HR_MIRROR_BODY_MAX */
+	HR_MIRROR_NO_ENDPOINT, /* there is none, or nothing defines the destination */
+	HR_MIRROR_CUT,	       /* the request itself ended early */
+	HR_MIRROR_UPGRADE,     /* it asked for another protocol */
+	HR_MIRROR_LOST_MAX
+};
+const char *hr_mirror_lost_text(enum hr_mirror_lost why);
+
 struct hr_proxy_stats {
 	uint64_t requests, active_requests, connections, upstream_connections, bound;
 	uint64_t delays, aborts; /* faults that the agent made */
+	uint64_t mirrored, mirror_lost[HR_MIRROR_LOST_MAX];
 	uint64_t why[HR_WHY_MAX];
 };
 void hr_proxy_stats(struct hr_proxy *p, struct hr_proxy_stats *out);

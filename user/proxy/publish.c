@@ -21,6 +21,12 @@ struct px_hold *px_hold_get(struct px_worker *w)
 	return w->hold;
 }
 
+struct px_hold *px_hold_more(struct px_hold *h)
+{
+	h->refs++;
+	return h;
+}
+
 void px_hold_put(struct px_hold *h)
 {
 	if (!h || --h->refs)

@@ -81,6 +81,11 @@ void px_stat_request(struct px_req *r)
 	struct px_worker *w = r->c->w;
 	uint64_t us = px_now_us() - r->t0_us;
 
+	if (r->c->mirror) { /* nobody asked for it */
+		if (r->ep_id && r->ep_id < HR_EPS_MAX)
+			count(&w->ep_stats[r->ep_id], r, us);
+		return;
+	}
 	if (r->route_id && r->route_id < HR_ROUTES_MAX)
 		count(&w->route_stats[r->route_id], r, us);
 	if (r->ep_id && r->ep_id < HR_EPS_MAX)

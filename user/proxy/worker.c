@@ -60,6 +60,7 @@ static void worker_free(struct px_worker *w)
 {
 	while (!hr_list_empty(&w->clients))
 		px_client_close(hr_list_entry(w->clients.next, struct px_client, link), true);
+	px_mirrors_close(w);
 	px_worker_close_doors(w, 0, true);
 	px_g_close_all(w);
 	px_up_close_all(w);
@@ -83,6 +84,7 @@ int px_worker_start(struct hr_proxy *px, struct px_worker *w, unsigned index)
 	hr_list_init(&w->gslots);
 	hr_list_init(&w->pools);
 	hr_list_init(&w->orphans);
+	hr_list_init(&w->mirrors);
 	hr_list_init(&w->waiting);
 	if (getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random) || !w->random)
 		w->random = 0x9e3779b97f4a7c15ULL + index;
@@ -105,6 +107,7 @@ void px_worker_drain(void *ctx)
 	struct px_worker *w = ctx;
 
 	w->draining = true;
+	px_mirrors_close(w); /* nobody waits for them */
 	px_worker_close_doors(w, 0, true);
 	hr_list_for_each (l, &w->clients) {
 		struct px_client *c = hr_list_entry(l, struct px_client, link);

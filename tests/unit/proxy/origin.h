@@ -36,6 +36,7 @@ struct origin {
 	uint16_t port;
 	pthread_t thread;
 	atomic_int connections, requests, open;
+	atomic_ullong uploaded, sums; /* of all uploads: bytes, checksums */
 	atomic_bool stop;
 	bool banner; /* speaks first, then echoes */
 	struct {
@@ -291,6 +292,8 @@ static inline bool o_upload(struct origin_conn *c, const char *what)
 
 	if (!o_body(c, &len, &sum))
 		return false;
+	c->o->uploaded += len;
+	c->o->sums += sum;
 	snprintf(text, sizeof(text), "%s%llu %u", what, (unsigned long long)len, sum);
 	return o_text(c->fd, 200, text);
 }

@@ -61,6 +61,12 @@ static void client_free(struct px_client *c)
 {
 	px_req_free(TAKE_PTR(c->req));
 	hr_list_del(&c->link);
+	if (c->mirror) {
+		c->w->n_mirrors--;
+		px_out_free(&c->out);
+		free(c);
+		return;
+	}
 	PX_ADD(c->w->connections, -1);
 	atomic_fetch_sub_explicit(&c->w->px->n_clients, 1, memory_order_relaxed);
 	px_out_free(&c->out);
@@ -90,6 +96,8 @@ void px_client_close(struct px_client *c, bool reset)
 
 size_t px_client_read(struct px_client *c)
 {
+	if (c->mirror)
+		return 0; /* all of it is there */
 	return c->g ? px_g_read(c) : px_side_read(c->w, &c->s);
 }
 
@@ -97,6 +105,10 @@ size_t px_client_write(struct px_client *c, const char *p, size_t n)
 {
 	size_t before = px_out_len(&c->out), took;
 
+	if (c->mirror) {
+		px_out_reset(&c->out);
+		return n;
+	}
 	took = c->g ? px_g_write(c, p, n) : px_side_write(&c->s, &c->out, p, n, SIZE_MAX);
 	if (took || px_out_len(&c->out) != before)
 		px_client_progress(c);
@@ -152,7 +164,7 @@ void px_client_next(struct px_client *c)
 	px_req_free(TAKE_PTR(c->req));
 	px_client_progress(c);
 	c->state = PX_CLIENT_HEAD;
-	if (c->relay)
+	if (c->relay || c->mirror)
 		px_client_close(c, false);
 	else if (c->close || c->w->draining)
 		px_client_linger(c);

@@ -59,6 +59,7 @@ struct px_client {
 	struct hr_timer timer; /* slow head, idle, linger */
 	struct hr_timer again;
 	struct px_gslot *g;	/* NULL: door A */
+	bool mirror;		/* a copy's: no socket, its answer is thrown away (mirror.c) */
 	struct px_relay *relay; /* carries the answer of a moved request (urelay.c) */
 };
 

@@ -42,6 +42,8 @@ static bool vet_request(struct px_req *r)
 	}
 	r->vetted = used;
 	r->req_bytes += used;
+	if (!hr_list_empty(&r->copies))
+		px_mirror_body(r, px_buf_at(&c->s.in), used);
 	return used != 0;
 }
 

@@ -44,6 +44,7 @@ struct px_req *px_req_new(struct px_client *c)
 	r->head_cap = head_cap;
 	r->flags = r->no_retry = "";
 	hr_list_init(&r->wait);
+	hr_list_init(&r->copies);
 	hr_http_init(&r->msg, HR_HTTP_REQUEST, false);
 	return r;
 }
@@ -125,6 +126,7 @@ void px_req_end(struct px_req *r)
 	if (r->ended)
 		return;
 	r->ended = true;
+	px_mirror_cut(r);
 	stop_timers(r);
 	px_stat_request(r);
 	px_req_leave(r, up_reusable(r));
@@ -294,11 +296,15 @@ void px_req_received(struct px_req *r)
 {
 	struct hr_loop *l = r->c->w->loop;
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
+	int64_t timeout;
 
 	if (!http)
 		return;
-	if (r->match.route->timeout > 0 && !hr_timer_running(&r->timeout) && !r->timed_out)
-		hr_timer_start(l, &r->timeout, (uint64_t)r->match.route->timeout, on_timeout, r);
+	timeout = r->match.route->timeout;
+	if (r->c->mirror && timeout <= 0)
+		timeout = HR_MIRROR_TIMEOUT_MS;
+	if (timeout > 0 && !hr_timer_running(&r->timeout) && !r->timed_out)
+		hr_timer_start(l, &r->timeout, (uint64_t)timeout, on_timeout, r);
 	if (http->retries.set && http->retries.per_try_timeout > 0 && !r->started && r->up)
 		hr_timer_start(l, &r->per_try, (uint64_t)http->retries.per_try_timeout,
 			       on_try_timeout, r);

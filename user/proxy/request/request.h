@@ -36,6 +36,7 @@ struct px_req {
 	struct px_out path;   /* canonical path, NUL-terminated */
 	struct px_out target; /* with the query, once somebody asks for both */
 	struct px_out new_path; /* as the route rewrites it; empty: as it is */
+	struct hr_list copies;	/* struct px_client: for mirrors, until the body is here */
 	bool cors;		/* the answer gets the headers of corsPolicy */
 	struct hr_plan_match match;
 	const struct hr_plan_cluster *cluster; /* NULL: pass through */
@@ -130,6 +131,15 @@ bool px_count_take(uint32_t *counter, uint32_t max);
 /* A limit as the policy says it, UINT32_MAX: none. */
 uint32_t px_limit(int64_t value);
 void px_breaker_unqueue(struct px_req *r);
+
+/* ---- mirrors (mirror.c) ---- */
+/* Copies the request for those of its route's mirrors that get this one. */
+void px_mirror(struct px_req *r);
+/* More of its body, as it is on the wire; r->body.done: that was all. */
+void px_mirror_body(struct px_req *r, const char *p, size_t n);
+/* It ends before its body does. */
+void px_mirror_cut(struct px_req *r);
+void px_mirrors_close(struct px_worker *w);
 
 /* ---- moving bytes (relay.c) ---- */
 bool px_relay_request(struct px_req *r);

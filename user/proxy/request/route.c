@@ -70,6 +70,7 @@ static void destination(struct px_req *r)
 	px_hash(r);
 	px_retry_setup(r);
 	px_head_request(r);
+	px_mirror(r);
 	if (r->body.done)
 		px_req_received(r);
 	px_breaker_enter(r);
