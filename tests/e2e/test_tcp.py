@@ -134,6 +134,42 @@ def tls_route_by_server_name(env):
 
 
 @test()
+def tunnel_through_a_proxy(env):
+    """trafficPolicy.tunnel: a TCP route to a forward proxy's cluster asks it for the target by CONNECT; the client sees
+    nothing of that. A proxy that says no is a connection that fails."""
+    def policy(port):
+        env.policy(mesh.service("gate", ["10.96.1.5"], {"tcp": 9003}, {"app": "origin", "version": "v2"}),
+                   mesh.dr("gate", policy={"tunnel": {"protocol": "CONNECT", "targetHost": "10.77.1.1", "targetPort": port}}),
+                   mesh.vs("echo", [], tcp=[{"route": [dst("gate")]}]))
+    policy(9002)
+    r = env.call("raw", host=ECHO, port=9002, data="ping", half_close=True, timeout=3)
+    check(r["data"], "through v2: pingbye from v1")
+    policy(1)
+    try:
+        r = env.call("raw", host=ECHO, port=9002, data="ping", half_close=True, timeout=3)
+        check(r["data"], "")
+    except AssertionError as e:
+        check("Reset" in str(e), True, str(e))
+
+
+@test()
+def proxy_protocol(env):
+    """trafficPolicy.proxyProtocol: nginx learns the client's address and the one it asked for, in both versions, on each
+    request; an opaque connection begins with it too."""
+    for version in ("V1", "V2"):
+        env.policy(mesh.service("px", ["10.96.1.6"], {"http": 8081}, {"app": "origin"}),
+                   mesh.dr("px", policy={"proxyProtocol": {"version": version}}))
+        for _ in range(3):
+            check(env.get("http://10.96.1.6:8081/"), (200, "10.77.100.1 to 10.96.1.6:8081"), version)
+    env.policy(mesh.dr("greeter", policy={"proxyProtocol": {}}),
+               mesh.service("plain", ["10.96.1.7"], {"tcp": 9002}, {"app": "origin", "version": "v1"}),
+               mesh.dr("plain", policy={"proxyProtocol": {}}))
+    data = env.call("raw", host="10.96.1.7", port=9002, data="x", half_close=True, timeout=3)["data"]
+    words = data.split()
+    check(words[:4] + words[5:], ["PROXY", "TCP4", "10.77.100.1", "10.96.1.7", "9002", "xbye", "from", "v1"], data)
+
+
+@test()
 def no_endpoint(env):
     """An opaque service without endpoints refuses or resets; it does not hang."""
     env.policy(mesh.service("none", ["10.96.1.3"], {"tcp": 9001}, {"app": "nobody"}))

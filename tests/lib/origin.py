@@ -253,6 +253,27 @@ async def echo(r, w):
     w.close()
 
 
+async def forward_proxy(r, w):
+    """CONNECT host:port: says who it is, then bytes both ways. A port of 1 is forbidden."""
+    async def pump(a, b):
+        while (data := await a.read(65536)):
+            b.write(data)
+            await b.drain()
+        b.write_eof()
+    try:
+        method, target, version, headers = await read_head(r)
+        host, port = target.rsplit(":", 1)
+        if method != "CONNECT" or dict(headers).get("Host") != target or port == "1":
+            w.write(head("403 Forbidden", "content-length: 0"))
+        else:
+            up_r, up_w = await asyncio.open_connection(host.strip("[]"), int(port))
+            w.write(head("200 OK") + f"through {ARGS.version}: ".encode())
+            await asyncio.gather(pump(r, up_w), pump(up_r, w))
+    except (Closed, ConnectionError, asyncio.IncompleteReadError):
+        pass
+    w.close()
+
+
 async def main():
     global ARGS
     p = argparse.ArgumentParser()
@@ -261,7 +282,7 @@ async def main():
     p.add_argument("--pod", default="pod")
     ARGS = p.parse_args()
     servers = []
-    for off, handler in ((0, http), (1, greeter), (2, echo)):
+    for off, handler in ((0, http), (1, greeter), (2, echo), (3, forward_proxy)):
         servers.append(await asyncio.start_server(handler, None, ARGS.port + off, backlog=4096, limit=1 << 20))
     await asyncio.gather(*(s.serve_forever() for s in servers))
 

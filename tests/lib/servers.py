@@ -70,11 +70,11 @@ def nginx(topo, pod, version, workdir, port=8080, workers=1, extra=""):
 
 
 def origin(topo, pod, version, workdir, port=9000):
-    """origin.py: HTTP on PORT, a server that speaks first on PORT+1, a TCP echo on PORT+2."""
+    """origin.py: HTTP on PORT, a server that speaks first on PORT+1, a TCP echo on PORT+2, a forward proxy on PORT+3."""
     log = open(os.path.join(workdir, f"origin-{pod}.log"), "w")
     proc = topo.spawn(pod, [PYTHON, os.path.join(HERE, "origin.py"), "--port", str(port), "--version", version,
                             "--pod", pod], stdout=log, stderr=log)
-    for p in (port, port + 1, port + 2):
+    for p in range(port, port + 4):
         topo.wait_port(pod, p)
     return proc
 

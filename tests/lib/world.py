@@ -2,7 +2,7 @@
 """The mesh that the end-to-end tests share.
 
     client c1 10.77.100.1 ---+
-    client c2 10.77.101.1 ---+-- bridge --+-- v1   10.77.1.1  nginx :8080, origin :9000 :9001 :9002
+    client c2 10.77.101.1 ---+-- bridge --+-- v1   10.77.1.1  nginx :8080 :8081, origin :9000 .. :9003
                                           +-- v2   10.77.2.1  the same, version v2
                                           +-- user 10.77.3.1  the same, version user
 
@@ -28,6 +28,11 @@ from topo import SLOW, Topology, sh
 RECO, RECO6, ORIGIN, ORIGIN6 = "10.96.0.10", "fd96::10", "10.96.0.20", "fd96::20"
 USER, GREETER, ECHO, SOLO, EMPTY = "10.96.0.30", "10.96.0.40", "10.96.0.41", "10.96.0.50", "10.96.0.60"
 V1, V2 = ("10.77.1.1", "fd77::1:1"), ("10.77.2.1", "fd77::2:1")
+
+
+# nginx :8081 wants to hear of its client by the PROXY protocol, either version
+PROXIED = """server { listen 8081 proxy_protocol;
+    location / { return 200 "$proxy_protocol_addr to $proxy_protocol_server_addr:$proxy_protocol_server_port\\n"; } }"""
 
 
 def base_objects(reco=("v1", "v2")):
@@ -72,7 +77,7 @@ class World:
         self.topo = Topology(name)
         for pod, net in (("v1", 1), ("v2", 2), ("user", 3)):
             self.topo.add(pod, net)
-            servers.nginx(self.topo, pod, pod, self.dir)
+            servers.nginx(self.topo, pod, pod, self.dir, extra=PROXIED)
             servers.origin(self.topo, pod, pod, self.dir)
         for pod, net in (("c1", 100), ("c2", 101)):
             self.topo.add(pod, net)

@@ -65,6 +65,13 @@ bool hr_addr_is4(const struct hr_addr *a)
 	return !memcmp(a->ip, mapped, sizeof(mapped));
 }
 
+bool hr_addr_is_loopback(const struct hr_addr *a)
+{
+	static const struct hr_addr lo6 = {{[15] = 1}};
+
+	return hr_addr_is4(a) ? a->ip[12] == 127 : hr_addr_eq(a, &lo6);
+}
+
 bool hr_addr_eq(const struct hr_addr *a, const struct hr_addr *b)
 {
 	return !memcmp(a, b, sizeof(*a));

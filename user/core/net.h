@@ -17,6 +17,7 @@ int hr_addr_parse(const char *s, struct hr_addr *out);
 int hr_cidr_parse(const char *s, struct hr_addr *out, unsigned *bits);
 bool hr_cidr_holds(const struct hr_addr *block, unsigned bits, const struct hr_addr *a);
 bool hr_addr_is4(const struct hr_addr *a);
+bool hr_addr_is_loopback(const struct hr_addr *a); /* 127.0.0.0/8 or ::1 */
 bool hr_addr_eq(const struct hr_addr *a, const struct hr_addr *b);
 /* Text without port: "10.0.0.1" or "fd00::1". */
 const char *hr_addr_text(const struct hr_addr *a, char buf[static HR_ADDR_TEXT]);

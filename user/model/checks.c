@@ -225,6 +225,14 @@ static const char *cidr_why(const char *v)
 	return NULL;
 }
 
+void hr_check_tunnel_host(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	struct hr_addr a;
+
+	if (hr_addr_parse(v, &a))
+		hr_check_dest_host(x, n, v);
+}
+
 void hr_check_ip_or_cidr(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
 	const char *why;

@@ -292,6 +292,20 @@ struct hr_retry_budget {
 	struct hr_pos pos;
 };
 
+/* tunnel: CONNECT through the cluster, for TCP and TLS routes */
+struct hr_tunnel {
+	bool set;
+	const char *host;
+	uint32_t port;
+	struct hr_pos pos;
+};
+
+struct hr_proxy_protocol {
+	bool set;
+	int version; /* 1 or 2 */
+	struct hr_pos pos;
+};
+
 struct hr_traffic_policy {
 	bool set;
 	struct hr_load_balancer lb;
@@ -299,6 +313,8 @@ struct hr_traffic_policy {
 	struct hr_outlier outlier;
 	struct hr_retry_budget retry_budget;
 	const char *tls_mode; /* NULL: not set; other tls fields are refused until they are built */
+	struct hr_tunnel tunnel;
+	struct hr_proxy_protocol proxy_protocol;
 	HR_LIST(struct hr_port_policy {
 		uint32_t port;
 		struct hr_traffic_policy *policy;

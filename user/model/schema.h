@@ -171,7 +171,8 @@ hr_check_fn hr_check_token;	   /* HTTP method */
 hr_check_fn hr_check_path;	   /* starts with /, canonical */
 hr_check_fn hr_check_authority;
 hr_check_fn hr_check_regex;
-hr_check_fn hr_check_gateway; /* mesh, name or ns/name */
+hr_check_fn hr_check_gateway;	  /* mesh, name or ns/name */
+hr_check_fn hr_check_tunnel_host; /* DNS name or address */
 hr_check_fn hr_check_ip;
 hr_check_fn hr_check_ip_or_cidr;
 hr_check_fn hr_check_cidr_vip; /* an address; blocks are not built */

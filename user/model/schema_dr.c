@@ -220,20 +220,35 @@ static void set_port_level(struct hr_dec *x, const struct hr_field *f, const str
 	}
 }
 
+static const struct hr_word tunnel_words[] = {{"CONNECT", 0, HR_ST_AGENT, NULL},
+					      {"POST", 1, HR_ST_NOT_BUILT, "a tunnel through POST"},
+					      {NULL, 0, 0, NULL}};
 static const struct hr_field tunnel_fields[] = {
-	HR_ROW("protocol", STRING, AGENT, HR_NOWHERE),
-	HR_ROW("targetHost", STRING, AGENT, .flags = HR_F_REQUIRED, HR_NOWHERE),
+	HR_ROW("protocol", WORD, AGENT, .words = tunnel_words, HR_NOWHERE),
+	HR_ROW("targetHost", STRING, AGENT, .flags = HR_F_REQUIRED, .check = hr_check_tunnel_host,
+	       HR_AT(struct hr_tunnel, host)),
 	HR_ROW("targetPort", INT, AGENT, .flags = HR_F_REQUIRED, .min = 1, .max = 65535,
-	       HR_NOWHERE),
+	       HR_AT(struct hr_tunnel, port)),
 	HR_END};
 static const struct hr_message tunnel = {.name = "TrafficPolicy.TunnelSettings",
-					 .fields = tunnel_fields};
+					 .fields = tunnel_fields,
+					 .size = sizeof(struct hr_tunnel),
+					 HR_SET(struct hr_tunnel)};
+static void proxy_protocol_init(void *obj)
+{
+	((struct hr_proxy_protocol *)obj)->version = 1;
+}
 static const struct hr_word proxy_words[] = {
-	{"V1", 0, HR_ST_AGENT, NULL}, {"V2", 1, HR_ST_AGENT, NULL}, {NULL, 0, 0, NULL}};
+	{"V1", 1, HR_ST_AGENT, NULL}, {"V2", 2, HR_ST_AGENT, NULL}, {NULL, 0, 0, NULL}};
 static const struct hr_field proxy_protocol_fields[] = {
-	HR_ROW("version", WORD, AGENT, .words = proxy_words, HR_NOWHERE), HR_END};
+	HR_ROW("version", WORD, AGENT, .words = proxy_words,
+	       HR_AT(struct hr_proxy_protocol, version)),
+	HR_END};
 static const struct hr_message proxy_protocol = {.name = "TrafficPolicy.ProxyProtocol",
-						 .fields = proxy_protocol_fields};
+						 .fields = proxy_protocol_fields,
+						 .size = sizeof(struct hr_proxy_protocol),
+						 .init = proxy_protocol_init,
+						 HR_SET(struct hr_proxy_protocol)};
 static const struct hr_field retry_budget_fields[] = {
 	HR_ROW("percent", DOUBLE, AGENT, .why = "of the requests that are active; 20", .min = 0,
 	       .max = 100, HR_AT(struct hr_retry_budget, percent)),
@@ -251,10 +266,11 @@ static const struct hr_field policy_fields[] = {
 	POLICY_ROWS,
 	HR_ROW("portLevelSettings", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &port_policy,
 	       .set = set_port_level, HR_NOWHERE),
-	HR_ROW("tunnel", MESSAGE, NOT_BUILT, .why = "tunnelling through CONNECT", .msg = &tunnel,
-	       HR_NOWHERE),
-	HR_ROW("proxyProtocol", MESSAGE, NOT_BUILT, .why = "PROXY protocol", .msg = &proxy_protocol,
-	       HR_NOWHERE),
+	HR_ROW("tunnel", MESSAGE, AGENT,
+	       .why = "of connections that carry no requests: TCP and TLS routes, as in Istio",
+	       .msg = &tunnel, HR_AT(struct hr_traffic_policy, tunnel)),
+	HR_ROW("proxyProtocol", MESSAGE, AGENT, .why = "a connection for each request",
+	       .msg = &proxy_protocol, HR_AT(struct hr_traffic_policy, proxy_protocol)),
 	HR_ROW("retryBudget", MESSAGE, AGENT, .why = "in place of connectionPool.http.maxRetries",
 	       .msg = &retry_budget, HR_AT(struct hr_traffic_policy, retry_budget)),
 	HR_END};

@@ -31,6 +31,10 @@ static void take_set_fields(struct hr_plan_cluster *c, const struct hr_traffic_p
 		c->retry_budget = &p->retry_budget;
 	if (p->tls_mode)
 		c->tls_mode = p->tls_mode;
+	if (p->tunnel.set)
+		c->tunnel = &p->tunnel;
+	if (p->proxy_protocol.set)
+		c->proxy_protocol = &p->proxy_protocol;
 }
 
 /* A port-level policy replaces all fields, set or not (Istio); one of a subset overrides only
@@ -57,6 +61,8 @@ static uint16_t agent_reason(const struct hr_plan_cluster *c)
 	if (c->proto == HR_PROTO_HTTP2)
 		return HR_WHY_PROTO;
 	if (c->tls_mode && !hr_streq(c->tls_mode, "DISABLE"))
+		return HR_WHY_CLUSTER;
+	if (c->tunnel || c->proxy_protocol)
 		return HR_WHY_CLUSTER;
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
 		return HR_WHY_CLUSTER;

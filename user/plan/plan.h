@@ -76,6 +76,8 @@ struct hr_plan_cluster {
 	struct hr_plan_conns conns;
 	bool opaque_limits; /* opaque connections are counted and timed: only the agent can */
 	const char *tls_mode;
+	const struct hr_tunnel *tunnel;
+	const struct hr_proxy_protocol *proxy_protocol;
 	uint32_t n_views; /* the first that holds; the agent looks */
 	const struct hr_plan_view *views;
 	const struct hr_hash_table *hash_table; /* consistentHash; NULL: none, or no endpoint */

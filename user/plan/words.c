@@ -184,6 +184,10 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		number(out, "hash table", c->hash_table ? (int64_t)c->hash_table->n : -1);
 	}
 	text(out, "tls", c->tls_mode);
+	if (c->tunnel)
+		hr_sb_printf(out, " tunnel %s:%u", c->tunnel->host, c->tunnel->port);
+	if (c->proxy_protocol)
+		hr_sb_printf(out, " proxyProtocol V%d", c->proxy_protocol->version);
 }
 
 bool hr_route_retries(const struct hr_plan_route *route, struct hr_retry_words *out)

@@ -191,6 +191,7 @@ struct doors {
 	unsigned n; /* workers */
 	uint16_t port[2];
 	int fd[2][HR_WORKERS_MAX]; /* IPv4, IPv6; -1 where there is none */
+	struct hr_addr home[2];	   /* where its connections come from; zero: not known */
 };
 
 static int lo_up(void)
@@ -249,6 +250,7 @@ static int doors_open(void *ctx)
 
 	if (r)
 		hr_warn("cannot set the loopback interface up: %s", strerror(-r));
+	hr_netns_home(d->home);
 	for (unsigned f = 0; f < 2; f++) {
 		for (unsigned i = 0; i < d->n; i++) {
 			r = door_socket(families[f], &d->port[f]);
@@ -328,8 +330,8 @@ int hr_proxy_serve_netns(struct hr_proxy *px, int nsfd, uint64_t cookie, struct 
 		return r;
 	}
 	for (unsigned i = 0; i < px->n_workers; i++) {
-		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[0][i]), AF_INET, cookie);
-		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[1][i]), AF_INET6, cookie);
+		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[0][i]), AF_INET, cookie, d.home);
+		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[1][i]), AF_INET6, cookie, d.home);
 	}
 	ports->ready = 1;
 	if (px->opts.kern)

@@ -129,13 +129,15 @@ struct px_listener {
 	struct px_worker *w;
 	int fd;
 	int family;
-	uint64_t netns; /* cookie */
-	bool own;	/* the agent's namespace: sockets need no helper */
+	uint64_t netns;		/* cookie */
+	bool own;		/* the agent's namespace: sockets need no helper */
+	struct hr_addr home[2]; /* where its connections come from, IPv4, IPv6; zero: not known */
 	struct hr_watch *watch;
 	struct hr_timer again;
 };
 void px_listener_close(struct px_listener *l);
 /* Main thread; takes the fd, -1 is nothing. */
-void px_worker_add_door(struct px_worker *w, int fd, int family, uint64_t netns);
+void px_worker_add_door(struct px_worker *w, int fd, int family, uint64_t netns,
+			const struct hr_addr home[static 2]);
 void px_worker_drop_doors(struct px_worker *w, uint64_t netns);
 void px_worker_close_doors(struct px_worker *w, uint64_t netns, bool all);

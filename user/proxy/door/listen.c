@@ -32,6 +32,20 @@ static int wanted(struct px_listener *l, int fd, uint16_t src_port, struct hr_do
 	return px->opts.original_dst(px->opts.ctx, fd, door);
 }
 
+/* connect() led it to loopback: without us it would come from the namespace's own address, unless
+ * it wanted loopback itself. */
+static void as_without_door(const struct px_listener *l, const struct hr_door *door,
+			    struct hr_addr *src)
+{
+	static const struct hr_addr none;
+	struct hr_addr dst;
+
+	memcpy(dst.ip, door->dst_ip, sizeof(dst.ip));
+	if (hr_addr_is_loopback(src) && !hr_addr_is_loopback(&dst) &&
+	    !hr_addr_eq(&l->home[!hr_addr_is4(&dst)], &none))
+		*src = l->home[!hr_addr_is4(&dst)];
+}
+
 static void accepted(struct px_listener *l, int fd, const struct sockaddr *sa)
 {
 	struct hr_door door = {};
@@ -53,6 +67,7 @@ static void accepted(struct px_listener *l, int fd, const struct sockaddr *sa)
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	as_without_door(l, &door, &src);
 	px_client_accept(l->w, fd, &door, l->own ? 0 : l->netns, &src, port);
 }
 
@@ -121,7 +136,8 @@ static void door_added(void *ctx)
 	}
 }
 
-void px_worker_add_door(struct px_worker *w, int fd, int family, uint64_t netns)
+void px_worker_add_door(struct px_worker *w, int fd, int family, uint64_t netns,
+			const struct hr_addr home[static 2])
 {
 	struct px_listener *l;
 
@@ -133,6 +149,7 @@ void px_worker_add_door(struct px_worker *w, int fd, int family, uint64_t netns)
 					  .fd = fd,
 					  .family = family,
 					  .netns = netns,
+					  .home = {home[0], home[1]},
 					  .own = netns == w->px->own_netns};
 		if (!hr_loop_post(w->loop, door_added, l))
 			return;

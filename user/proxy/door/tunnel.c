@@ -8,6 +8,7 @@
 #include "core/cleanup.h"
 #include "core/log.h"
 #include "proxy/internal.h"
+#include "proxy/upstream/preface.h"
 #include "tls/hello.h"
 
 #define CONNECT_TRIES 3
@@ -198,7 +199,7 @@ static void set_times(struct px_client *c, const struct hr_plan_cluster *cluster
 
 /* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. */
 static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
-		   const struct hr_plan_conns **conns)
+		   const struct hr_plan_cluster **out)
 {
 	const struct hr_plan *plan = c->hold ? c->hold->plan : NULL;
 	const struct hr_plan_vip *vip = plan ? px_vip_of(c, plan) : NULL;
@@ -233,7 +234,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	c->tunnel_ep = ep->id;
 	*addr = ep->addr;
 	*port = ep->port;
-	*conns = &cluster->conns;
+	*out = cluster;
 	return true;
 }
 
@@ -277,7 +278,7 @@ bool px_tunnel_hello(struct px_client *c)
 
 void px_tunnel_open(struct px_client *c)
 {
-	const struct hr_plan_conns *conns = NULL;
+	const struct hr_plan_cluster *cluster = NULL;
 	struct hr_addr addr;
 	uint16_t port;
 
@@ -289,8 +290,11 @@ void px_tunnel_open(struct px_client *c)
 	}
 	if (c->state == PX_CLIENT_NEW)
 		c->state = c->proto == HR_PROTO_TCP ? PX_CLIENT_TUNNEL : PX_CLIENT_DETECT;
-	if (target(c, &addr, &port, &conns))
-		c->tunnel = px_up_get(c, &addr, port, conns, true);
+	if (target(c, &addr, &port, &cluster))
+		c->tunnel = px_up_get(c, &addr, port, cluster ? &cluster->conns : NULL, true);
+	if (c->tunnel && px_preface_wanted(cluster, true) &&
+	    px_preface_set(c->tunnel, cluster, c, true))
+		px_up_close(TAKE_PTR(c->tunnel));
 	if (c->tunnel || c->tunnel_waits)
 		px_client_wake_at(c, 0);
 	else if (c->state == PX_CLIENT_TUNNEL)

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "http/path.h"
 #include "proxy/internal.h"
+#include "proxy/upstream/preface.h"
 
 #define FREE_REQS 64
 
@@ -353,7 +354,11 @@ void px_req_try(struct px_req *r)
 	}
 	hr_http_init(&r->resp, HR_HTTP_RESPONSE,
 		     hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD")));
-	r->up = px_up_get(c, &r->addr, r->port, conns, r->fresh);
+	r->up = px_up_get(c, &r->addr, r->port, conns,
+			  r->fresh || px_preface_wanted(r->cluster, false));
+	if (r->up && px_preface_wanted(r->cluster, false) &&
+	    px_preface_set(r->up, r->cluster, c, false))
+		px_up_close(TAKE_PTR(r->up));
 	if (!r->up) {
 		px_req_leave(r, false);
 		px_reply(r, 503, "UF", PX_BODY_UF);

@@ -3,8 +3,8 @@
  * Upstream connections of one worker: pools of kept-alive connections per (namespace, address),
  * new ones with a connect timeout.
  *
- *	SOCKET -> CONNECTING -> READY <-> IDLE
- *	     \________\_________\-> FAILED (s.error), then closed by its owner
+ *	SOCKET -> CONNECTING -> [PREFACE] -> READY <-> IDLE
+ *	     \________\______________\-> FAILED (s.error), then closed by its owner
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,6 +16,7 @@
 #include "core/cleanup.h"
 #include "core/log.h"
 #include "proxy/internal.h"
+#include "proxy/upstream/preface.h"
 
 /* ---- pools ---- */
 
@@ -68,6 +69,7 @@ void px_up_close(struct px_up *u)
 	hr_list_del(&u->link); /* idle or orphaned */
 	u->pool->n_all--;
 	hr_timer_stop(&u->timer);
+	px_preface_free(u);
 	px_side_close(u->w, &u->s, false);
 	PX_ADD(u->w->ups, -1);
 	free(u);
@@ -101,9 +103,21 @@ static void connected(struct px_up *u)
 		fail(u, error);
 		return;
 	}
-	hr_timer_stop(&u->timer);
-	u->born = hr_loop_now(u->w->loop);
-	u->state = PX_UP_READY;
+	u->state = PX_UP_PREFACE;
+}
+
+/* The connect timeout is for what the server has to say to it, too. */
+static void preface(struct px_up *u)
+{
+	int r = u->preface ? px_preface_run(u) : 1;
+
+	if (r < 0) {
+		fail(u, -r);
+	} else if (r > 0) {
+		hr_timer_stop(&u->timer);
+		u->born = hr_loop_now(u->w->loop);
+		u->state = PX_UP_READY;
+	}
 }
 
 static void on_up(void *ctx, uint32_t events)
@@ -115,6 +129,10 @@ static void on_up(void *ctx, uint32_t events)
 		if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 			return;
 		connected(u);
+		if (u->state == PX_UP_PREFACE)
+			preface(u);
+	} else if (u->state == PX_UP_PREFACE) {
+		preface(u);
 	} else if (u->state == PX_UP_IDLE) {
 		/* nothing is asked of it: bytes, or an end, make it useless */
 		if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
@@ -312,8 +330,8 @@ void px_up_idle(struct px_up *u)
 		px_relay_up_done(u, true);
 		return;
 	}
-	if (u->state != PX_UP_READY || u->s.hup || u->s.error || u->s.eof || u->s.shut ||
-	    px_buf_len(&u->s.in) || worn_out(u) || p->n_idle >= PX_POOL_IDLE_MAX ||
+	if (u->state != PX_UP_READY || u->preface || u->s.hup || u->s.error || u->s.eof ||
+	    u->s.shut || px_buf_len(&u->s.in) || worn_out(u) || p->n_idle >= PX_POOL_IDLE_MAX ||
 	    u->w->draining) {
 		px_up_close(u);
 		return;

@@ -26,6 +26,7 @@ struct px_pool {
 enum px_up_state {
 	PX_UP_SOCKET, /* the socket is being made in its namespace */
 	PX_UP_CONNECTING,
+	PX_UP_PREFACE, /* connected; its server must hear something of ours first (preface.c) */
 	PX_UP_READY,
 	PX_UP_IDLE,
 	PX_UP_FAILED, /* s.error says why; ETIMEDOUT: connect timeout */
@@ -43,7 +44,8 @@ struct px_up {
 	uint64_t born, idle_since; /* ms */
 	uint32_t nreq;
 	bool reused;
-	struct px_relay *relay; /* U, lent by the holder: not of a pool, not ours to close */
+	struct px_preface *preface; /* NULL: it speaks for anybody */
+	struct px_relay *relay;	    /* U, lent by the holder: not of a pool, not ours to close */
 };
 
 /* A connection for `owner`: idle unless `fresh`, else a new one on its way. `conns` NULL: of no
