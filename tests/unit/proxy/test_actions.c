@@ -4,6 +4,7 @@
  * redirects, CORS, operators in header values, gRPC aborts, the finer words of retryOn, retry
  * budgets, and what becomes of headers that would tell a proxy how to treat a request.
  */
+#include "core/cleanup.h"
 #include "core/netns.h"
 #include "rig.h"
 
