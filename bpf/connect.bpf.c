@@ -131,6 +131,7 @@ static __always_inline int dial_out(struct bpf_sock_addr *ctx, int v6, const str
 	struct hr_ep_addr to = {};
 
 	d->workload = wl.id;
+	d->same_node = !(wl.flags & HR_WL_SAME_NODE_OFF);
 	if (reason && !use_door(ctx, v6, d, reason))
 		return 1;
 	none = choose(vip, !v6 || mapped, v6 && !mapped, &to, d);

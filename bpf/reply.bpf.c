@@ -156,6 +156,15 @@ static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c,
 	answer_body(skb, c, cookie, off);
 }
 
+/* An answer that `serve` accounts for, or some of it, comes by TCP: the end is where it said. */
+static __always_inline void served_natively(struct conn *c, __u64 cookie)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)c->pub.sk;
+
+	if (c->pair.end_set && (__s32)(BPF_CORE_READ(tp, rcv_nxt) - c->pair.end_seq) >= 0)
+		answer_ended(c, cookie);
+}
+
 SEC("sk_skb/stream_verdict")
 int reply_c(struct __sk_buff *skb)
 {
@@ -166,7 +175,10 @@ int reply_c(struct __sk_buff *skb)
 	if (!c || !skb->len || c->pub.state == HR_CONN_TUNNEL)
 		return SK_PASS;
 	if (c->native_owed) {
-		native_answer(skb, c, cookie);
+		if (c->pair.serving)
+			served_natively(c, cookie);
+		else
+			native_answer(skb, c, cookie);
 		return SK_PASS;
 	}
 	if (!answered_elsewhere(c, cookie))

@@ -2,7 +2,7 @@
 /*
  * sk_msg on C: what a client sends. Every request is decided here:
  *
- *	NATIVE	passes on C's own connection
+ *	NATIVE	passes on C's own connection, or goes straight to its other end on this node
  *	MOVED	the whole request goes by a pooled connection U
  *	LOCAL	answered in place
  *	BOUND	the agent gets this and every further byte, until it lets go
@@ -95,6 +95,8 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 	c->rstate = RESP_HEAD;
 	c->rlen = 0;
 	c->status = 0;
+	c->pair.request++;
+	c->pair.serving = c->pair.end_set = 0;
 	c->pub.state = HR_CONN_NATIVE;
 	c->pub.owed = 1;
 	c->native_owed = 1;
@@ -102,14 +104,15 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 	c->counted = 1;
 	c->used++;
 	count_why(HR_WHY_NATIVE);
-	return pass(msg, c, cookie, 0);
+	return carry(msg, c, cookie, 0);
 }
 
 /* The request is whole in this message and may leave its connection; 0 or why not. */
 static __always_inline __u32 movable(const struct sk_msg_md *msg, const struct conn *c, __u64 total)
 {
-	if (c->native_owed)
-		return HR_WHY_PIPELINED; /* after an answer whose end was not seen (trap 18) */
+	/* after an answer whose end was not seen (trap 18), or that is on its way */
+	if (c->native_owed || server_sending(c))
+		return HR_WHY_PIPELINED;
 	if (total > HR_MOVE_MAX)
 		return HR_WHY_BODY_BIG;
 	return total != msg->size ? HR_WHY_BODY_SPLIT : 0;
@@ -221,7 +224,7 @@ static __always_inline int native_more(struct sk_msg_md *msg, struct conn *c, __
 	c->up_seq = seq;
 	if (!left)
 		return 0;
-	*verdict = pass(msg, c, cookie, left < size ? left : 0);
+	*verdict = carry(msg, c, cookie, left < size ? left : 0);
 	return 1;
 }
 

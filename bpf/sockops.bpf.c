@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * sockops: what connect() decided takes effect when the connection is established (enters `conns`
- * and the sockhash, or leaves its destination in `doors`), and ends when it closes.
+ * and the sockhash, or leaves its destination in `doors`), and ends when it closes. The two ends of
+ * a connection on this node meet here (lib/pair.h).
  */
-#include "lib/addr.h"
-#include "lib/slot.h"
+#include "lib/pair.h"
 
 static const struct conn fresh_conn;
 
@@ -40,8 +40,11 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY))
+	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY)) {
+		if (d->same_node)
+			pair_offer(ops, c, cookie, bpf_skc_to_tcp_sock(sk));
 		return;
+	}
 failed:
 	count_why(HR_WHY_ERROR);
 }
@@ -133,8 +136,11 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 	struct bpf_sock *bsk = ops->sk;
 	struct sock *sk;
 
+	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_RTT_CB_FLAG)
+		pair_learn(ops);
 	if (state == BPF_TCP_CLOSE) {
-		conn_gone(cookie);
+		if (!pair_leave(bsk))
+			conn_gone(cookie);
 		return;
 	}
 	if (state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK)
@@ -149,10 +155,23 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 SEC("sockops")
 int sock_ops(struct bpf_sock_ops *ops)
 {
-	if (ops->op == BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB)
+	switch (ops->op) {
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
 		on_established(ops);
-	else if (ops->op == BPF_SOCK_OPS_STATE_CB)
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		pair_accept(ops);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
 		on_state(ops);
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		pair_learn(ops);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		listener_forget(ops);
+		break;
+	}
 	return 1;
 }
 

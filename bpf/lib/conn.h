@@ -35,6 +35,34 @@ struct chunks {
 	__u8 pad[7];
 };
 
+/* The other end of C, when it is on this node (lib/pair.h). */
+struct pair {
+	__u64 peer;    /* address of S, its socket; 0: none, or closed */
+	__u32 seq0;    /* C's write_seq when they met */
+	__u32 request; /* counts native requests: which one an answer is for */
+	__u32 end_seq; /* S's write_seq after the answer in flight, when its end comes natively */
+	__u8 serving;  /* the answer in flight is accounted by `serve`, not by the verdict on C */
+	__u8 end_set;  /* end_seq is valid */
+	__u8 spilled;  /* C's bytes go natively because S has too many to read */
+	__u8 pad;
+};
+
+/* Value of `serve_store`. Written by programs on S, under its lock. */
+struct served {
+	__u64 conn; /* cookie of C */
+	__u32 seq0; /* S's write_seq when they met */
+	/* The answer in flight: bytes that have still to be sent, as of write_seq `seq` (0: none,
+	 * or one that the verdict on C reads). */
+	__u32 seq;
+	__u64 left;
+	__u32 request; /* conn.pair.request of the last answer seen */
+	__u8 mark;     /* CONN_M_* */
+	__u8 spilled;
+	__u8 blocks; /* S is a blocking socket after all: nothing is redirected into it */
+	__u8 pad;
+	struct hr_resp resp;
+};
+
 /* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
  * STATE_CB run beside them: what both write is exchanged atomically. */
 struct conn {
@@ -65,6 +93,7 @@ struct conn {
 	__u8 moved;  /* a request has gone by moved_slot */
 	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
 	__u8 pad[1];
+	struct pair pair;
 	struct chunks chunks;
 	struct hr_resp resp;
 };
@@ -95,7 +124,7 @@ struct dial {
 	__u32 cluster; /* KERNEL and TUNNEL: whose endpoint it is */
 	__u16 vip_port;
 	__u8 vip_flags;
-	__u8 pad;
+	__u8 same_node; /* KERNEL: its bytes may go straight to a server on this node */
 };
 enum dial_kind {
 	DIAL_NONE = 0, /* not ours */

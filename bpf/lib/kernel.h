@@ -36,9 +36,28 @@ struct socket {
 	struct file *file;
 };
 
+struct proto {
+	unsigned long *memory_pressure;
+};
+
 struct sock_common {
 	unsigned long skc_flags;
 	unsigned char skc_state;
+	struct proto *skc_prot;
+};
+
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;
+	struct cgroup *ancestors[];
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
 };
 
 struct sock {
@@ -47,10 +66,18 @@ struct sock {
 	int sk_wmem_queued;
 	int sk_sndbuf;
 	__u8 sk_shutdown;
+	struct {
+		struct {
+			int counter;
+		} rmem_alloc;
+	} sk_backlog;
+	struct sock_cgroup_data sk_cgrp_data;
 };
 
 struct tcp_sock {
 	__u32 write_seq;
+	__u32 copied_seq;
+	__u32 rcv_nxt;
 };
 
 #pragma clang attribute pop

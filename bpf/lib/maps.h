@@ -123,6 +123,20 @@ HR_STORAGE(p_store, __u32);
 /* (netns, addr_id, how they are kept) -> U slots. Agent. */
 HR_HASH(pools, HR_U_SLOTS, struct hr_pool_key, struct hr_pool);
 
+/* ---- Same node ----------------------------------------------------------------------------- */
+
+/* C is established, S is about to be. Programs only. LRU: of connections that leave the node. */
+HR_MAP(offers, BPF_MAP_TYPE_LRU_HASH, HR_PAIR_OFFERS, struct hr_pair_key, struct hr_pair_offer, 0);
+/* Where a server listens -> enum hr_listener. Programs only. */
+HR_MAP(listeners, BPF_MAP_TYPE_LRU_HASH, HR_LISTENERS_MAX, struct hr_listener_key, __u32, 0);
+/* Cookie of C -> S, the server's socket of the same connection. Programs enter it, the kernel
+ * removes it at close. */
+HR_MAP(s_hash, BPF_MAP_TYPE_SOCKHASH, HR_PAIRS_MAX, __u64, __u64, 0);
+/* S -> its client, and where it is in an answer. Programs only. */
+HR_STORAGE(serve_store, struct served);
+/* enum hr_pair_count -> how many. */
+HR_PERCPU_ARRAY(pair_counts, HR_PAIR_COUNTS, __u64);
+
 /* ---- Capture ------------------------------------------------------------------------------- */
 
 /* cgroup id -> who runs there. Agent. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Native: bytes that go on their own connection. */
+/* Native: bytes that go on their own connection, or straight to its other end on this node. */
 #pragma once
 
 #include "lib/addr.h"
 #include "lib/slot.h"
+#include "lib/spill.h"
 
 /* A message that its socket cannot take whole is cut short, and then "pass" leaves a verdict behind
  * that would let the next message through unseen. The redirect to C itself leaves none, but costs
@@ -37,5 +38,24 @@ static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 coo
 		return SK_PASS;
 	/* C has left the sockhash meanwhile (capture ends): it is ordinary TCP from here on */
 	bpf_msg_apply_bytes(msg, 0);
+	return SK_PASS;
+}
+
+/* The first `bytes` of C's message, or all of it when 0, go to its own endpoint: into the receive
+ * queue of S when that is on this node and may be used, else natively. */
+static __always_inline int carry(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 bytes)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	__u32 n = bytes ? bytes : msg->size;
+
+	if (!tp || !may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled))
+		return pass(msg, c, cookie, bytes);
+	bpf_msg_apply_bytes(msg, bytes);
+	if (bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) != SK_PASS)
+		return pass(msg, c, cookie, bytes);
+	c->mark = CONN_M_REDIRECTED;
+	c->up_left = c->up_left > n ? c->up_left - n : 0;
+	count_pair(HR_PAIR_REQUESTS, 1);
+	count_pair(HR_PAIR_BYTES, n);
 	return SK_PASS;
 }

@@ -5,6 +5,7 @@
  *
  *	verdict on U, under U's lock --> ingress_skb of C --(worker, work_mutex)--> recv()
  *	verdict on C, under C's lock -->/                 \-- at once when that is empty --> recv()
+ *	sk_msg on S, S's lock given up --(S's send goes on)--> recv()
  *
  * An answer that is put into C from process context (LOCAL, the agent's) goes to recv() at once: it
  * must not overtake one that is on that way.
@@ -29,6 +30,11 @@ struct sock___stages {
 };
 
 struct sk_psock___stages {
+	struct {
+		struct {
+			int counter;
+		} refs;
+	} refcnt;
 	struct {
 		__u32 qlen;
 	} ingress_skb;
@@ -78,10 +84,30 @@ static __always_inline int stages_empty(__u64 addr)
  * free. Each stage is seen empty after the one before it: what entered before the first look is
  * not left in between.
  */
-static __always_inline int settled(const struct conn *c)
+static __always_inline int verdicts_settled(const struct conn *c)
 {
 	__u32 slot = c->moved_slot;
 	__u64 *u = c->moved ? bpf_map_lookup_elem(&u_sk, &slot) : NULL;
 
 	return !(u && *u && sock_locked(*u)) && stages_empty(c->pub.sk);
+}
+
+/* A send (or a read) of C's server on this node is under way: the end of an answer that it has
+ * accounted for may not be in C's queue yet. Each of them holds the psock once more. */
+static __always_inline int server_sending(const struct conn *c)
+{
+	struct sock___stages *sk = (void *)c->pair.peer;
+	struct sk_psock___stages *psock;
+	__u64 user_data;
+
+	if (!sk)
+		return 0;
+	user_data = (__u64)BPF_CORE_READ(sk, sk_user_data);
+	psock = (void *)(user_data & ~USER_DATA_FLAGS);
+	return (user_data & USER_DATA_PSOCK) && BPF_CORE_READ(psock, refcnt.refs.counter) > 1;
+}
+
+static __always_inline int settled(const struct conn *c)
+{
+	return !server_sending(c) && verdicts_settled(c);
 }

@@ -449,9 +449,10 @@ struct hr_workload {
 	__u32 id;
 	__u32 flags; /* HR_WL_* */
 };
-#define HR_WL_AGENT 0x01       /* opted out of the kernel path: door A */
-#define HR_WL_BLOCKING_OK 0x02 /* opts in with blocking sockets (trap 22) */
-#define HR_WL_K8S_NS_SHIFT 16  /* above: number of its Kubernetes namespace, see hr_names_key */
+#define HR_WL_AGENT 0x01	 /* opted out of the kernel path: door A */
+#define HR_WL_BLOCKING_OK 0x02	 /* opts in with blocking sockets (trap 22) */
+#define HR_WL_SAME_NODE_OFF 0x04 /* its bytes always go by TCP, also on one node */
+#define HR_WL_K8S_NS_SHIFT 16	 /* above: number of its Kubernetes namespace, see hr_names_key */
 
 /* names: ports of the agent's DNS for the workloads of a Kubernetes namespace that are guests in a
  * network namespace of another one's. Numbers are the agent's, from 1. */
@@ -517,6 +518,45 @@ struct hr_pool {
 	__u32 hint;		  /* where to start looking */
 };
 
+/* ---- Same node ------------------------------------------------------------------------------ */
+
+/* offers: what both ends of a connection have in common, from the client's side. */
+struct hr_pair_key {
+	__u8 c_ip[16];
+	__u8 s_ip[16];
+	__u16 c_port; /* host order */
+	__u16 s_port;
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_pair_key, 40);
+
+/* The sequence numbers make it one connection, whatever the namespaces of the addresses. */
+struct hr_pair_offer {
+	__u64 conn;  /* cookie of C */
+	__u32 c_seq; /* C's next byte */
+	__u32 s_seq; /* the server's next byte */
+};
+
+/* listeners: what its accepted sockets are; forgotten when the port is listened on anew. */
+struct hr_listener_key {
+	__u64 netns;
+	__u32 port; /* host order */
+	__u32 pad;
+};
+enum hr_listener { HR_LISTENER_UNKNOWN = 0, HR_LISTENER_NONBLOCK, HR_LISTENER_BLOCKS };
+
+/* pair_counts: per-CPU array. */
+enum hr_pair_count {
+	HR_PAIR_MADE = 0, /* connections paired */
+	HR_PAIR_BLOCKING, /* not paired: the server's sockets are blocking */
+	HR_PAIR_UNKNOWN,  /* not paired: the first of their listener */
+	HR_PAIR_REQUESTS, /* messages put straight into the server's queue */
+	HR_PAIR_ANSWERS,  /* messages put straight into the client's queue */
+	HR_PAIR_BYTES,	  /* of both */
+	HR_PAIR_SPILLED,  /* times a direction went back to TCP: long queue, or short memory */
+	HR_PAIR_COUNTS
+};
+
 /* ---- Configuration and events -------------------------------------------------------------- */
 
 struct hr_config {
@@ -529,6 +569,8 @@ struct hr_config {
 };
 /* The agent answers HR_EV_NATIVE_LOST. Without it the client sees its connection close. */
 #define HR_CFG_ANSWER_LOST 0x01
+/* Connections between two captured ends on this node are paired when they are established. */
+#define HR_CFG_SAME_NODE 0x02
 
 enum hr_event_kind {
 	HR_EV_NETNS = 1,   /* a namespace was seen for the first time: pid, netns */

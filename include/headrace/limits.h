@@ -80,6 +80,19 @@
 /* Bytes that the agent keeps in C's receive queue beyond what C has drained. */
 #define HR_INJECT_WINDOW (256 * 1024)
 
+/* ---- Same node (bpf/lib/spill.h) ---- */
+/* Connections whose both ends are steered on this node at once; more are ordinary TCP. */
+#define HR_PAIRS_MAX 32768
+/* Bytes in a receive queue beyond which nothing more is put there directly: what comes goes the
+ * ordinary way, where TCP's window stops the writer. One message may exceed it (by 512 KB at most,
+ * what one send holds). The node's bound is TCP's own (net.ipv4.tcp_mem, memory cgroups): under
+ * pressure nothing is redirected at all. */
+#define HR_PAIR_QUEUE_MAX (1024 * 1024)
+/* Connections seen on the client's side whose server's side is still to come; listeners whose kind
+ * of socket is known. */
+#define HR_PAIR_OFFERS 8192
+#define HR_LISTENERS_MAX 4096
+
 /* ---- Agent ---- */
 #define HR_BUF_SIZE (32 * 1024)	    /* one direction of one connection, bytes */
 #define HR_CONNECT_TIMEOUT_MS 10000 /* Istio default connectTimeout */

@@ -28,7 +28,9 @@ struct hr_ep_rt *rig_ep_rt;
 struct hr_cluster_rt *rig_cluster_rt;
 uint64_t rig_netns;
 
-static char cgroup[256];
+bool rig_near;
+
+static char cgroup[256], home[512];
 static int cgroup_fd = -1, door_fd = -1;
 static uint16_t door_port, dns_port, dns6_port;
 static struct bpf_link *links[16];
@@ -180,11 +182,18 @@ static int add_rules(void)
 		       : 0;
 }
 
+static struct hr_config config(bool agent_only)
+{
+	return (struct hr_config){.abi = HR_ABI_VERSION,
+				  .agent_only = agent_only,
+				  .flags = HR_CFG_ANSWER_LOST | (rig_near ? HR_CFG_SAME_NODE : 0)};
+}
+
 static int add_plan(const uint16_t port[3])
 {
 	struct hr_netns ns = {
 		.door_port = door_port, .dns_port = dns_port, .dns6_port = dns6_port, .ready = 1};
-	struct hr_config cfg = {.abi = HR_ABI_VERSION, .flags = HR_CFG_ANSWER_LOST};
+	struct hr_config cfg = config(false);
 	uint32_t zero = 0;
 
 	/* cluster 1: server 1 by IPv4 and IPv6; 2: server 2; 3: both; 4: empty; 5: one request */
@@ -229,16 +238,28 @@ static int load(void)
 	return rig_u && rig_g && rig_ep_rt && rig_cluster_rt ? 0 : say("mmap");
 }
 
+static int make_cgroup(void)
+{
+	const char *root = access("/sys/fs/cgroup/unified", F_OK) ? "/sys/fs/cgroup"
+								  : "/sys/fs/cgroup/unified";
+	char line[400] = "";
+	FILE *f = fopen("/proc/self/cgroup", "r");
+
+	while (f && fgets(line, sizeof(line), f) && strncmp(line, "0::", 3))
+		;
+	if (f)
+		fclose(f);
+	line[strcspn(line, "\n")] = '\0';
+	snprintf(home, sizeof(home), "%s%s/cgroup.procs", root, line + 3);
+	snprintf(cgroup, sizeof(cgroup), "%s/bpf-rig-%d", root, getpid());
+	return mkdir(cgroup, 0755) ? say(cgroup) : 0;
+}
+
 static int attach(void)
 {
 	struct bpf_program *p;
 	size_t n = 0;
 
-	snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup/unified/bpf-rig-%d", getpid());
-	if (access("/sys/fs/cgroup/unified", F_OK))
-		snprintf(cgroup, sizeof(cgroup), "/sys/fs/cgroup/bpf-rig-%d", getpid());
-	if (mkdir(cgroup, 0755))
-		return say(cgroup);
 	cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY);
 	bpf_object__for_each_program(p, rig_skel->obj)
 	{
@@ -261,6 +282,10 @@ static int attach(void)
 			    BPF_SK_SKB_STREAM_VERDICT, 0) ||
 	    bpf_prog_attach(bpf_program__fd(rig_skel->progs.reply_u), MAP(u_map),
 			    BPF_SK_SKB_STREAM_VERDICT, 0) ||
+	    bpf_prog_attach(bpf_program__fd(rig_skel->progs.serve), MAP(s_hash), BPF_SK_MSG_VERDICT,
+			    0) ||
+	    bpf_prog_attach(bpf_program__fd(rig_skel->progs.serve_in), MAP(s_hash),
+			    BPF_SK_SKB_STREAM_VERDICT, 0) ||
 	    bpf_prog_attach(bpf_program__fd(rig_skel->progs.inject), MAP(p_map), BPF_SK_MSG_VERDICT,
 			    0))
 		return say("attach to sockmaps");
@@ -278,6 +303,8 @@ int rig_start(void)
 	if (getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &rig_netns, &len))
 		return say("netns cookie");
 	close(s);
+	if (make_cgroup())
+		return -1;
 	if (rig_serve_dns(AF_INET, &dns_port) || rig_serve_dns(AF_INET6, &dns6_port))
 		return say("dns");
 	if (rig_serve(1, AF_INET, &port[0]) || rig_serve(2, AF_INET, &port[1]) ||
@@ -299,16 +326,25 @@ void rig_stop(void)
 		usleep(10000);
 }
 
+static int enter(const char *path)
+{
+	int fd = open(path, O_WRONLY), r = fd < 0 || write(fd, "0", 1) != 1 ? say(path) : 0;
+
+	close(fd);
+	return r;
+}
+
 int rig_enter_cgroup(void)
 {
 	char path[300];
-	int fd, r;
 
 	snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-	fd = open(path, O_WRONLY);
-	r = fd < 0 || write(fd, "0", 1) != 1 ? say(path) : 0;
-	close(fd);
-	return r;
+	return enter(path);
+}
+
+void rig_leave_cgroup(void)
+{
+	enter(home);
 }
 
 /* ---- what tests ask and set -------------------------------------------------------------------
@@ -316,8 +352,7 @@ int rig_enter_cgroup(void)
 
 void rig_agent_only(bool on)
 {
-	struct hr_config cfg = {
-		.abi = HR_ABI_VERSION, .agent_only = on, .flags = HR_CFG_ANSWER_LOST};
+	struct hr_config cfg = config(on);
 	uint32_t zero = 0;
 
 	set(MAP(config), &zero, &cfg);
@@ -332,17 +367,26 @@ void rig_pool_block(bool on)
 	}
 }
 
-uint64_t rig_why(enum hr_why w)
+static uint64_t counter(int map, uint32_t key)
 {
 	int n = libbpf_num_possible_cpus();
 	uint64_t v[n], sum = 0;
-	uint32_t key = w;
 
-	if (bpf_map_lookup_elem(MAP(why), &key, v))
+	if (bpf_map_lookup_elem(map, &key, v))
 		return ~0ULL;
 	for (int i = 0; i < n; i++)
 		sum += v[i];
 	return sum;
+}
+
+uint64_t rig_why(enum hr_why w)
+{
+	return counter(MAP(why), w);
+}
+
+uint64_t rig_pairs(enum hr_pair_count what)
+{
+	return counter(MAP(pair_counts), what);
 }
 
 static void stats(int map, uint32_t id, struct hr_stats *out)

@@ -34,6 +34,10 @@
 #define RIG_TO_NONE "none"   /* cluster without endpoints: 503 in place */
 #define RIG_TO_FULL "full"   /* cluster with a breaker at one request */
 
+/* Servers are captured as well and have non-blocking sockets: connections to them are paired. Set
+ * before rig_start. */
+extern bool rig_near;
+
 /* Loads, attaches, starts servers and agent. 0 or -1 with a line on stderr. */
 int rig_start(void);
 void rig_stop(void);
@@ -45,6 +49,7 @@ void rig_agent_only(bool on);
 void rig_pool_block(bool on);
 
 uint64_t rig_why(enum hr_why w);
+uint64_t rig_pairs(enum hr_pair_count what);
 void rig_route_stats(uint32_t route, struct hr_stats *out);
 void rig_ep_stats(uint32_t ep, struct hr_stats *out);
 int rig_conns(void);	/* entries in the table */

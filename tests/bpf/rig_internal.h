@@ -12,6 +12,7 @@ extern struct hr_ep_rt *rig_ep_rt;
 extern struct hr_cluster_rt *rig_cluster_rt;
 extern uint64_t rig_netns;
 
+void rig_leave_cgroup(void);
 int rig_listen(int family, uint16_t *port);
 bool rig_send(int fd, const void *buf, size_t len);
 long rig_read_request(int fd, char *buf, size_t size, size_t *kept);

@@ -12,7 +12,9 @@
  *	other		"epN METHOD PATH BODYBYTES"
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +52,13 @@ int rig_listen(int family, uint16_t *port)
 	return fd;
 }
 
+static bool wait_fd(int fd, short events)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	return poll(&p, 1, -1) == 1;
+}
+
 bool rig_send(int fd, const void *buf, size_t len)
 {
 	const char *p = buf;
@@ -57,12 +66,23 @@ bool rig_send(int fd, const void *buf, size_t len)
 	while (len) {
 		ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
 
+		if (n < 0 && errno == EAGAIN && wait_fd(fd, POLLOUT))
+			continue;
 		if (n <= 0)
 			return false;
 		p += n;
 		len -= n;
 	}
 	return true;
+}
+
+static ssize_t receive(int fd, void *buf, size_t size)
+{
+	ssize_t n;
+
+	while ((n = recv(fd, buf, size, 0)) < 0 && errno == EAGAIN && wait_fd(fd, POLLIN))
+		;
+	return n;
 }
 
 /* Reads one request: the head into buf, the body counted. -1: closed or odd. */
@@ -73,7 +93,7 @@ long rig_read_request(int fd, char *buf, size_t size, size_t *kept)
 
 	buf[n] = 0;
 	while (!(end = strstr(buf, "\r\n\r\n"))) {
-		ssize_t r = n + 1 < size ? recv(fd, buf + n, size - 1 - n, 0) : -1;
+		ssize_t r = n + 1 < size ? receive(fd, buf + n, size - 1 - n) : -1;
 
 		if (r <= 0)
 			return -1;
@@ -92,7 +112,7 @@ long rig_read_request(int fd, char *buf, size_t size, size_t *kept)
 	while (body < want) {
 		static __thread char sink[65536];
 		ssize_t r =
-			recv(fd, sink, want - body < sizeof(sink) ? want - body : sizeof(sink), 0);
+			receive(fd, sink, want - body < sizeof(sink) ? want - body : sizeof(sink));
 
 		if (r <= 0)
 			return -1;
@@ -208,7 +228,7 @@ static void *serve(void *arg)
 			break;
 	if (!strstr(buf, " /reset ") && !strstr(buf, " /abort ")) {
 		shutdown(o->fd, SHUT_WR);
-		while (recv(o->fd, buf, sizeof(buf), 0) > 0)
+		while (receive(o->fd, buf, sizeof(buf)) > 0)
 			;
 	}
 	close(o->fd);
@@ -226,7 +246,7 @@ static void *accept_loop(void *arg)
 		pthread_t t;
 
 		o->ep = listener.ep;
-		o->fd = accept(listener.fd, NULL, NULL);
+		o->fd = accept4(listener.fd, NULL, NULL, rig_near ? SOCK_NONBLOCK : 0);
 		if (o->fd < 0 || pthread_create(&t, NULL, serve, o)) {
 			free(o);
 			return NULL;
@@ -241,7 +261,11 @@ int rig_serve(int ep, int family, uint16_t *port)
 	pthread_t t;
 
 	o->ep = ep;
+	if (rig_near)
+		rig_enter_cgroup();
 	o->fd = rig_listen(family, port);
+	if (rig_near)
+		rig_leave_cgroup();
 	if (o->fd < 0 || pthread_create(&t, NULL, accept_loop, o)) {
 		free(o);
 		return -1;

@@ -38,5 +38,6 @@ $(B)/tests/bpf/path: $(PATH_OBJS)
 
 path-test: $(B)/tests/bpf/path ## the kernel path with hand-written tables (root)
 	@$<
+	@$< --near
 
 .PHONY: path-test

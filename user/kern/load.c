@@ -62,6 +62,8 @@ static int attach_to_sockmaps(struct hr_kern *k, struct hr_strbuf *err)
 		{k->skel->progs.reply_c, k->skel->maps.cl_hash, BPF_SK_SKB_STREAM_VERDICT},
 		{k->skel->progs.reply_u, k->skel->maps.u_map, BPF_SK_SKB_STREAM_VERDICT},
 		{k->skel->progs.inject, k->skel->maps.p_map, BPF_SK_MSG_VERDICT},
+		{k->skel->progs.serve, k->skel->maps.s_hash, BPF_SK_MSG_VERDICT},
+		{k->skel->progs.serve_in, k->skel->maps.s_hash, BPF_SK_SKB_STREAM_VERDICT},
 	};
 
 	if (k->status.mode != HR_DATAPATH_KERNEL)

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * How the two ends of a connection on one node find each other, in sockops.
+ *
+ *	C established	offers[addresses, ports] = cookie, sequence numbers
+ *	S established	finds the offer, has the same sequence numbers: it is the other end, in
+ *			whatever network namespace; enters s_hash under the cookie of C
+ *	either closes	C's entry goes, or forgets S
+ *
+ * A socket with a psock must not be a blocking one (DESIGN trap 22), and S is nobody's file before
+ * accept(): what a listener's sockets are is learned from the first of them, which stays ordinary.
+ */
+#pragma once
+
+#include "lib/addr.h"
+#include "lib/slot.h"
+#include "lib/spill.h"
+
+/* 0: non-blocking, 1: blocking, -1: no process has it yet. */
+static __always_inline int socket_kind(const struct sock *sk)
+{
+	struct socket *sock = sk->sk_socket;
+	struct file *file = sock ? sock->file : NULL;
+
+	if (!file)
+		return -1;
+	return !(file->f_flags & O_NONBLOCK);
+}
+
+static __always_inline int same_node_on(void)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+	return cfg && !cfg->agent_only && (cfg->flags & HR_CFG_SAME_NODE);
+}
+
+/* ---- C ---------------------------------------------------------------------------------------
+ */
+
+static __always_inline void ops_addrs(struct bpf_sock_ops *ops, __u8 local[16], __u8 remote[16])
+{
+	__u32 *l = (__u32 *)local, *r = (__u32 *)remote, from, to;
+
+	if (ops->family == AF_INET) {
+		from = ops->local_ip4;
+		to = ops->remote_ip4;
+		/* the compiler must not make one load of these and of those below */
+		asm volatile("" : "+r"(from), "+r"(to));
+		ip_from_v4(local, from);
+		ip_from_v4(remote, to);
+		return;
+	}
+	l[0] = ops->local_ip6[0];
+	l[1] = ops->local_ip6[1];
+	l[2] = ops->local_ip6[2];
+	l[3] = ops->local_ip6[3];
+	r[0] = ops->remote_ip6[0];
+	r[1] = ops->remote_ip6[1];
+	r[2] = ops->remote_ip6[2];
+	r[3] = ops->remote_ip6[3];
+}
+
+/* C may be met by a server on this node. */
+static __always_inline void pair_offer(struct bpf_sock_ops *ops, struct conn *c, __u64 cookie,
+				       struct tcp_sock *tp)
+{
+	struct hr_pair_offer offer = {.conn = cookie};
+	struct hr_pair_key key = {};
+
+	if (!tp || !same_node_on() || socket_kind((struct sock *)tp))
+		return;
+	ops_addrs(ops, key.c_ip, key.s_ip);
+	key.c_port = ops->local_port;
+	key.s_port = bpf_ntohl(ops->remote_port);
+	offer.c_seq = c->pair.seq0 = tp->write_seq;
+	offer.s_seq = tp->rcv_nxt;
+	bpf_map_update_elem(&offers, &key, &offer, BPF_ANY);
+}
+
+/* ---- listeners ------------------------------------------------------------------------------ */
+
+static __always_inline struct hr_listener_key listener_of(struct bpf_sock_ops *ops)
+{
+	return (struct hr_listener_key){.netns = bpf_get_netns_cookie(ops),
+					.port = ops->local_port};
+}
+
+/* Another program may listen there now. */
+static __always_inline void listener_forget(struct bpf_sock_ops *ops)
+{
+	struct hr_listener_key key = listener_of(ops);
+
+	bpf_map_delete_elem(&listeners, &key);
+}
+
+/* A blocking socket settles it for its listener, whatever the others were. */
+static __always_inline void listener_learn(const struct hr_listener_key *key, int kind)
+{
+	__u32 *known = bpf_map_lookup_elem(&listeners, key);
+	__u32 is = kind ? HR_LISTENER_BLOCKS : HR_LISTENER_NONBLOCK;
+
+	if (!known || *known < is)
+		bpf_map_update_elem(&listeners, key, &is, BPF_ANY);
+}
+
+/* S, the first of its listener, has a file by now or is looked at again later. */
+static __always_inline void pair_learn(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct hr_listener_key key;
+	struct tcp_sock *tp;
+	int kind;
+
+	if (!sk)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return;
+	kind = socket_kind((struct sock *)tp);
+	if (kind < 0)
+		return;
+	key = listener_of(ops);
+	listener_learn(&key, kind);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
+}
+
+/* ---- S --------------------------------------------------------------------------------------- */
+
+#define SERVER_LEVELS 16
+
+struct owner_search {
+	__u64 cgroup; /* address */
+	int level;
+	__u32 flags;
+};
+
+static long owner_step(__u32 i, struct owner_search *s)
+{
+	struct cgroup *cgroup = (struct cgroup *)s->cgroup;
+	struct hr_workload *wl;
+	int at = s->level - (int)i;
+	__u64 id;
+
+	if (at < 0)
+		return 1;
+	id = BPF_CORE_READ(cgroup, ancestors[at], kn, id);
+	wl = bpf_map_lookup_elem(&workloads, &id);
+	if (!wl)
+		return 0;
+	s->flags = wl->flags;
+	return 1;
+}
+
+/* HR_WL_* of the nearest enrolled cgroup of a socket. */
+static __always_inline __u32 owner_flags(const struct sock *sk)
+{
+	struct cgroup *cgroup = sk->sk_cgrp_data.cgroup;
+	struct owner_search s = {.cgroup = (__u64)cgroup};
+
+	if (!cgroup)
+		return HR_WL_SAME_NODE_OFF;
+	s.level = cgroup->level;
+	bpf_loop(SERVER_LEVELS, owner_step, &s, 0);
+	return s.flags;
+}
+
+/* Whether S may get a psock: its listener is known, and its workload and its options allow it. */
+static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct sock *sk)
+{
+	struct hr_listener_key key = listener_of(ops);
+	__u32 *known = bpf_map_lookup_elem(&listeners, &key);
+
+	if ((owner_flags(sk) & (HR_WL_SAME_NODE_OFF | HR_WL_AGENT)) ||
+	    (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY))
+		return 0;
+	if (!known) {
+		count_pair(HR_PAIR_UNKNOWN, 1);
+		bpf_sock_ops_cb_flags_set(ops,
+					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
+		return 0;
+	}
+	if (*known == HR_LISTENER_NONBLOCK)
+		return 1;
+	count_pair(HR_PAIR_BLOCKING, 1);
+	return 0;
+}
+
+static __always_inline void pair_accept(struct bpf_sock_ops *ops)
+{
+	struct bpf_sock *sk = ops->sk;
+	struct hr_pair_offer *found, o;
+	struct hr_pair_key key = {};
+	struct served *s;
+	struct tcp_sock *tp;
+	struct conn *c;
+
+	if (!sk || !same_node_on())
+		return;
+	ops_addrs(ops, key.s_ip, key.c_ip);
+	key.s_port = ops->local_port;
+	key.c_port = bpf_ntohl(ops->remote_port);
+	found = bpf_map_lookup_elem(&offers, &key);
+	if (!found)
+		return;
+	o = *found;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || tp->rcv_nxt != o.c_seq || tp->write_seq != o.s_seq)
+		return;
+	bpf_map_delete_elem(&offers, &key);
+	if (!server_fits(ops, (struct sock *)tp))
+		return;
+	c = bpf_map_lookup_elem(&conns, &o.conn);
+	s = c ? bpf_sk_storage_get(&serve_store, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
+	if (!s)
+		return;
+	s->conn = o.conn;
+	s->seq0 = o.s_seq;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (bpf_sock_hash_update(ops, &s_hash, &o.conn, BPF_NOEXIST))
+		return;
+	c->pair.peer = (__u64)tp;
+	count_pair(HR_PAIR_MADE, 1);
+}
+
+/* S is closed: C is alone. Gives 0 when the socket is no S. */
+static __always_inline int pair_leave(struct bpf_sock *sk)
+{
+	struct served *s = sk ? bpf_sk_storage_get(&serve_store, sk, NULL, 0) : NULL;
+	struct conn *c;
+
+	if (!s)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &s->conn);
+	if (c)
+		c->pair.peer = 0;
+	return 1;
+}

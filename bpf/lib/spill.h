@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * When bytes may go straight into the receive queue of a socket on this node, and when they must
+ * take the ordinary way ("spill"). A redirect into a receive queue has no backpressure and knows
+ * nothing of what TCP has under way, so both are looked up in the sockets for each message:
+ *
+ *	me.write_seq == peer.copied_seq		what went natively before has been read: nothing can
+ *						be overtaken
+ *	peer.sk_rmem_alloc small, no pressure	the reader keeps up; otherwise TCP's window stops
+ *the writer, as it would without us
+ *
+ * The peer's socket may go away meanwhile: its address is read with faults handled, and a redirect
+ * to a key that has left the sockhash fails and becomes a pass.
+ */
+#pragma once
+
+#include "lib/slot.h"
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct page_counter___spill {
+	struct {
+		long counter;
+	} usage;
+	unsigned long max;
+};
+
+struct mem_cgroup___spill {
+	struct page_counter___spill tcpmem; /* cgroup v1 */
+	unsigned char tcpmem_active;
+	__u64 socket_pressure; /* cgroup v2: until this jiffy */
+};
+
+struct sock___spill {
+	struct mem_cgroup___spill *sk_memcg;
+};
+
+#pragma clang attribute pop
+
+/* Low bits of sk_memcg are flags in newer kernels. */
+#define MEMCG_FLAGS 3UL
+
+/* Room that a memory cgroup must have left for the largest message, pages. */
+#define MEMCG_ROOM 256
+
+static __always_inline int memcg_short(const struct sock *sk)
+{
+	struct sock___spill *s = (void *)sk;
+	unsigned long addr = (unsigned long)BPF_CORE_READ(s, sk_memcg) & ~MEMCG_FLAGS;
+	struct mem_cgroup___spill *m = (void *)addr;
+
+	if (!addr)
+		return 0;
+	if (bpf_core_field_exists(m->tcpmem_active) && BPF_CORE_READ(m, tcpmem_active))
+		return BPF_CORE_READ(m, tcpmem.usage.counter) + MEMCG_ROOM >
+		       (long)BPF_CORE_READ(m, tcpmem.max);
+	return bpf_core_field_exists(m->socket_pressure) &&
+	       (__s64)(bpf_jiffies64() - BPF_CORE_READ(m, socket_pressure)) < 0;
+}
+
+/* TCP, or the memory cgroup that pays for the queue, is short: a redirect could fail half way. */
+static __always_inline int memory_short(const struct sock *me, const struct sock *peer)
+{
+	const unsigned long *pressure = me->__sk_common.skc_prot->memory_pressure;
+	unsigned long on = 0;
+
+	bpf_probe_read_kernel(&on, sizeof(on), pressure);
+	return on || memcg_short(peer);
+}
+
+static __always_inline void count_pair(enum hr_pair_count what, __u64 n)
+{
+	__u32 i = what;
+	__u64 *v = bpf_map_lookup_elem(&pair_counts, &i);
+
+	if (v)
+		*v += n;
+}
+
+/*
+ * One direction. `seq0`: write_seq of `me` when the two met; nothing is redirected before something
+ * has gone natively and was read, which proves that the peer was accepted (DESIGN trap 27).
+ */
+static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_addr, __u32 seq0,
+					__u8 *spilled)
+{
+	const struct tcp_sock *peer = (const struct tcp_sock *)peer_addr;
+	const struct sock *sk = (const struct sock *)peer, *mine = (const struct sock *)me;
+
+	if (!peer || me->write_seq == seq0 || BPF_CORE_READ(peer, copied_seq) != me->write_seq)
+		return 0;
+	if (mine->__sk_common.skc_state != BPF_TCP_ESTABLISHED || !sk_open(peer_addr))
+		return 0;
+	if (BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) <= HR_PAIR_QUEUE_MAX &&
+	    !memory_short(mine, sk)) {
+		*spilled = 0;
+		return 1;
+	}
+	if (!*spilled)
+		count_pair(HR_PAIR_SPILLED, 1);
+	*spilled = 1;
+	return 0;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * sk_msg on S: what a server on this node sends to its captured client C.
+ *
+ *	an answer whose end its head tells	is accounted for here, and goes straight into C's
+ *						queue, or by TCP while C has much to read
+ *	any other (chunked, until close,	goes by TCP and is read by the verdict on C, as if
+ *	interim, odd, watched)			the server were elsewhere
+ *
+ * Runs in process context under S's socket lock. C may close meanwhile, so C's entry is used only
+ * within one run, and an answer under way is kept in S's own storage.
+ */
+#include "lib/pair.h"
+#include "lib/send.h"
+#include "lib/stages.h"
+
+/* By TCP: the first `bytes`, or all when 0. As `pass` in lib/send.h, with S's own marks. */
+static __always_inline int serve_natively(struct sk_msg_md *msg, struct served *s, __u32 bytes)
+{
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+	int redirected = s->mark & CONN_M_REDIRECTED;
+	__u64 conn = s->conn;
+
+	bpf_msg_apply_bytes(msg, bytes);
+	s->mark = bytes ? CONN_M_REDIRECTED : 0;
+	if (!redirected && !bytes && msg->size <= PASS_MAX && sk &&
+	    sk->sk_wmem_queued + 2 * (int)msg->size < sk->sk_sndbuf)
+		return SK_PASS;
+	if (bpf_msg_redirect_hash(msg, &s_hash, &conn, 0) == SK_PASS)
+		return SK_PASS;
+	bpf_msg_apply_bytes(msg, 0);
+	return SK_PASS;
+}
+
+/* The head of the message into s->resp.buf. Gives its length, 0: cannot. */
+static __always_inline __u32 head_copy(struct sk_msg_md *msg, struct served *s)
+{
+	__u32 want = msg->size < HR_KRESP_MAX ? msg->size : HR_KRESP_MAX;
+	__u64 have = (__u64)msg->data_end - (__u64)msg->data;
+
+	if (have < want) {
+		if (bpf_msg_pull_data(msg, 0, want, 0))
+			return 0;
+		have = (__u64)msg->data_end - (__u64)msg->data;
+	}
+	asm volatile("" : "+r"(have));
+	if (!have || have < want)
+		return 0;
+	have = ((want - 1) & (HR_KRESP_MAX - 1)) + 1;
+	asm volatile("" : "+r"(have));
+	if (have > HR_KRESP_MAX || bpf_probe_read_kernel(s->resp.buf, have, msg->data))
+		return 0;
+	return have;
+}
+
+/* Length of an answer that begins with this message and that `serve` can account for; 0: leave it
+ * to the verdict on C. */
+static __always_inline __u64 answer_length(struct sk_msg_md *msg, const struct conn *c,
+					   struct served *s)
+{
+	__u32 n = head_copy(msg, s);
+	__u64 total;
+
+	if (!n || hr_scan_response(&s->resp, n, c->pub.head_req) != HR_RESP_OK || s->resp.interim)
+		return 0;
+	if (s->resp.end != HR_END_NONE && s->resp.end != HR_END_LENGTH)
+		return 0;
+	total = s->resp.head_len;
+	if (s->resp.end == HR_END_LENGTH)
+		total += s->resp.content_length;
+	return total < msg->size ? 0 : total;
+}
+
+/* What S sends answers a request that waits: 1 when it is accounted for here from now on. */
+static __always_inline int answer_begins(struct sk_msg_md *msg, struct conn *c, struct served *s,
+					 __u32 seq)
+{
+	__u32 request = c->pair.request;
+	__u64 total;
+
+	if (!c->native_owed || s->request == request)
+		return 0;
+	s->request = request;
+	if (c->pub.flags & (HR_CONN_F_WATCHED | HR_CONN_F_END_UNKNOWN))
+		return 0;
+	total = answer_length(msg, c, s);
+	if (!total)
+		return 0;
+	s->left = total;
+	s->seq = seq;
+	c->status = s->resp.status;
+	c->rx = total;
+	c->resp.close = s->resp.close;
+	c->pair.serving = 1;
+	return 1;
+}
+
+/* The last byte goes straight into C: nobody else will see the end of the answer. */
+static __always_inline void answer_done(struct conn *c, struct served *s)
+{
+	native_done(c, s->conn, c->status, 0);
+	if (s->resp.close)
+		conn_flag(c, HR_CONN_F_DEAD);
+	c->native_owed = 0;
+	c->pub.owed = 0;
+}
+
+/* Bytes of the answer under way that S has still to send. */
+static __always_inline __u64 answer_left(struct served *s, __u32 seq)
+{
+	__u32 done = seq - s->seq;
+
+	s->left = s->left > done ? s->left - done : 0;
+	s->seq = seq;
+	return s->left;
+}
+
+static __always_inline int into_client(struct sk_msg_md *msg, struct conn *c, struct served *s,
+				       __u32 n)
+{
+	__u64 conn = s->conn;
+
+	if (bpf_msg_redirect_hash(msg, &cl_hash, &conn, BPF_F_INGRESS) != SK_PASS)
+		return 0;
+	s->mark = CONN_M_REDIRECTED;
+	s->left -= n < s->left ? n : s->left;
+	if (!s->left)
+		answer_done(c, s);
+	count_pair(HR_PAIR_ANSWERS, 1);
+	count_pair(HR_PAIR_BYTES, n);
+	return 1;
+}
+
+/* S may turn out to be a blocking socket: its listener is known better from now on. */
+static __always_inline void check_kind(struct sk_msg_md *msg, struct conn *c, struct served *s,
+				       const struct sock *sk)
+{
+	struct hr_listener_key key = {.port = msg->local_port};
+
+	if (socket_kind(sk) != 1)
+		return;
+	key.netns = bpf_get_netns_cookie(msg);
+	listener_learn(&key, 1);
+	c->pair.peer = 0;
+	s->blocks = 1;
+}
+
+/* S sends some of the answer under way. */
+static __always_inline int serve_answer(struct sk_msg_md *msg, struct conn *c, struct served *s,
+					struct tcp_sock *tp)
+{
+	__u32 size = msg->size, n = s->left < size ? s->left : size;
+	__u32 bytes = n < size ? n : 0;
+
+	bpf_msg_apply_bytes(msg, bytes);
+	/* what a moved request has got must not be overtaken on its way through the verdicts */
+	if (!s->blocks && !c->pair.end_set && (!c->moved || verdicts_settled(c)) &&
+	    may_redirect(tp, c->pub.sk, s->seq0, &s->spilled) && into_client(msg, c, s, n))
+		return SK_PASS;
+	if (s->left <= size) {
+		c->pair.end_seq = s->seq + (__u32)s->left;
+		c->pair.end_set = 1;
+	}
+	return serve_natively(msg, s, bytes);
+}
+
+SEC("sk_msg")
+int serve(struct sk_msg_md *msg)
+{
+	struct served *s = bpf_sk_storage_get(&serve_store, msg->sk, NULL, 0);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	struct conn *c = s ? bpf_map_lookup_elem(&conns, &s->conn) : NULL;
+
+	if (!s || !tp) {
+		bpf_msg_apply_bytes(msg, 0);
+		return SK_PASS;
+	}
+	if (!c || c->pub.state == HR_CONN_TUNNEL)
+		return serve_natively(msg, s, 0);
+	if (!answer_left(s, tp->write_seq)) {
+		if (!answer_begins(msg, c, s, tp->write_seq))
+			return serve_natively(msg, s, 0);
+		check_kind(msg, c, s, (struct sock *)tp);
+	}
+	return serve_answer(msg, c, s, tp);
+}
+
+/* On S: what comes by TCP. It must be there although it changes nothing: without a verdict FIONREAD
+ * counts wrongly, and bytes of both ways may come in the wrong order. */
+SEC("sk_skb/stream_verdict")
+int serve_in(struct __sk_buff *skb __attribute__((unused)))
+{
+	return SK_PASS;
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";
