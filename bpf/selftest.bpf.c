@@ -4,9 +4,7 @@
  * user/kern/selftest.c drives them over loopback sockets at start-up: kernels are judged by what
  * they do, not by version.
  */
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
-
+#include "lib/kernel.h"
 #include "lib/selftest.h"
 
 char LICENSE[] SEC("license")
@@ -18,6 +16,13 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } st_conns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, __u64);
+} st_servers SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKMAP);
@@ -93,6 +98,20 @@ static __always_inline int local_reply(struct sk_msg_md *msg, __u64 key)
 	return bpf_msg_redirect_hash(msg, &st_conns, &key, BPF_F_INGRESS);
 }
 
+/* Leaves where this end is, and how much of what it has sent the other has not read. */
+static __always_inline void look(struct sk_msg_md *msg, __u32 own, __u32 other, __u32 gap)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk), *peer;
+	__u64 *mine = word(own), *theirs = word(other), *out = word(gap);
+
+	if (!tp || !mine || !theirs || !out)
+		return;
+	*mine = (__u64)tp;
+	peer = (struct tcp_sock *)*theirs;
+	if (peer)
+		*out = (__u32)(tp->write_seq - BPF_CORE_READ(peer, copied_seq));
+}
+
 SEC("sk_msg")
 int st_route(struct sk_msg_md *msg)
 {
@@ -108,7 +127,10 @@ int st_route(struct sk_msg_md *msg)
 	if (runs)
 		__sync_fetch_and_add(runs, 1);
 	look_up_prefix();
+	look(msg, ST_WORD_CLIENT_SK, ST_WORD_SERVER_SK, ST_WORD_CLIENT_GAP);
 	switch (s->mode) {
+	case ST_NEAR:
+		return bpf_msg_redirect_hash(msg, &st_servers, &key, BPF_F_INGRESS);
 	case ST_MOVE:
 		return bpf_msg_redirect_map(msg, &st_upstream, 0, 0);
 	case ST_SELF:
@@ -117,6 +139,22 @@ int st_route(struct sk_msg_md *msg)
 		return local_reply(msg, key);
 	}
 	return SK_PASS;
+}
+
+SEC("sk_msg")
+int st_serve(struct sk_msg_md *msg)
+{
+	struct st_sock *s = bpf_sk_storage_get(&st_socks, msg->sk, 0, 0);
+	__u64 key;
+
+	bpf_msg_apply_bytes(msg, 0);
+	if (!s)
+		return SK_PASS;
+	key = s->key;
+	look(msg, ST_WORD_SERVER_SK, ST_WORD_CLIENT_SK, ST_WORD_SERVER_GAP);
+	if (s->mode == ST_NEAR)
+		return bpf_msg_redirect_hash(msg, &st_conns, &key, BPF_F_INGRESS);
+	return bpf_msg_redirect_hash(msg, &st_servers, &key, 0);
 }
 
 /* Must be there although it changes nothing: without a verdict FIONREAD counts wrongly. */

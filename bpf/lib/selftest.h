@@ -9,9 +9,10 @@ enum st_mode {
 	ST_MOVE,  /* egress of the pooled connection */
 	ST_SELF,  /* egress of the connection itself */
 	ST_LOCAL, /* answered in place with ST_REPLY */
+	ST_NEAR,  /* straight into the other end's receive queue */
 };
 
-/* Socket storage of the client's socket, written by user space. */
+/* Socket storage of the client's socket, and of its server's, written by user space. */
 struct st_sock {
 	__u64 key; /* cookie: its key in st_conns */
 	__u32 mode;
@@ -23,6 +24,12 @@ enum {
 	ST_WORD_TARGET, /* cookie of the client that answers go to */
 	ST_WORD_RUNS,	/* runs of st_route */
 	ST_WORD_PREFIX, /* what the trie gave for /api/v2 */
+	/* addresses of both ends, each left there by its own sk_msg */
+	ST_WORD_CLIENT_SK,
+	ST_WORD_SERVER_SK,
+	/* native bytes under way before the newest send: write_seq less the other's copied_seq */
+	ST_WORD_CLIENT_GAP,
+	ST_WORD_SERVER_GAP,
 	ST_WORDS
 };
 

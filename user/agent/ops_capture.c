@@ -18,6 +18,15 @@ static bool is_dns_name(const char *s, size_t max)
 		       strlen(s);
 }
 
+/* headrace.io/same-node: off */
+static bool same_node_label_off(const hr_kvs *labels)
+{
+	for (size_t i = 0; i < labels->len; i++)
+		if (hr_streq(labels->data[i].key, "headrace.io/same-node"))
+			return hr_streq(labels->data[i].value, "off");
+	return false;
+}
+
 static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_workload_row *row,
 			 struct hr_strbuf *why)
 {
@@ -38,6 +47,8 @@ static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_wo
 		row->flags |= HR_WL_AGENT;
 	if (json_is_true(json_object_get(req, "blockingOk")))
 		row->flags |= HR_WL_BLOCKING_OK;
+	if (json_is_false(json_object_get(req, "sameNode")) || same_node_label_off(&row->labels))
+		row->flags |= HR_WL_SAME_NODE_OFF;
 	return 0;
 }
 
@@ -267,15 +278,34 @@ json_t *agent_op_detach(struct hr_agent *a, const json_t *req, const struct hr_c
 	return out;
 }
 
+static int switch_same_node(struct hr_agent *a, bool on, const char **code, struct hr_strbuf *why)
+{
+	const struct hr_kern_status *st = hr_kern_status(a->kern);
+	bool before = st->same_node;
+	int r = hr_kern_set_same_node(a->kern, on);
+
+	if (r < 0) {
+		agent_refuse(code, "failed", why, "cannot switch: %s",
+			     r == -ENOTSUP ? st->same_node_why : strerror(-r));
+		return r;
+	}
+	if (before != on)
+		hr_warn("same node: new connections %s", on ? "are paired" : "use TCP");
+	return 0;
+}
+
 json_t *agent_op_datapath(struct hr_agent *a, const json_t *req, const struct hr_control_peer *peer,
 			  const char **code, struct hr_strbuf *why)
 {
 	const struct hr_kern_status *st = hr_kern_status(a->kern);
 	const char *mode = json_string_value(json_object_get(req, "mode"));
+	const json_t *same_node = json_object_get(req, "sameNode");
 	bool agent = hr_streq(mode, "agent");
 	int r;
 
 	(void)peer;
+	if (same_node && !json_is_boolean(same_node))
+		return agent_refuse(code, "bad-request", why, "sameNode is true or false");
 	if (mode && !agent && !hr_streq(mode, "kernel") && !hr_streq(mode, "auto"))
 		return agent_refuse(code, "bad-request", why, "mode is auto, kernel or agent");
 	if (hr_streq(mode, "kernel") && st->mode != HR_DATAPATH_KERNEL)
@@ -289,7 +319,10 @@ json_t *agent_op_datapath(struct hr_agent *a, const json_t *req, const struct hr
 			hr_warn("data path switched to %s", mode);
 		a->killed = agent;
 	}
+	if (same_node && switch_same_node(a, json_is_true(same_node), code, why))
+		return NULL;
 	agent = a->killed || st->mode == HR_DATAPATH_AGENT;
-	return json_pack("{s:s,s:s}", "mode", agent ? "agent" : "kernel", "why",
-			 a->killed ? "switched by `headrace datapath`" : st->why);
+	return json_pack("{s:s,s:s,s:b,s:s}", "mode", agent ? "agent" : "kernel", "why",
+			 a->killed ? "switched by `headrace datapath`" : st->why, "sameNode",
+			 st->same_node, "sameNodeWhy", st->same_node_why);
 }

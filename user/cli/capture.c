@@ -51,6 +51,8 @@ int hr_identity_json(const struct hr_args *a, const char *name, json_t *req)
 	json_object_set_new(req, "agentOnly",
 			    json_boolean(hr_streq(hr_arg_str(a, "datapath", ""), "agent")));
 	json_object_set_new(req, "blockingOk", json_boolean(hr_arg_flag(a, "blocking-ok")));
+	if (hr_streq(hr_arg_str(a, "same-node", ""), "off"))
+		json_object_set_new(req, "sameNode", json_false());
 	return 0;
 }
 

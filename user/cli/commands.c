@@ -23,6 +23,8 @@
 		{"labels", 0, HR_OPT_STRING, "K=V,...", "labels of the workload", NULL},          \
 		{"datapath",  0, HR_OPT_STRING, "MODE", "agent: never through the kernel path",   \
 		 "auto|agent"},                                                                   \
+		{"same-node", 0, HR_OPT_STRING, "WHEN", "off: TCP also to servers on this node",  \
+		 "on|off"},                                                                       \
 	{                                                                                         \
 		"blocking-ok", 0, HR_OPT_FLAG, NULL, "the kernel path also for blocking sockets", \
 			NULL                                                                      \
@@ -34,6 +36,12 @@
 	{                                                                                            \
 		"unit", 0, HR_OPT_STRING, "NAME", "a systemd unit, nginx.service", NULL              \
 	}
+
+static const struct hr_option datapath_options[] = {
+	{"same-node", 0, HR_OPT_STRING, "WHEN",
+	 "off: new connections between two captured ends on this node use TCP", "on|off"},
+	{},
+};
 
 static const struct hr_option run_options[] = {
 	OPT_FILES("file or directory of objects, watched; - is stdin, read once"),
@@ -378,12 +386,12 @@ const struct hr_command hr_commands[] = {
 	 detach_options,
 	 hr_verb_detach},
 	{"datapath",
-	 "[auto|kernel|agent]",
+	 "[auto|kernel|agent] [--same-node=on|off]",
 	 "Show or set who carries requests",
 	 "agent is the kill switch: new requests go through the agent, no connection breaks.",
 	 HR_CMD_AGENT | HR_CMD_OUTPUT,
 	 {0, 1, "auto|kernel|agent", false},
-	 NULL,
+	 datapath_options,
 	 hr_verb_datapath},
 	{"cleanup",
 	 "[--pins DIR]",

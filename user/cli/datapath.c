@@ -12,11 +12,17 @@ int hr_verb_datapath(const struct hr_args *a)
 
 	if (a->npos)
 		json_object_set_new(req, "mode", json_string(a->pos[0]));
+	if (*hr_arg_str(a, "same-node", ""))
+		json_object_set_new(req, "sameNode",
+				    json_boolean(hr_streq(hr_arg_str(a, "same-node", ""), "on")));
 	r = hr_ask(a, "datapath", req, &result);
 	if (r)
 		return r;
 	if (a->json)
 		return hr_print_json(result);
-	hr_sb_printf(&out, "%s: %s\n", hr_jstr(result, "mode", ""), hr_jstr(result, "why", ""));
+	hr_sb_printf(&out, "%s: %s\nsame node %s: %s\n", hr_jstr(result, "mode", ""),
+		     hr_jstr(result, "why", ""),
+		     json_is_true(json_object_get(result, "sameNode")) ? "on" : "off",
+		     hr_jstr(result, "sameNodeWhy", ""));
 	return hr_print(&out);
 }

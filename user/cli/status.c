@@ -31,6 +31,20 @@ static void add_datapath(const json_t *s, struct hr_strbuf *out)
 	}
 }
 
+static void add_same_node(const json_t *s, struct hr_strbuf *out)
+{
+	const json_t *n = json_object_get(s, "sameNode");
+	bool on = json_is_true(json_object_get(n, "on"));
+
+	hr_sb_printf(out, "same node   %s: %s\n", on ? "on" : "off", hr_jstr(n, "why", ""));
+	if (!hr_jint(n, "paired"))
+		return;
+	hr_sb_printf(out,
+		     "            %lld connections paired, %lld bytes without TCP, %lld spills\n",
+		     (long long)hr_jint(n, "paired"), (long long)hr_jint(n, "bytes"),
+		     (long long)hr_jint(n, "spilled"));
+}
+
 static void add_requests(const json_t *s, struct hr_strbuf *out)
 {
 	const json_t *r = json_object_get(s, "requests"), *f = json_object_get(s, "fallback"), *n;
@@ -109,6 +123,7 @@ static int show(const struct hr_args *a, const json_t *s)
 	if (error)
 		hr_sb_printf(&out, "last error  %s%s%s\n", hr_colour(HR_RED), error,
 			     hr_colour(HR_PLAIN));
+	add_same_node(s, &out);
 	add_requests(s, &out);
 	add_workloads(s, &out);
 	return hr_print(&out);

@@ -39,8 +39,9 @@ struct hr_kern {
 	struct hr_selftest selftest;
 	struct hr_kern_status status;
 	struct hr_config config;
-	bool adopted; /* the tables were another agent's, that was killed */
-	bool muted;   /* events are drained, not delivered */
+	bool adopted;	      /* the tables were another agent's, that was killed */
+	bool same_node_works; /* the self-test says so */
+	bool muted;	      /* events are drained, not delivered */
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
 	struct hr_codes *codes;

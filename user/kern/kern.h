@@ -40,6 +40,9 @@ struct hr_kern_status {
 	char release[128];
 	enum hr_datapath requested, mode; /* mode: KERNEL or AGENT */
 	char why[256];			  /* one sentence */
+	/* Connections between two captured ends on this node need no TCP (bpf/lib/pair.h). */
+	bool same_node;
+	char same_node_why[256]; /* one sentence */
 	const struct hr_kern_feature *features;
 	size_t n_features;
 };
@@ -67,6 +70,10 @@ int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **wh
 
 /* Kill switch: true sends new connections to door A and binds new requests. */
 int hr_kern_set_agent_only(struct hr_kern *k, bool on);
+
+/* New connections between two captured ends on this node are paired, or not any more; those that
+ * are paired go on. -ENOTSUP when the self-test has found that it does not work here. */
+int hr_kern_set_same_node(struct hr_kern *k, bool on);
 
 /* ---- capture ---- */
 /* Where cgroup2 is mounted (also hybrid), static string; NULL when it is not. */
@@ -141,6 +148,7 @@ int hr_kern_poll(struct hr_kern *k);	       /* drains events, runs deferred dele
 int hr_kern_route_stats(struct hr_kern *k, uint32_t route_id, struct hr_stats *out);
 int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out);
 int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX]);
+int hr_kern_pairs(struct hr_kern *k, uint64_t out[static HR_PAIR_COUNTS]);
 uint64_t hr_kern_events_lost(struct hr_kern *k);
 /* Any thread. */
 void hr_kern_mishap(struct hr_kern *k, enum hr_mishap m);

@@ -203,6 +203,30 @@ static const struct hr_kern_feature *first_failure(const struct hr_selftest *t)
 	return NULL;
 }
 
+#define SAME_NODE_ROWS "same-node"
+
+/* Trials of its own decide whether bytes may skip TCP where both ends are here. */
+static void choose_same_node(struct hr_kern *k)
+{
+	const struct hr_selftest *t = &k->selftest;
+	struct hr_kern_status *st = &k->status;
+
+	st->same_node = st->mode == HR_DATAPATH_KERNEL;
+	snprintf(st->same_node_why, sizeof(st->same_node_why), "%s",
+		 st->same_node ? "the self-test passed" : "there is no kernel path");
+	for (size_t i = 0; st->same_node && i < t->n; i++) {
+		const struct hr_kern_feature *f = &t->rows[i];
+
+		if (f->ok || strncmp(f->name, SAME_NODE_ROWS, strlen(SAME_NODE_ROWS)))
+			continue;
+		st->same_node = false;
+		snprintf(st->same_node_why, sizeof(st->same_node_why),
+			 "the self-test failed: %s: %s", f->name, f->detail);
+		hr_warn("same node: connections on one node use TCP: %s", st->same_node_why);
+	}
+	k->same_node_works = st->same_node;
+}
+
 static int choose_datapath(struct hr_kern *k, struct hr_strbuf *err)
 {
 	const struct hr_kern_feature *bad;
@@ -291,10 +315,11 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 	e = kern_apply_init(k);
 	if (e)
 		return e;
+	choose_same_node(k);
 	k->config = (struct hr_config){
 		.abi = HR_ABI_VERSION,
 		.agent_only = k->status.mode == HR_DATAPATH_AGENT,
-		.flags = HR_CFG_ANSWER_LOST,
+		.flags = HR_CFG_ANSWER_LOST | (k->status.same_node ? HR_CFG_SAME_NODE : 0),
 	};
 	if (k->adopted)
 		kern_take_over(k);
@@ -382,4 +407,23 @@ int hr_kern_set_agent_only(struct hr_kern *k, bool on)
 	if (e)
 		k->config.agent_only = before;
 	return e;
+}
+
+int hr_kern_set_same_node(struct hr_kern *k, bool on)
+{
+	__u32 before = k->config.flags;
+	int e;
+
+	if (on && !k->same_node_works)
+		return -ENOTSUP;
+	k->config.flags = (before & ~(__u32)HR_CFG_SAME_NODE) | (on ? HR_CFG_SAME_NODE : 0);
+	e = kern_write_config(k);
+	if (e) {
+		k->config.flags = before;
+		return e;
+	}
+	k->status.same_node = on;
+	snprintf(k->status.same_node_why, sizeof(k->status.same_node_why), "%s",
+		 on ? "the self-test passed" : "switched off by `headrace datapath`");
+	return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "kern/kern.h"
 
-#define HR_SELFTEST_ROWS 24
+#define HR_SELFTEST_ROWS 28
 #define HR_SELFTEST_DETAIL 160
 
 struct hr_selftest {

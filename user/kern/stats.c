@@ -66,13 +66,23 @@ int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out)
 	return sum_row(k->skel->maps.ep_stats, ep_id, (uint64_t *)out, sizeof(*out) / 8);
 }
 
-int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX])
+static int sum_counters(const struct bpf_map *m, uint32_t n, uint64_t *out)
 {
-	for (uint32_t i = 0; i < HR_WHY_MAX; i++) {
-		int e = sum_row(k->skel->maps.why, i, &out[i], 1);
+	for (uint32_t i = 0; i < n; i++) {
+		int e = sum_row(m, i, &out[i], 1);
 
 		if (e)
 			return e;
 	}
 	return 0;
+}
+
+int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX])
+{
+	return sum_counters(k->skel->maps.why, HR_WHY_MAX, out);
+}
+
+int hr_kern_pairs(struct hr_kern *k, uint64_t out[static HR_PAIR_COUNTS])
+{
+	return sum_counters(k->skel->maps.pair_counts, HR_PAIR_COUNTS, out);
 }

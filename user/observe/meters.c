@@ -66,6 +66,7 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		hr_kern_why(live->kern, m->kern_why);
 		m->events_lost = hr_kern_events_lost(live->kern);
 		hr_kern_mishaps(live->kern, m->mishaps);
+		hr_kern_pairs(live->kern, m->pairs);
 		m->ep_rt = hr_kern_ep_rt(live->kern);
 		m->tables = live_tables;
 	}
@@ -73,6 +74,19 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		hr_proxy_stats(live->proxy, &m->proxy);
 	if (live->dns)
 		hr_dns_stats(live->dns, &m->dns);
+}
+
+const char *hr_pair_text(enum hr_pair_count c)
+{
+	static const char *const names[] = {
+		[HR_PAIR_MADE] = "paired",	     [HR_PAIR_BLOCKING] = "unpairedBlocking",
+		[HR_PAIR_UNKNOWN] = "unpairedNew",   [HR_PAIR_REQUESTS] = "towardsServer",
+		[HR_PAIR_ANSWERS] = "towardsClient", [HR_PAIR_BYTES] = "bytes",
+		[HR_PAIR_SPILLED] = "spilled",
+	};
+
+	_Static_assert(HR_ARRAY_SIZE(names) == HR_PAIR_COUNTS, "a name each");
+	return names[c];
 }
 
 const char *hr_mishap_text(enum hr_mishap f)

@@ -42,6 +42,7 @@ struct hr_meters {
 	struct hr_proxy_stats proxy;
 	uint64_t events_lost;
 	uint64_t mishaps[HR_MISHAP_MAX];
+	uint64_t pairs[HR_PAIR_COUNTS];
 	const struct hr_outliers *outliers; /* NULL: none */
 	struct hr_dns_stats dns;
 	uint64_t access_dropped; /* access log lines that nobody took */
@@ -66,6 +67,8 @@ uint64_t hr_meters_agent(const struct hr_meters *m);
 /* Requests that the kernel did not carry, by reason. */
 uint64_t hr_meters_fallback(const struct hr_meters *m, enum hr_why w);
 
+/* What a count of the same-node path is called in status and metrics. */
+const char *hr_pair_text(enum hr_pair_count c);
 /* What a mishap is called in status and metrics. */
 const char *hr_mishap_text(enum hr_mishap f);
 /* Adds counters up. */

@@ -285,6 +285,15 @@ static void carried(const struct hr_meters *m, struct hr_strbuf *out)
 				     hr_why_text(w), (unsigned long long)hr_meters_fallback(m, w));
 }
 
+static void same_node(const struct hr_meters *m, struct hr_strbuf *out)
+{
+	head(out, "headrace_same_node_total", "counter",
+	     "Connections with both ends on this node, and what skipped TCP between them.");
+	for (int c = 0; c < HR_PAIR_COUNTS; c++)
+		hr_sb_printf(out, "headrace_same_node_total{count=\"%s\"} %llu\n", hr_pair_text(c),
+			     (unsigned long long)m->pairs[c]);
+}
+
 static void mishaps(const struct hr_meters *m, struct hr_strbuf *out)
 {
 	head(out, "headrace_mishaps_total", "counter",
@@ -497,6 +506,7 @@ void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 	collect_free(map);
 	carried(m, out);
 	mishaps(m, out);
+	same_node(m, out);
 	routes(m, out);
 	features(m, out);
 	tables(m, out);

@@ -73,6 +73,16 @@ static json_t *fallback_json(const struct hr_meters *m)
 	return out;
 }
 
+static json_t *same_node_json(const struct hr_meters *m)
+{
+	json_t *out = json_pack("{s:b,s:s}", "on", m->kern && m->kern->same_node, "why",
+				m->kern ? m->kern->same_node_why : "");
+
+	for (int c = 0; c < HR_PAIR_COUNTS; c++)
+		json_object_set_new(out, hr_pair_text(c), json_integer((json_int_t)m->pairs[c]));
+	return out;
+}
+
 static json_t *mishaps_json(const struct hr_meters *m)
 {
 	json_t *out = json_object();
@@ -103,14 +113,14 @@ static json_t *workloads_json(const struct hr_meters *m)
 
 json_t *hr_status_json(const struct hr_meters *m)
 {
-	return json_pack("{s:b,s:i,s:s,s:o,s:o,s:{s:I,s:I,s:o},s:o,s:o,s:o,s:o}", "ready", m->ready,
-			 "pid", (int)getpid(), "version", HR_VERSION, "datapath", datapath_json(m),
-			 "kernel", kernel_json(m), "config", "generation",
+	return json_pack("{s:b,s:i,s:s,s:o,s:o,s:{s:I,s:I,s:o},s:o,s:o,s:o,s:o,s:o}", "ready",
+			 m->ready, "pid", (int)getpid(), "version", HR_VERSION, "datapath",
+			 datapath_json(m), "kernel", kernel_json(m), "config", "generation",
 			 (json_int_t)(m->plan ? m->plan->generation : 0), "objects",
 			 (json_int_t)(m->plan ? m->plan->objects->total : 0), "lastError",
 			 or_null(m->last_error), "requests", requests_json(m), "fallback",
-			 fallback_json(m), "mishaps", mishaps_json(m), "workloads",
-			 workloads_json(m));
+			 fallback_json(m), "mishaps", mishaps_json(m), "sameNode",
+			 same_node_json(m), "workloads", workloads_json(m));
 }
 
 /* ---- routes -------------------------------------------------------------------------------- */

@@ -194,6 +194,7 @@ static void test_status_as_the_contract_says(void **state)
 	(void)state;
 	m.last_error = "a.yaml:1:1: error: x";
 	m.mishaps[HR_MISHAP_LATE] = 3;
+	m.pairs[HR_PAIR_MADE] = 2;
 	s = hr_status_json(&m);
 	assert_non_null(s);
 	json_object_del(s, "pid");
@@ -207,7 +208,9 @@ static void test_status_as_the_contract_says(void **state)
 		"\"lastError\":\"a.yaml:1:1: error: x\"},\"requests\":{\"total\":105,\"kernel\":90,"
 		"\"agent\":15,\"kernelShare\":0.857143},\"fallback\":{"
 		"\"moved-response-relayed\":5,\"blocking-socket\":10},\"mishaps\":{\"answer-after-"
-		"client-left\":3},\"workloads\":[]}");
+		"client-left\":3},\"sameNode\":{\"on\":false,\"why\":\"\",\"paired\":2,"
+		"\"unpairedBlocking\":0,\"unpairedNew\":0,\"towardsServer\":0,\"towardsClient\":0,"
+		"\"bytes\":0,\"spilled\":0},\"workloads\":[]}");
 	json_decref(s);
 }
 
