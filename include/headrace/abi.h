@@ -518,45 +518,6 @@ struct hr_pool {
 	__u32 hint;		  /* where to start looking */
 };
 
-/* ---- Same node ------------------------------------------------------------------------------ */
-
-/* offers: what both ends of a connection have in common, from the client's side. */
-struct hr_pair_key {
-	__u8 c_ip[16];
-	__u8 s_ip[16];
-	__u16 c_port; /* host order */
-	__u16 s_port;
-	__u32 pad;
-};
-HR_ASSERT_SIZE(struct hr_pair_key, 40);
-
-/* The sequence numbers make it one connection, whatever the namespaces of the addresses. */
-struct hr_pair_offer {
-	__u64 conn;  /* cookie of C */
-	__u32 c_seq; /* C's next byte */
-	__u32 s_seq; /* the server's next byte */
-};
-
-/* listeners: what its accepted sockets are; forgotten when the port is listened on anew. */
-struct hr_listener_key {
-	__u64 netns;
-	__u32 port; /* host order */
-	__u32 pad;
-};
-enum hr_listener { HR_LISTENER_UNKNOWN = 0, HR_LISTENER_NONBLOCK, HR_LISTENER_BLOCKS };
-
-/* pair_counts: per-CPU array. */
-enum hr_pair_count {
-	HR_PAIR_MADE = 0, /* connections paired */
-	HR_PAIR_BLOCKING, /* not paired: the server's sockets are blocking */
-	HR_PAIR_UNKNOWN,  /* not paired: the first of their listener */
-	HR_PAIR_REQUESTS, /* messages put straight into the server's queue */
-	HR_PAIR_ANSWERS,  /* messages put straight into the client's queue */
-	HR_PAIR_BYTES,	  /* of both */
-	HR_PAIR_SPILLED,  /* times a direction went back to TCP: long queue, or short memory */
-	HR_PAIR_COUNTS
-};
-
 /* ---- Configuration and events -------------------------------------------------------------- */
 
 struct hr_config {
@@ -607,3 +568,5 @@ struct hr_event {
 	__u64 dur_ns;
 };
 HR_ASSERT_SIZE(struct hr_event, 64);
+
+#include "abi_pair.h"

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """End-to-end tests: real clients and servers in network namespaces, each test on both data paths.
 
-  tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [--again] [WORD]...
+  tests/e2e/run.py [--datapath kernel|agent]... [--long] [--list] [--until-failure] [--again] [--near] [WORD]...
 
+--near: the servers are captured as well, so that connections to them are paired (same node).
 A WORD selects tests whose module.name begins with it. Needs root. HEADRACE names another binary (a sanitizer
 build); B another build directory. Logs of failures: build/test-logs/.
 --again: what failed is run once more on a new agent; what passes then is named as flaky, and does not count as failed.
@@ -43,6 +44,7 @@ def main():
     p.add_argument("--list", action="store_true")
     p.add_argument("--until-failure", action="store_true", help="stop at the first failure")
     p.add_argument("--again", action="store_true", help="a second chance for what failed, said as flaky")
+    p.add_argument("--near", action="store_true", help="the servers are captured too: same node")
     p.add_argument("words", nargs="*")
     args = p.parse_args()
     runner.load(os.path.dirname(os.path.abspath(__file__)))
@@ -63,7 +65,7 @@ def main():
         print(f"run.py: there is no {HEADRACE}: make all", file=sys.stderr)
         return 2
     exit_on_signals()
-    world = World()
+    world = World(near=args.near)
     run = runner.Runner(world)
     try:
         for f, d in plan:

@@ -84,6 +84,7 @@ class Topology:
         self.prefix = f"{name}-{os.getpid()}"
         self.procs = []
         self.pods = {}
+        self.cgroup = None  # what is spawned from here on runs there
         self._count = 1
         self._sweep(name)
         atexit.register(self.close)
@@ -132,7 +133,10 @@ class Topology:
         return ["ip", "netns", "exec", self.ns(pod), *argv]
 
     def spawn(self, pod, argv, **kw):
-        proc = spawn(self.cmd(pod, argv), **kw)
+        argv = self.cmd(pod, argv)
+        if self.cgroup:
+            argv = ["sh", "-c", f"echo 0 > {self.cgroup}/cgroup.procs && exec \"$@\"", "sh", *argv]
+        proc = spawn(argv, **kw)
         self.procs.append(proc)
         return proc
 

@@ -22,7 +22,7 @@ import tempfile
 
 import mesh
 import servers
-from agent import Agent, Client
+from agent import Agent, Client, cgroup2_mount
 from topo import SLOW, Topology, sh
 
 RECO, RECO6, ORIGIN, ORIGIN6 = "10.96.0.10", "fd96::10", "10.96.0.20", "fd96::20"
@@ -70,20 +70,28 @@ def with_base(objects, **kw):
 class World:
     """Topology and servers: once for the whole run."""
 
-    def __init__(self, name="hrtest"):
+    def __init__(self, name="hrtest", near=False):
+        """`near`: the servers run in a cgroup that every agent captures, as pods of its node."""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 65536), hard), hard))  # for servers and clients
         self.dir = tempfile.mkdtemp(prefix="hrtest-")
         self.topo = Topology(name)
+        self.servers = f"{cgroup2_mount()}/{self.topo.prefix}-servers" if near else None
+        if near:
+            os.mkdir(self.servers)
+            self.topo.cgroup = self.servers
         for pod, net in (("v1", 1), ("v2", 2), ("user", 3)):
             self.topo.add(pod, net)
             servers.nginx(self.topo, pod, pod, self.dir, extra=PROXIED)
             servers.origin(self.topo, pod, pod, self.dir)
+        self.topo.cgroup = None
         for pod, net in (("c1", 100), ("c2", 101)):
             self.topo.add(pod, net)
 
     def close(self):
         self.topo.close()
+        if self.servers:
+            os.rmdir(self.servers)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -101,6 +109,8 @@ class Env:
 
     def start(self):
         self.agent.start()
+        if self.world.servers:
+            self.agent.ctl("attach", "--cgroup", self.world.servers, "--workload", "default/servers")
         return self
 
     # ---- configuration ----
