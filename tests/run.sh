@@ -3,12 +3,13 @@
 # `make test`: every suite, one closing line. TESTS="unit e2e ..." runs some of them:
 #   unit   cmocka, every room                san    the same under ASan/UBSan
 #   fuzz   the fuzzers' corpora once (SAN)    bpf    BPF programs run as functions, the shared scanner and matcher
+#   ts     the TypeScript client against a made-up agent (the real one: e2e)
 #   e2e    real clients and servers, both data paths     e2e-san  a part of it with a sanitized agent
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 MAKE=${MAKE:-make}
-suites=${*:-unit san fuzz bpf e2e e2e-san}
+suites=${*:-unit san fuzz bpf ts e2e e2e-san}
 mkdir -p "$B/test-logs"
 passed=0 failed=0 skipped=0 broken=""
 
@@ -58,6 +59,7 @@ for s in $suites; do
 		;;
 	fuzz) suite fuzz $quiet SAN=1 B="$B/san" fuzz-replay ;;
 	bpf) suite bpf $quiet B="$B" bpf-test path-test ;;
+	ts) suite ts clients/typescript/run-tests.sh ;;
 	e2e)
 		suite build $quiet -j"$(nproc)" B="$B" all
 		suite e2e env B="$B" tests/e2e/run.py --again

@@ -4,7 +4,7 @@
 # shared with it GPL-2.0-only OR BSD-2-Clause (also).
 . "$(dirname "$0")/files.sh"
 bad=0
-for f in $(files '*.c' '*.h' '*.py' '*.sh' '*.mk' '.ci/run' 'tests/demo/demo' | grep -v -E '(^|/)vmlinux\.h$'); do
+for f in $(files '*.c' '*.h' '*.py' '*.sh' '*.mk' '*.ts' '*.mjs' '.ci/run' 'tests/demo/demo' | grep -v -E '(^|/)vmlinux\.h$|/dist/.*\.d\.ts$'); do
 	line=$(head -3 "$f" | grep -m1 'SPDX-License-Identifier: ')
 	case $f in
 	bpf/* | *.bpf.c) want='GPL-2.0-only OR BSD-2-Clause' ;;
