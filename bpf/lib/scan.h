@@ -148,6 +148,9 @@ HR_INLINE void hr_scan_known(struct hr_scan *s, const struct hr_scan_line *l, co
 	const __u8 *v = s->buf + hr_bound(l->value_off, HR_KHEAD_MASK);
 	__u32 len = l->value_len;
 
+	/* what tells a proxy how to treat a request: the agent takes it away */
+	if (f[0] == HR_W("x-envoy-"))
+		s->why = HR_WHY_HEAD_ODD;
 	if (!(1ULL << (l->name_len & 63) & HR_SCAN_KNOWN_LENGTHS))
 		return;
 	if (l->name_len == 4 && f[0] == HR_W("host")) {

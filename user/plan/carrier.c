@@ -108,11 +108,13 @@ static bool known_method(struct hr_slice m)
 	return false;
 }
 
-/* Names that are too long, values with other bytes than printable ASCII. */
+/* Names that are too long or that the agent takes away, values with other bytes than printable
+ * ASCII. */
 static bool odd_headers(const hr_kvs *headers)
 {
 	for (size_t i = 0; i < headers->len; i++) {
-		if (strlen(headers->data[i].key) > HEADER_NAME_MAX)
+		if (strlen(headers->data[i].key) > HEADER_NAME_MAX ||
+		    !strncasecmp(headers->data[i].key, "x-envoy-", 8))
 			return true;
 		for (const char *c = headers->data[i].value; *c; c++)
 			if (*c < 0x20 || *c == 0x7f)

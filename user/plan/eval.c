@@ -208,6 +208,8 @@ static bool all_hold(const struct hr_plan_req *req, const struct hr_plan_rule *r
 {
 	if (rule->only && !hr_exported_to(rule->only, req->source_ns))
 		return false;
+	if (rule->with_origin && !hr_req_header(req, HR_SLICE("origin")).p)
+		return false;
 	return !rule->agent_why || !rule->m || hr_match_holds(req, rule->m, NULL);
 }
 

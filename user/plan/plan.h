@@ -100,6 +100,8 @@ struct hr_plan_rule {
 	uint16_t match; /* index of its entry in http[].match */
 	uint16_t agent_why;
 	const struct hr_http_match *m; /* NULL: matches all */
+	bool with_origin; /* and only requests that have an Origin: the part of a rule with
+			   * corsPolicy that needs the agent */
 	/* Of a VirtualService that only some namespaces see (exportTo); NULL: all do. */
 	const struct hr_virtual_service *only;
 	bool end; /* last of these: who sees it and came so far is matched by no rule (404) */

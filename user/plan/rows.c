@@ -131,6 +131,9 @@ static void add_rule(struct rows *r)
 
 	memset(r->positive, 0, sizeof(r->positive));
 	set_bit(&blk->valid, r->index);
+	if (r->rule->with_origin)
+		add_cond(r, HR_DIM_HEADER, "origin",
+			 &(struct hr_string_match){.type = HR_MATCH_PRESENT}, false);
 	if (m) {
 		if (m->uri.type && m->ignore_uri_case)
 			need_agent(r);

@@ -127,8 +127,7 @@ static bool needs_agent(const struct hr_http_route *h)
 {
 	if (h->timeout > 0 || retries_need_agent(&h->retries) || fault_needs_agent(h) ||
 	    response_needs_agent(&h->direct_response) || h->redirect.set || h->rewrite.set ||
-	    h->mirrors.len || h->cors.set || h->delegate_name || ops_set(&h->headers) ||
-	    h->route.len > HR_DST_MAX)
+	    h->mirrors.len || h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
 		return true;
 	for (size_t i = 0; i < h->route.len; i++)
 		if (ops_set(&h->route.data[i].headers))
@@ -239,6 +238,28 @@ static uint32_t add_end_route(struct hr_build *b, const struct hr_virtual_servic
 
 typedef HR_VEC(struct hr_plan_rule) rule_list;
 
+static void add_rule(struct hr_build *b, rule_list *rules, uint32_t route, uint16_t match,
+		     const struct hr_virtual_service *only, const struct hr_http_match *m)
+{
+	const struct hr_plan_route *r = &b->routes.data[route];
+	struct hr_plan_rule rule = {
+		.route = route,
+		.match = match,
+		.agent_why = only ? HR_WHY_RULE : r->agent_why,
+		.only = only,
+		.m = m,
+	};
+	struct hr_plan_rule cors = rule;
+
+	if (r->http->cors.set && !rule.agent_why && !r->http->redirect.set &&
+	    !r->http->direct_response.set) {
+		cors.with_origin = true;
+		cors.agent_why = HR_WHY_RULE;
+		hr_vec_push(rules, cors);
+	}
+	hr_vec_push(rules, rule);
+}
+
 static void add_rules_of(struct hr_build *b, struct hr_plan_vhost *v,
 			 const struct hr_virtual_service *vs, rule_list *rules)
 {
@@ -259,15 +280,7 @@ static void add_rules_of(struct hr_build *b, struct hr_plan_vhost *v,
 				route = add_route(b, vs, i, own ? (uint32_t)k : HR_NONE, v);
 			if (!own)
 				shared = route;
-			hr_vec_push(rules,
-				    (struct hr_plan_rule){
-					    .route = route,
-					    .match = (uint16_t)k,
-					    .agent_why = only ? HR_WHY_RULE
-							      : b->routes.data[route].agent_why,
-					    .only = only,
-					    .m = m,
-				    });
+			add_rule(b, rules, route, (uint16_t)k, only, m);
 		}
 	}
 	if (only)

@@ -79,6 +79,7 @@ static void test_reasons(void **state)
 		{HR_WHY_HEAD_ODD, "GET http://a/" H "\r\n"},
 		{HR_WHY_HEAD_ODD, "PROPFIND /" H "\r\n"},
 		{HR_WHY_HEAD_ODD, "GET /" H "Connection: x\r\n\r\n"},
+		{HR_WHY_HEAD_ODD, "GET /" H "X-Envoy-Max-Retries: 3\r\n\r\n"},
 		{HR_WHY_HEAD_ODD, "GET /" H "X: a\tb\r\n\r\n"},
 		{HR_WHY_HEAD_ODD, "GET /" H "X: \xc3\xa9\r\n\r\n"},
 		{HR_WHY_HEAD_ODD, "GET / HTTP/1.1\r\n\r\n"},

@@ -504,6 +504,34 @@ static void test_actions_shown(void **state)
 	assert_non_null(strstr(out.data, "no timeout, up to 2 retries on connect-failure,"));
 }
 
+/* A corsPolicy is the agent's only for requests that have an Origin. */
+static void test_cors_carrier(void **state)
+{
+	_cleanup_sb_ struct hr_strbuf yaml = {0};
+	_cleanup_plan_ struct hr_plan *p = NULL;
+	static const struct {
+		const char *name, *path;
+	} rows[] = {{NULL, "kernel"}, {"x-other", "kernel"}, {"Origin", "agent"}};
+
+	(void)state;
+	mesh_selector(&yaml);
+	yaml.len = (size_t)(strstr(yaml.data, "apiVersion: networking.istio.io/v1\nkind: Virtual") -
+			    yaml.data);
+	hr_sb_add(
+		&yaml,
+		"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
+		"spec: {hosts: [web], http: [{route: [{destination: {host: web, subset: v1}}],"
+		" corsPolicy: {allowOrigins: [{exact: a}]}}]}\n");
+	p = plan_of(yaml.data);
+	for (size_t i = 0; i < HR_ARRAY_SIZE(rows); i++) {
+		json_t *j = explain(p, "http://web/x", rows[i].name, "a");
+
+		assert_string_equal(str(j, "path"), rows[i].path);
+		assert_int_equal(num(j, "rule"), 0);
+		json_decref(j);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -513,7 +541,7 @@ int main(void)
 		cmocka_unit_test(test_text),	      cmocka_unit_test(test_agent_rule_in_front),
 		cmocka_unit_test(test_bad_urls),      cmocka_unit_test(test_carrier),
 		cmocka_unit_test(test_short_names),   cmocka_unit_test(test_refused_path),
-		cmocka_unit_test(test_actions_shown),
+		cmocka_unit_test(test_actions_shown), cmocka_unit_test(test_cors_carrier),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
