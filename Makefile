@@ -34,6 +34,9 @@ endif
 # verifier-friendly: v3 ISA (jmp32, alu32), as Debian 12's 6.1 has it
 BPF_CFLAGS := -std=gnu17 -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf \
 	      -I/usr/include/$(shell uname -m)-linux-gnu -Wall -Wextra -Werror
+ifneq ($(CHAOS),)
+BPF_CFLAGS += -DHR_CHAOS # see bpf/lib/kernel.h
+endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:

@@ -32,6 +32,14 @@ static __always_inline int socket_blocks(struct bpf_sock_addr *ctx)
 	return !file || !(file->f_flags & O_NONBLOCK);
 }
 
+/* It may send before any program sees it. */
+static __always_inline int opens_fast(struct bpf_sock_addr *ctx)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(ctx->sk);
+
+	return tp && (tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, fastopen_connect));
+}
+
 /* Why this connection must use door A, 0 when it need not. */
 static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct hr_vip *vip,
 					 const struct hr_workload *wl)
@@ -49,6 +57,8 @@ static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct
 		return HR_WHY_OPTED_OUT;
 	if (!(wl->flags & HR_WL_BLOCKING_OK) && socket_blocks(ctx))
 		return HR_WHY_BLOCKING;
+	if (opens_fast(ctx))
+		return HR_WHY_FASTOPEN;
 	if (conns_used >= HR_CONNS_MAX - CONNS_MARGIN)
 		return HR_WHY_TABLE_FULL;
 	return 0;

@@ -25,6 +25,7 @@ int inject(struct sk_msg_md *msg)
 {
 	__u32 *slot = bpf_sk_storage_get(&p_store, msg->sk, NULL, 0);
 	struct hr_g *g = slot ? bpf_map_lookup_elem(&g_tab, slot) : NULL;
+	struct conn *c;
 	__u64 cookie;
 
 	bpf_msg_apply_bytes(msg, 0);
@@ -33,8 +34,12 @@ int inject(struct sk_msg_md *msg)
 	if (HR_G_STATE(g->word) != HR_G_BOUND)
 		return throw_away(msg, *slot, 0);
 	cookie = g->conn;
-	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS)
+	stall();
+	c = bpf_map_lookup_elem(&conns, &cookie);
+	if (c && bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS) {
+		c->g_rx = 1;
 		return SK_PASS;
+	}
 	return throw_away(msg, *slot, cookie);
 }
 

@@ -174,6 +174,7 @@ int reply_c(struct __sk_buff *skb)
 	/* a FIN comes as an empty packet */
 	if (!c || !skb->len || c->pub.state == HR_CONN_TUNNEL)
 		return SK_PASS;
+	stall();
 	if (c->native_owed) {
 		if (c->pair.serving)
 			served_natively(c, cookie);
@@ -181,6 +182,8 @@ int reply_c(struct __sk_buff *skb)
 			native_answer(skb, c, cookie);
 		return SK_PASS;
 	}
+	if (c->pub.state == HR_CONN_ENDED)
+		return SK_DROP;
 	if (!answered_elsewhere(c, cookie))
 		return SK_PASS;
 	/* a server that speaks out of turn (408, a second answer): not into another's answer */
@@ -202,6 +205,7 @@ static __always_inline int relay(struct hr_u *u, __u32 slot, struct conn *c)
 	inflight_to_agent(u->ep, u->cluster);
 	c->pub.owed = 0;
 	count_why(HR_WHY_RELAY);
+	stall();
 	event_slot(HR_EV_RELAY, u->conn, slot, gen, u->left);
 	return SK_PASS;
 }
@@ -256,6 +260,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 	if (cut)
 		c->cut = 1;
 	c->pub.owed = 0;
+	stall();
 	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
 	u->t0 = bpf_ktime_get_ns();
 	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
@@ -282,6 +287,7 @@ static __always_inline int moved_answer(struct __sk_buff *skb, struct hr_u *u, _
 	u->left -= skb->len;
 	if (!u->left && moved_done(u, slot, c))
 		return SK_DROP;
+	stall();
 	return bpf_sk_redirect_hash(skb, &cl_hash, &cookie, BPF_F_INGRESS);
 }
 

@@ -11,7 +11,7 @@
  * while a redirect is under way, so every account is taken from what sockets have really got.
  */
 #include "lib/bind.h"
-#include "lib/local.h"
+#include "lib/end.h"
 #include "lib/move.h"
 
 /* The first bytes of the message into the scanner's buffer. Gives how many, negative: cannot. */
@@ -238,21 +238,17 @@ static __always_inline void bound_ended(struct conn *c)
 	c->rlen = 0;
 }
 
-SEC("sk_msg")
-int route(struct sk_msg_md *msg)
+/* By the state of C. SK_DROP: nobody can carry it. */
+static __always_inline int on_message(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
 {
-	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, msg->sk, NULL, 0);
-	__u64 cookie = s ? s->cookie : 0;
-	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	__u64 cookie = s->cookie;
 	int verdict = SK_DROP;
 
-	if (!s || !c) {
-		bpf_msg_apply_bytes(msg, 0);
-		return SK_DROP; /* closed meanwhile */
-	}
 	switch (c->pub.state) {
 	case HR_CONN_TUNNEL:
 		return pass(msg, c, cookie, 0);
+	case HR_CONN_ENDED:
+		return swallow(msg, c, cookie);
 	case HR_CONN_BOUND:
 		if (bound_more(msg, c, &verdict))
 			return verdict;
@@ -274,6 +270,22 @@ int route(struct sk_msg_md *msg)
 			return verdict;
 	}
 	return on_request(msg, c, s);
+}
+
+SEC("sk_msg")
+int route(struct sk_msg_md *msg)
+{
+	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, msg->sk, NULL, 0);
+	__u64 cookie = s ? s->cookie : 0;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	if (!s || !c)
+		return after_close(msg);
+	if (!s->seen)
+		s->seen = 1;
+	if (on_message(msg, c, s) == SK_PASS)
+		return SK_PASS;
+	return give_up(msg, c, cookie);
 }
 
 char LICENSE[] SEC("license")

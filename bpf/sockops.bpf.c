@@ -39,6 +39,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	c->born = bpf_ktime_get_ns();
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
+	stall();
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY)) {
 		if (d->same_node)

@@ -137,7 +137,9 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 		flags |= HR_G_WAIT_NATIVE;
 	if (c->pub.flags & HR_CONN_F_HTTP)
 		flags |= HR_G_HTTP;
+	stall();
 	g_describe(msg, g, c, cookie, reason, flags);
+	stall();
 	if (bpf_msg_redirect_map(msg, &g_map, slot, 0) != SK_PASS) {
 		/* no socket behind the word: the agent has died. Nothing may pass in its place. */
 		g->word = HR_G_WORD(HR_G_EMPTY, gen, 0);
@@ -146,6 +148,7 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 	}
 	count_why(reason);
 	c->g_seq = g_write_seq(slot);
+	c->g_rx = 0;
 	c->pub.slot = slot;
 	c->pub.gen = gen;
 	c->pub.state = HR_CONN_BOUND;
@@ -175,6 +178,7 @@ static __always_inline int bound_more(struct sk_msg_md *msg, struct conn *c, int
 			bytes -= (__u32)((__u32)bytes - (put - c->g_seq));
 		if (!word_swap(&g->word, word, HR_G_WORD(HR_G_BOUND, c->pub.gen, bytes + size)))
 			continue;
+		stall();
 		bpf_msg_apply_bytes(msg, 0);
 		*verdict = bpf_msg_redirect_map(msg, &g_map, slot, 0);
 		return 1;

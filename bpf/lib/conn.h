@@ -91,8 +91,8 @@ struct conn {
 	__u8 vip_flags;
 	__u8 always; /* enum hr_why: every request is bound for that reason; 0: none */
 	__u8 moved;  /* a request has gone by moved_slot */
+	__u8 g_rx;   /* the agent has put bytes into C since it was bound */
 	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
-	__u8 pad[1];
 	struct pair pair;
 	struct chunks chunks;
 	struct hr_resp resp;
@@ -107,6 +107,7 @@ struct conn_scratch {
 	struct hr_vhost_key host;
 	struct hr_match_scratch match;
 	struct hr_scan scan;
+	__u32 seen;  /* a program has decided a send of it: see gate.bpf.c */
 	__u32 whole; /* the message is one request that `scan` accepted, to its last byte */
 };
 

@@ -74,7 +74,11 @@ struct sock {
 	struct sock_cgroup_data sk_cgrp_data;
 };
 
+struct tcp_fastopen_request;
+
 struct tcp_sock {
+	struct tcp_fastopen_request *fastopen_req; /* MSG_FASTOPEN */
+	__u8 fastopen_connect : 1;		   /* TCP_FASTOPEN_CONNECT */
 	__u32 write_seq;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
@@ -85,3 +89,28 @@ struct tcp_sock {
 enum sock_flags { SOCK_ZEROCOPY = 21 };
 
 #define SHUTDOWN_MASK 3
+
+/*
+ * A place where another processor may be far ahead or far behind: hosts take the processor away
+ * anywhere, also from programs that nothing can preempt. `make CHAOS=1` builds programs that
+ * stay there for up to some milliseconds, now and then; otherwise it is nothing.
+ */
+#ifdef HR_CHAOS
+static long stall_step(__u32 i, void *ctx)
+{
+	(void)i, (void)ctx;
+	return 0;
+}
+
+static __always_inline void stall(void)
+{
+	__u32 dice = bpf_get_prandom_u32();
+
+	if (!(dice & 0x3f))
+		bpf_loop((dice >> 6 & 0xff) << 12, stall_step, (void *)0, 0);
+}
+#else
+static __always_inline void stall(void)
+{
+}
+#endif

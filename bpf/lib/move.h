@@ -114,6 +114,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	u = bpf_map_lookup_elem(&u_tab, &slot);
 	if (!u)
 		return -1;
+	stall();
 	u->conn = cookie;
 	u->left = 0;
 	u->ep = d->ep;
@@ -141,6 +142,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	c->pub.owed = 1;
 	inflight_ep(d->ep, 1);
 	count_why(HR_WHY_MOVED);
+	stall();
 	return SK_PASS;
 }
 

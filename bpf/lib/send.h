@@ -30,6 +30,7 @@ static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 coo
 {
 	int redirected = c->mark & CONN_M_REDIRECTED;
 
+	stall();
 	bpf_msg_apply_bytes(msg, bytes);
 	c->mark = bytes ? CONN_M_REDIRECTED : 0;
 	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(msg))

@@ -152,6 +152,22 @@ static __always_inline int answered_elsewhere(struct conn *c, __u64 cookie)
 	return g_of(c) || moved_pending(c, cookie);
 }
 
+/* C gets no other end than this: `status` is what the agent answers first, 0: nothing. */
+static __always_inline void conn_end(struct conn *c, __u64 cookie, __u16 status)
+{
+	struct hr_event *e;
+
+	if (c->pub.state == HR_CONN_ENDED)
+		return;
+	c->pub.state = HR_CONN_ENDED;
+	e = event_begin(HR_EV_END, cookie);
+	if (!e)
+		return;
+	e->netns = c->pub.netns;
+	e->status = status;
+	bpf_ringbuf_submit(e, 0);
+}
+
 /* C is closed by its owner, reset, or timed out. */
 static __always_inline void conn_gone(__u64 cookie)
 {
@@ -160,6 +176,7 @@ static __always_inline void conn_gone(__u64 cookie)
 
 	if (!c)
 		return;
+	stall();
 	native_done(c, cookie, 0, 0);
 	c->pub.sk = 0;
 	u_abandon(c, cookie);

@@ -189,7 +189,7 @@ struct hr_reply {
 	char bytes[HR_REPLY_MAX];
 };
 /* Well-known replies that user/kern always installs. */
-enum { HR_REPLY_NR = 1, HR_REPLY_UH, HR_REPLY_UO, HR_REPLY_FIRST_FREE };
+enum { HR_REPLY_NR = 1, HR_REPLY_UH, HR_REPLY_UO, HR_REPLY_END, HR_REPLY_FIRST_FREE };
 
 /* ---- Plan: clusters and endpoints ---------------------------------------------------------- */
 
@@ -338,6 +338,7 @@ enum hr_conn_state {
 	HR_CONN_MOVED,	    /* one request is on U */
 	HR_CONN_BOUND,	    /* every byte goes to the agent through G */
 	HR_CONN_TUNNEL,	    /* not HTTP: ordinary TCP for good */
+	HR_CONN_ENDED,	    /* given up: what it sends goes nowhere, the agent shuts it down */
 };
 
 /* Word of one U slot: u_tab[slot].word, mmap()able, changed only by compare-and-exchange.
@@ -547,6 +548,7 @@ enum hr_event_kind {
 	HR_EV_ACCESS,	   /* sampled access log record */
 	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
 			    * hr_outlier_kind */
+	HR_EV_END,	   /* conn is ENDED: to be shut down, after an answer if status says one */
 	HR_EV_UNDELIVERED, /* an answer of the agent did not reach conn, which is still open: to be
 			    * ended */
 };

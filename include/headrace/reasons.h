@@ -38,6 +38,7 @@
 	X(NETNS, "namespace-not-ready")                                                  \
 	X(TABLE_FULL, "table-full")                                                      \
 	X(ZEROCOPY, "zero-copy")                                                         \
+	X(FASTOPEN, "tcp-fast-open") /* its first bytes go before it is established */   \
 	X(OPTED_OUT, "workload-opted-out")                                               \
 	X(DATAPATH, "datapath-agent")                                                    \
 	X(BINDING, "still-bound") /* followed another bound request on the connection */ \
@@ -53,8 +54,10 @@ enum hr_why {
 
 /* mishaps: what should not happen, or only to clients that leave. Counted where it is seen, by the
  * programs and by the agent; index enum hr_mishap. */
-#define HR_MISHAP_LIST(X)                                                            \
-	X(LATE, "answer-after-client-left")  /* agent: its bytes were thrown away */ \
+#define HR_MISHAP_LIST(X)                                                                          \
+	X(LATE, "answer-after-client-left")  /* agent: its bytes were thrown away */               \
+	X(UNSEEN, "sent-before-capture")     /* on a connection in the making: not let out, 503 */ \
+	X(CUT, "ended-without-agent-slot")   /* nobody could carry it: 503, closed */              \
 	X(UNDELIVERED, "answer-undelivered") /* C is not reachable any more: it was ended */
 
 enum hr_mishap {

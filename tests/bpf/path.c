@@ -68,12 +68,14 @@ static const struct test {
 	 {{HR_WHY_NATIVE, 10}, {HR_WHY_MOVED, 10}, {HR_WHY_LOCAL, 10}, {HR_WHY_RULE, 10}}},
 	{"ipv4-mapped", t_ipv4_mapped, {{HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}}},
 	{"agent-only", t_agent_only, {{HR_WHY_NATIVE, 2}, {HR_WHY_DATAPATH, 1}}},
+	{"no-agent", t_no_agent, {{HR_WHY_NATIVE, 3}, {HR_WHY_LOCAL, 1}, {HR_WHY_NO_G, 4}}},
 	{"no-pool", t_no_pool, {{HR_WHY_NO_U, 1}, {HR_WHY_MOVED, 1}}},
 	{"breaker", t_breaker, {{HR_WHY_NATIVE, 2}, {HR_WHY_LOCAL, 1}}},
 	{"tunnel", t_tunnel, {{HR_WHY_TUNNEL, 1}}},
 	{"opaque", t_opaque, {{HR_WHY_TUNNEL, 1}}},
 	{"doors", t_doors, {}},
 	{"dns", t_dns, {}},
+	{"send-while-connecting", t_send_while_connecting, {{HR_WHY_LOCAL, -1}, LOOSE}},
 	{"two-senders", t_two_senders, {{HR_WHY_PIPELINED, -1}, LOOSE}},
 	{"stress", t_stress, {{HR_WHY_NATIVE, -1}, {HR_WHY_MOVED, -1}, {HR_WHY_LOCAL, -1}, LOOSE}},
 	{"many", t_many, {{HR_WHY_NATIVE, 600}, {HR_WHY_MOVED, 603}}},
@@ -132,6 +134,7 @@ static int run(const struct test *t)
 	if (WIFSIGNALED(status))
 		fprintf(stderr, "    killed by signal %d\n", WTERMSIG(status));
 	rig_agent_only(false);
+	rig_no_agent(false);
 	status |= check_rest() | check_counts(t, before);
 	printf("%s %s%s\n", status ? "FAIL" : "ok  ", rig_near ? "near " : "", t->name);
 	return !!status;
@@ -147,7 +150,7 @@ static int check_stats(void)
 	rig_ep_stats(2, &ep2);
 	for (int i = 0; i <= HR_LAT_BUCKETS; i++)
 		lat += ep1.lat[i];
-	if (ep1.requests && ep2.requests && lat == ep1.requests && ep1.status[5] == 3 &&
+	if (ep1.requests && ep2.requests && lat == ep1.requests && ep1.status[5] == 4 &&
 	    ep1.tx_bytes > 20 * 1000 * 1000 && ep1.rx_bytes > 9 * 1000 * 1000)
 		return 0;
 	fprintf(stderr,

@@ -197,6 +197,42 @@ void t_agent_only(void)
 	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 }
 
+/*
+ * Nobody can carry it. What is whole is answered in place, and its connection goes on. Otherwise
+ * the connection is over: 503 where that is still possible, never an error of send(), for the
+ * verdict "drop" would make all of them fail.
+ */
+void t_no_agent(void)
+{
+	char buf[256];
+	int fd = dial();
+	size_t n;
+
+	rig_no_agent(true);
+	expect(ask(fd, "GET", "/x", RIG_TO_AGENT), 503, "overflow");
+	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	/* a head in pieces */
+	n = request(buf, "GET", "/x", NULL);
+	put(fd, buf, 10);
+	expect(answer_of(fd, 0), 503, "ended");
+	for (int i = 0; i < 3; i++)
+		put(fd, buf + 10, n - 10);
+	/* before the answer to the one before has begun: it goes, and ours takes its place */
+	fd = dial();
+	put(fd, buf, request(buf, "GET", "/late", NULL));
+	put(fd, buf, request(buf, "GET", "/a", NULL));
+	expect(answer_of(fd, 0), 503, "ended");
+	put(fd, buf, n);
+	/* and after it has begun: it comes to its end, and nothing follows */
+	fd = dial();
+	put(fd, buf, request(buf, "GET", "/slow", NULL));
+	need(fd, 1);
+	put(fd, buf, request(buf, "GET", "/a", NULL));
+	if (answer_of(fd, 0).status != 200)
+		fail("an answer that had begun was cut");
+	put(fd, buf, n);
+}
+
 void t_no_pool(void)
 {
 	int fd = dial();
@@ -238,11 +274,25 @@ static void at_door(int fd, enum hr_why why)
 		fail("door says %u", door.why);
 }
 
+static int dial_fast(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(RIG_PORT)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), on = 1;
+
+	inet_pton(AF_INET, RIG_VIP4, &to.sin_addr);
+	setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &on, sizeof(on));
+	if (connect(fd, (void *)&to, sizeof(to)) && errno != EINPROGRESS)
+		fail("connect: %s", strerror(errno));
+	wait_for(fd, POLLOUT);
+	return fd;
+}
+
 void t_doors(void)
 {
 	at_door(dial_as(RIG_VIP4, RIG_PORT_DOOR, SOCK_NONBLOCK), HR_WHY_PROTO);
 	at_door(dial_as(RIG_VIP4, RIG_PORT, 0), HR_WHY_BLOCKING);
 	at_door(dial_as(RIG_VIP4, RIG_PORT_EMPTY, SOCK_NONBLOCK), HR_WHY_NO_ENDPOINT);
+	at_door(dial_fast(), HR_WHY_FASTOPEN);
 	rig_agent_only(true);
 	at_door(dial_as(RIG_VIP4, RIG_PORT, SOCK_NONBLOCK), HR_WHY_DATAPATH);
 	rig_agent_only(false);
@@ -309,6 +359,49 @@ void t_many(void)
 		put(fd[i], buf, request(buf, "GET", "/late", RIG_TO_TWO));
 	for (int i = 0; i < 3; i++)
 		expect(answer_of(fd[i], 0), 200, "ep2 GET /late 0");
+}
+
+static void *send_early(void *arg)
+{
+	const int *fd = arg;
+	char buf[256];
+	size_t n = request(buf, "GET", "/early", RIG_TO_DENY);
+
+	while (send(*fd, buf, n, MSG_NOSIGNAL) < 0 && (errno == EAGAIN || errno == EPIPE))
+		;
+	return NULL;
+}
+
+/*
+ *	one thread connects, the other tries to send all the time
+ *
+ * A send that waits for the socket's lock while the connection is established and captured goes on
+ * in ordinary TCP afterwards: no program sees it. The rule is "deny".
+ */
+void t_send_while_connecting(void)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(RIG_PORT)};
+	int seen = 0, denied = 0;
+	pthread_t t;
+
+	inet_pton(AF_INET, RIG_VIP4, &to.sin_addr);
+	for (int i = 0; i < 300; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		char buf[512] = {};
+
+		pthread_create(&t, NULL, send_early, &fd);
+		if (i % 2)
+			usleep(50);
+		connect(fd, (void *)&to, sizeof(to));
+		pthread_join(t, NULL);
+		wait_for(fd, POLLIN);
+		recv(fd, buf, sizeof(buf) - 1, 0);
+		denied += !!strstr(buf, " 403 ");
+		seen += !!strstr(buf, "ep1");
+		close(fd);
+	}
+	if (seen || !denied)
+		fail("%d of 300 went past the rule, %d were denied", seen, denied);
 }
 
 struct sender {

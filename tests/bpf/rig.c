@@ -212,7 +212,7 @@ static int add_plan(const uint16_t port[3])
 	    add_vip(RIG_PORT_EMPTY, HR_PROTO_HTTP1, 0, 4))
 		return -1;
 	if (add_reply(HR_REPLY_NR, 404, "no route") || add_reply(HR_REPLY_UH, 503, "no endpoint") ||
-	    add_reply(HR_REPLY_UO, 503, "overflow") ||
+	    add_reply(HR_REPLY_UO, 503, "overflow") || add_reply(HR_REPLY_END, 503, "ended") ||
 	    add_reply(HR_REPLY_FIRST_FREE, 403, "denied by the rig's rule"))
 		return -1;
 	return add_rules() || set(MAP(netns), &rig_netns, &ns) || set(MAP(config), &zero, &cfg) ? -1
@@ -356,6 +356,19 @@ void rig_agent_only(bool on)
 	uint32_t zero = 0;
 
 	set(MAP(config), &zero, &cfg);
+}
+
+/* The words of slots that are not in use. */
+void rig_no_agent(bool on)
+{
+	for (int i = 0; i < RIG_G; i++) {
+		uint32_t gen = HR_G_GEN(rig_g[i].word);
+		uint64_t from = HR_G_WORD(on ? HR_G_FREE : HR_G_EMPTY, gen, 0);
+
+		__atomic_compare_exchange_n(&rig_g[i].word, &from,
+					    HR_G_WORD(on ? HR_G_EMPTY : HR_G_FREE, gen, 0), false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	}
 }
 
 void rig_pool_block(bool on)

@@ -45,6 +45,8 @@ void rig_stop(void);
 int rig_enter_cgroup(void);
 
 void rig_agent_only(bool on);
+/* No agent slot is free. */
+void rig_no_agent(bool on);
 /* A pool whose U slots are taken: the next move finds none. */
 void rig_pool_block(bool on);
 

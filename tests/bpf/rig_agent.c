@@ -338,7 +338,7 @@ static void relay(const struct hr_event *ev)
 	u_replace(ev->slot);
 }
 
-static void answer_lost(const struct hr_event *ev)
+static void answer_for(const struct hr_event *ev)
 {
 	static const char reply[] = "HTTP/1.1 503 X\r\nContent-Length: 4\r\n\r\nlost";
 	uint64_t word;
@@ -355,8 +355,8 @@ static int on_event(void *ctx, void *data, size_t size)
 	(void)ctx, (void)size;
 	if (ev->kind == HR_EV_RELAY)
 		relay(ev);
-	else if (ev->kind == HR_EV_NATIVE_LOST)
-		answer_lost(ev);
+	else if (ev->kind == HR_EV_NATIVE_LOST || (ev->kind == HR_EV_END && ev->status))
+		answer_for(ev);
 	else if (ev->kind == HR_EV_U_DIRTY && HR_WORD_STATE(rig_u[ev->slot].word) == HR_U_DEAD)
 		u_replace(ev->slot);
 	return 0;

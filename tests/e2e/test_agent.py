@@ -93,7 +93,12 @@ def refused_in_place_after_kill(env):
     for name in ("open", "new"):
         got = client.call("exchange", name=name, host=RECO, port=8080, requests=asks)
         check([r["status"] for r in got], [200, 503, 503] * 3, name)
+    # in several sends: 503 too, and over; what is still sent is no error
+    head = f"GET / HTTP/1.1\r\nHost: reco\r\nx-set: 1\r\nx-pad: {'x' * 200}\r\n\r\n"
+    cut = client.call("exchange", name="cut", host=RECO, port=8080, requests=[{"raw": head[:30]}])[0]
+    check((cut["status"], dict(map(tuple, cut["headers"])).get("connection")), (503, "close"), str(cut))
     env.agent.start()
+    check(client.call("is_closed", name="cut"), True, "shut down by the next agent")
     again = env.client("c1", name="after")
     got = again.call("exchange", host=RECO, port=8080, requests=asks)
     check([r["status"] for r in got], [200] * 9)

@@ -47,7 +47,8 @@ static enum kern_left look(const struct kern_leave *l, uint64_t cookie)
 	int e = l->peek < 0 ? -ENOENT : kern_peek(l->peek, &p);
 
 	idle = e == -ENOENT || (!e && p.quiet && !p.queued);
-	if ((c.flags & HR_CONN_F_DEAD) || bound(l, &c) || (c.state == HR_CONN_MOVED && !idle))
+	if ((c.flags & HR_CONN_F_DEAD) || c.state == HR_CONN_ENDED || bound(l, &c) ||
+	    (c.state == HR_CONN_MOVED && !idle))
 		return KERN_DEPENDENT;
 	return idle ? KERN_LEFT : KERN_BUSY;
 }

@@ -46,6 +46,8 @@ void kern_replies_init(struct kern_replies *r)
 	well_known(r, HR_REPLY_UO, 503, "x-envoy-overloaded: true\r\n",
 		   "upstream connect error or disconnect/reset before headers. reset reason: "
 		   "overflow");
+	/* no body: whether it answers HEAD may not be known */
+	well_known(r, HR_REPLY_END, 503, "connection: close\r\n", "");
 }
 
 uint32_t kern_reply_place(struct kern_replies *r, struct hr_rows *rows, unsigned status,

@@ -70,6 +70,21 @@ static void empty_table(const struct bpf_map *m)
 	}
 }
 
+/* Those that the programs gave up while nobody was there to shut them down. */
+static void shut_down_ended(struct hr_kern *k)
+{
+	int fd = KERN_MAP_FD(k, conns);
+	uint64_t key, next;
+	struct hr_conn c;
+
+	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more;) {
+		key = next;
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (!hr_kern_conn_get(k, key, &c) && c.state == HR_CONN_ENDED)
+			kern_client_shutdown(c.pid, key);
+	}
+}
+
 /* ---- in flight ------------------------------------------------------------------------------ */
 
 /* What the dead agent had in flight is its own side of the numbers: nobody will lower it. */
@@ -104,6 +119,7 @@ void kern_take_over(struct hr_kern *k)
 	empty_table(k->skel->maps.netns);
 	empty_table(k->skel->maps.names);
 	forget_inflight(k);
+	shut_down_ended(k);
 	k->muted = true;
 	ring_buffer__consume(k->ring);
 	k->muted = false;

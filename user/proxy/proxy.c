@@ -131,6 +131,7 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 	switch (ev->kind) {
 	case HR_EV_POOL_MISS:
 	case HR_EV_NATIVE_LOST:
+	case HR_EV_END:
 	case HR_EV_RELAY:
 	case HR_EV_U_DIRTY:
 		px_upool_event(px, ev);

@@ -74,7 +74,7 @@ static bool all_arrived(const struct px_gslot *g)
 static void serve(struct px_gslot *g, struct px_client *c)
 {
 	g->credit = g->since_wake = 0;
-	g->gone = g->released = g->lent = false;
+	g->gone = g->released = g->lent = g->end = false;
 	g->client = c;
 	c->g = g;
 	c->s.readable = c->s.writable = true;
@@ -297,7 +297,7 @@ void px_g_detach(struct px_client *c)
 	if (g->lent) {
 		g->lent = false;
 		/* cut off in the middle: C must not wait for the rest */
-		if (c->req && !c->req->answered)
+		if (g->end || (c->req && !c->req->answered))
 			hr_kern_conn_shutdown(kern_of(g), g->cookie);
 		g->released = set_free(g, 0);
 	}

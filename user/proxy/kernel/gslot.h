@@ -21,6 +21,7 @@ struct px_gslot {
 	bool gone;	     /* C is closed */
 	bool released;	     /* C has its native path back */
 	bool draining;	     /* no client: what C sent is dropped until it is gone */
+	bool end;	     /* lent: C is shut down afterwards */
 	bool lent;	     /* used to inject a relayed answer (urelay.c): no client here */
 	uint32_t wait_ms;
 	struct hr_timer timer;

@@ -101,6 +101,7 @@ struct px_relay {
 	struct px_worker *w;
 	uint32_t slot, gen; /* HR_U_SLOTS: no U */
 	int fd;		    /* U; the holder closes it */
+	bool end;	    /* C is shut down afterwards */
 	bool fail;	    /* no answer will come from U: it gets ours */
 	bool head_request, reusable;
 	uint64_t left; /* of an answer whose head C has had already, 0: none of it */
@@ -111,6 +112,6 @@ struct px_relay {
 };
 /* Hands the answer to a worker; px_u_returned comes back. */
 int px_relay_start(struct px_u *u, uint32_t gen, bool fail);
-/* C's own endpoint broke off (HR_EV_NATIVE_LOST): C gets 503. */
+/* C's own endpoint broke off (HR_EV_NATIVE_LOST), or C is to be ended (HR_EV_END): C gets 503. */
 void px_relay_lost(struct px_holder *h, const struct hr_event *ev);
 void px_u_returned(struct px_relay *r);

@@ -396,7 +396,7 @@ static void on_posted(void *ctx)
 
 	if (m->ev.kind == HR_EV_POOL_MISS)
 		miss(m->h, &m->ev);
-	else if (m->ev.kind == HR_EV_NATIVE_LOST)
+	else if (m->ev.kind == HR_EV_NATIVE_LOST || m->ev.kind == HR_EV_END)
 		px_relay_lost(m->h, &m->ev);
 	else
 		px_u_event(m->h, &m->ev);

@@ -117,6 +117,7 @@ static void start(struct px_relay *r, struct px_gslot *g)
 	}
 	c->relay = r;
 	c->req = q;
+	c->close = g->end = r->end;
 	c->state = PX_CLIENT_REQUEST;
 	prepare(r, q);
 	if (r->fail) {
@@ -200,10 +201,12 @@ int px_relay_start(struct px_u *u, uint32_t gen, bool fail)
 
 void px_relay_lost(struct px_holder *h, const struct hr_event *ev)
 {
-	struct px_relay *r = calloc(1, sizeof(*r));
+	bool silent = ev->kind == HR_EV_END && !ev->status;
+	struct px_relay *r = silent ? NULL : calloc(1, sizeof(*r));
 
 	if (r) {
 		*r = (struct px_relay){.h = h,
+				       .end = ev->kind == HR_EV_END,
 				       .w = &h->px->workers[h->next_worker],
 				       .slot = HR_U_SLOTS,
 				       .fd = -1,

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * cgroup_skb/egress: nothing leaves a captured connection before a program has seen a send of it.
+ * A send that waited for the socket while the connection was established, and captured, goes on in
+ * ordinary TCP: sk_msg does not run for it. (Another thread, or a client that sees the connection
+ * established on one processor while another is still at it.) Its bytes stay here; the client gets
+ * 503 from the agent, and its connection ends.
+ */
+#include "lib/packet.h"
+#include "lib/slot.h"
+
+SEC("cgroup_skb/egress")
+int gate(struct __sk_buff *skb)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct conn_scratch *s;
+	struct conn *c;
+	__u64 cookie;
+
+	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	s = sk ? bpf_sk_storage_get(&conn_store, sk, NULL, 0) : NULL;
+	if (!s || s->seen || !packet_of(skb).payload)
+		return 1;
+	cookie = s->cookie;
+	c = bpf_map_lookup_elem(&conns, &cookie);
+	if (!c || c->pub.state == HR_CONN_TUNNEL)
+		return 1; /* captured no more */
+	if (c->pub.state != HR_CONN_ENDED)
+		count_mishap(HR_MISHAP_UNSEEN);
+	conn_end(c, cookie, 503);
+	return 0;
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The CPU is taken away, from the agent, the clients or the servers: answers come later, but each comes, once, and to
+the one who asked. What hands a connection over must not depend on who runs when.
+
+    client --- connection --- kernel: native, moved, bound, in place
+                                 \\-- agent (starved) --- server
+"""
+import contextlib
+
+import mesh
+import starve
+from mesh import dst, header, rule
+from runner import check, test
+from world import ORIGIN, ORIGIN6
+
+BY_WAY = [rule(dst("origin", "v1"), header("x-k", exact="n")),
+          rule(dst("origin", "v2"), header("x-k", exact="m")),
+          rule([dst("origin", "v1", 50), dst("origin", "v2", 50)], header("x-k", exact="b"),
+               headers={"request": {"set": {"x-b": "1"}}}),
+          {"match": [header("x-k", exact="l")], "directResponse": {"status": 418, "body": {"string": "teapot"}}}]
+
+
+def pids(env, who):
+    return {"agent": [env.agent.proc.pid], "clients": [c.proc.pid for c in env.clients.values()],
+            "servers": [p.pid for p in env.topo.procs]}[who]
+
+
+def storms(env, how, seconds, kinds="pppnmbrsC", abort=0.0, connections=100):
+    """Every way at once from both pods while `how` is in force; long patience, for time is what is taken."""
+    env.policy(mesh.vs("origin", BY_WAY))
+    clients = [env.client(pod) for pod in ("c1", "c2")]
+    for c in clients:
+        c.call("ping")
+    with how():
+        for i, c in enumerate(clients):
+            c.send("storm", hosts=[ORIGIN, ORIGIN6], port=9000, vhost="origin", connections=connections, seconds=seconds,
+                   kinds=kinds, abort=abort, seed=i, patience=25)
+        got = [c.receive() for c in clients]
+    for g in got:
+        check((g["wrong"], g["errors"], g["total"] > 0), ([], {}, True), str(g))
+
+
+def weighted(env, how, connections=150, rounds=4):
+    env.policy(mesh.vs("origin", [rule([dst("origin", "v1", 50), dst("origin", "v2", 50)])]))
+    clients = [env.client(pod) for pod in ("c1", "c2")]
+    for c in clients:
+        c.call("ping")
+    with how():
+        for i, c in enumerate(clients):
+            c.send("crosstalk", host=ORIGIN, port=9000, connections=connections, rounds=rounds, vhost="origin", seed=i, body=20000,
+                   timeout=60)
+        got = [c.receive() for c in clients]
+    for g in got:
+        check((g["answers"], g["wrong"], g["errors"]), (connections * rounds, [], {}))
+
+
+def both(env, how, seconds=2):
+    storms(env, how, seconds)
+    weighted(env, how)
+
+
+@test(timeout=120)
+def agent_stopped(env):
+    both(env, lambda: starve.stopped(pids(env, "agent")))
+
+
+@test(timeout=120)
+def clients_stopped(env):
+    both(env, lambda: starve.stopped(pids(env, "clients")), 3)
+
+
+@test(timeout=120)
+def servers_stopped(env):
+    both(env, lambda: starve.stopped(pids(env, "servers"), stop=(0.001, 0.05)))
+
+
+@test(timeout=120)
+def agent_idle(env):
+    both(env, lambda: starve.idle(pids(env, "agent")))
+
+
+@test(timeout=900, long=True)
+def long_and_every_way(env):
+    """Everybody in turn, every way, with clients that leave in the middle; then once more without those, on the same
+    agent slots and pooled connections."""
+    everybody = lambda: pids(env, "agent") + pids(env, "clients") + pids(env, "servers")  # noqa: E731
+    ways = [lambda: starve.stopped(everybody(), stop=(0.001, 0.1)),
+            lambda: starve.idle(pids(env, "agent")),
+            lambda: starve.idle(pids(env, "clients")),
+            lambda: starve.quota(pids(env, "agent")),
+            lambda: starve.quota(pids(env, "clients"), 20),
+            lambda: starve.quota(pids(env, "servers"), 20),
+            lambda: starve.one_cpu(everybody()),
+            contextlib.nullcontext]
+    for how in ways:
+        storms(env, how, 8, kinds="nmblrspBC", abort=0.12)
+        both(env, how, 6)
