@@ -26,7 +26,7 @@ CPPFLAGS += -Iinclude -Iuser -Ibpf -I$(B)/gen -D_GNU_SOURCE -DHR_VERSION='"$(VER
 CFLAGS   += -std=gnu17 -O2 -g -Wall -Wextra -Werror -fno-strict-aliasing -fstack-protector-strong \
 	    -fno-omit-frame-pointer -pthread
 LDFLAGS  += -pthread
-LDLIBS   += -lbpf -lelf -lz -lyaml -ljansson -lm
+LDLIBS   += -lbpf -lelf -lz -lyaml -ljansson -lnghttp2 -lm
 ifneq ($(SAN),)
 CFLAGS  := $(filter-out -O2,$(CFLAGS)) -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 LDFLAGS += -fsanitize=address,undefined

@@ -107,6 +107,27 @@
 #define HR_MIRROR_BODY_MAX HR_BUF_SIZE
 #define HR_MIRROR_TIMEOUT_MS 15000
 
+/* ---- HTTP/2 (RFC 9113; docs/THREAT-MODEL.md names the attack behind each) ---- */
+#define HR_H2_STREAMS 100		/* at once, of one connection; Envoy, nghttp2 */
+#define HR_H2_WINDOW (64 * 1024)	/* of a stream: bytes of it that are kept, each way */
+#define HR_H2_CONN_WINDOW (1024 * 1024) /* of a connection, each way */
+#define HR_H2_OUT_HIGH (64 * 1024)	/* frames made ahead of what the socket takes, bytes */
+#define HR_H2_BLOCK_MAX (64 * 1024)	/* decoded header block, bytes: above it is no mistake */
+#define HR_H2_CONTINUATIONS 8		/* of one header block; nghttp2 */
+/* Streams that end by a reset within their first second: more than half, once so many were opened;
+ * resets of ours that the peer provoked count too. Envoy. */
+#define HR_H2_RESETS 500
+#define HR_H2_RESET_AGE_MS 1000
+/* Token buckets, burst and tokens a second: frames that move nothing (empty DATA); frames that ask
+ * for work (PING, SETTINGS, PRIORITY, unknown types). */
+#define HR_H2_EMPTY_BURST 100
+#define HR_H2_EMPTY_RATE 10
+#define HR_H2_CONTROL_BURST 1000
+#define HR_H2_CONTROL_RATE 100
+/* WINDOW_UPDATEs: so many at first, and for each stream opened and each DATA frame sent; Envoy. */
+#define HR_H2_UPDATES 1000
+#define HR_H2_UPDATES_EARNED 10
+
 /* ---- Configuration input (THREATS.md) ---- */
 #define HR_FILE_MAX (16 * 1024 * 1024)
 #define HR_DOCS_MAX 10000

@@ -39,7 +39,7 @@ static bool fail(struct hr_http_body *b, const char *reason)
 
 /* Trailers come after the decisions: what frames, routes, authorises or describes the content may
  * not be among them (RFC 9110 section 6.5.1). */
-static bool trailer_forbidden(const char *name, size_t n)
+bool hr_http_trailer_forbidden(const char *name, size_t n)
 {
 	static const char *const names[] = {
 		"transfer-encoding",
@@ -116,7 +116,8 @@ static bool ext_byte(struct hr_http_body *b, uint8_t c)
 static bool name_byte(struct hr_http_body *b, uint8_t c)
 {
 	if (c == ':') {
-		if (b->name_len <= sizeof(b->name) && trailer_forbidden(b->name, b->name_len))
+		if (b->name_len <= sizeof(b->name) &&
+		    hr_http_trailer_forbidden(b->name, b->name_len))
 			return fail(b, "trailer that belongs in the head");
 		b->state = CH_VALUE;
 		return true;
@@ -190,15 +191,18 @@ static bool frame_byte(struct hr_http_body *b, uint8_t c)
 static enum hr_http_result chunked_next(struct hr_http_body *b, const char *p, size_t n,
 					struct hr_http_step *step)
 {
-	size_t i = 0, take;
+	size_t i = 0, take, lines = 0;
 
-	while (i < n && b->state != CH_DATA && !b->done)
-		if (!frame_byte(b, p[i++]))
+	for (; i < n && b->state != CH_DATA && !b->done; i++) {
+		lines += b->state >= CH_TRAILER;
+		if (!frame_byte(b, p[i]))
 			return HR_HTTP_ERROR;
+	}
 	take = b->state == CH_DATA ? HR_MIN((uint64_t)(n - i), b->left) : 0;
 	step->payload = i;
 	step->payload_len = take;
 	step->used = i + take;
+	step->trailer = step->used - lines; /* after the last chunk there is no payload */
 	b->payload += take;
 	if (take) {
 		b->left -= take;
@@ -220,7 +224,7 @@ enum hr_http_result hr_http_body_next(struct hr_http_body *b, const char *p, siz
 		return chunked_next(b, p, n, step);
 	if (b->framing == HR_BODY_LENGTH)
 		n = HR_MIN((uint64_t)n, b->left);
-	step->used = step->payload_len = n;
+	step->used = step->payload_len = step->trailer = n;
 	b->payload += n;
 	if (b->framing != HR_BODY_LENGTH)
 		return HR_HTTP_MORE;

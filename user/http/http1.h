@@ -207,6 +207,7 @@ struct hr_http_body {
 struct hr_http_step {
 	size_t used;
 	size_t payload, payload_len;
+	size_t trailer; /* p[trailer .. used) are trailer lines and the empty line after them */
 };
 
 /* NONE and LENGTH 0 are done at once; TUNNEL is like UNTIL_CLOSE. */
@@ -216,5 +217,7 @@ enum hr_http_result hr_http_body_next(struct hr_http_body *b, const char *p, siz
 /* The whole of p[0 .. n) at once: how many bytes belong to the message (all, unless it ends). */
 enum hr_http_result hr_http_body_skip(struct hr_http_body *b, const char *p, size_t n,
 				      size_t *used);
+/* Must a field of that lower-case name not be a trailer (RFC 9110 section 6.5.1)? */
+bool hr_http_trailer_forbidden(const char *name, size_t n);
 /* The connection ended: true when that is a proper end of this body. */
 bool hr_http_body_eof(const struct hr_http_body *b);

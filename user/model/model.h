@@ -272,6 +272,8 @@ struct hr_connection_pool {
 		http_idle_timeout, max_concurrent_streams;
 	const char *h2_upgrade;
 	int use_client_protocol;
+	bool h2_keepalive;
+	int64_t h2_keepalive_interval, h2_keepalive_timeout;
 	struct hr_pos pos;
 };
 

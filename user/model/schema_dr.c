@@ -43,13 +43,15 @@ static const struct hr_message pool_tcp = {.name = "ConnectionPoolSettings.TCPSe
 
 static const struct hr_word h2_words[] = {{"DEFAULT", 0, HR_ST_CONTROL, NULL},
 					  {"DO_NOT_UPGRADE", 1, HR_ST_CONTROL, NULL},
-					  {"UPGRADE", 2, HR_ST_NOT_BUILT, "HTTP/2 upstream"},
+					  {"UPGRADE", 2, HR_ST_AGENT, NULL},
 					  {NULL, 0, 0, NULL}};
 static const struct hr_field h2_keepalive_fields[] = {
-	HR_ROW("interval", DURATION, AGENT, .min = 1, HR_NOWHERE),
-	HR_ROW("timeout", DURATION, AGENT, .min = 1, HR_NOWHERE), HR_END};
-static const struct hr_message h2_keepalive = {.name = "ConnectionKeepalive",
-					       .fields = h2_keepalive_fields};
+	POOL("interval", DURATION, AGENT, h2_keepalive_interval, .min = 1),
+	POOL("timeout", DURATION, AGENT, h2_keepalive_timeout, .min = 1), HR_END};
+static const struct hr_message h2_keepalive = {
+	.name = "ConnectionKeepalive",
+	.fields = h2_keepalive_fields,
+	.set_off = offsetof(struct hr_connection_pool, h2_keepalive) + 1};
 static const struct hr_field pool_http_fields[] = {
 	POOL("http1MaxPendingRequests", INT, AGENT, http1_max_pending, COUNT),
 	POOL("http2MaxRequests", INT, KERNEL, http2_max_requests, COUNT,
@@ -60,12 +62,10 @@ static const struct hr_field pool_http_fields[] = {
 	POOL("idleTimeout", DURATION, KERNEL, http_idle_timeout, .min = 1,
 	     .why = "a client's own connection carries no request after it, and stays open"),
 	POOL("h2UpgradePolicy", WORD, CONTROL, h2_upgrade, .words = h2_words),
-	POOL("useClientProtocol", BOOL, NOT_BUILT, use_client_protocol,
-	     .why = "the client's protocol towards the server"),
-	POOL("maxConcurrentStreams", INT, NOT_BUILT, max_concurrent_streams, COUNT,
-	     .why = "HTTP/2 upstream"),
-	HR_ROW("http2KeepAlive", MESSAGE, NOT_BUILT, .why = "HTTP/2 upstream", .msg = &h2_keepalive,
-	       HR_NOWHERE),
+	POOL("useClientProtocol", BOOL, AGENT, use_client_protocol),
+	POOL("maxConcurrentStreams", INT, AGENT, max_concurrent_streams, COUNT,
+	     .why = "of one HTTP/2 connection"),
+	HR_ROW("http2KeepAlive", MESSAGE, AGENT, .msg = &h2_keepalive, .off = 0),
 	HR_END};
 const struct hr_message hr_msg_pool_http = {.name = "ConnectionPoolSettings.HTTPSettings",
 					    .fields = pool_http_fields,

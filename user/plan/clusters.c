@@ -64,6 +64,8 @@ static uint16_t agent_reason(const struct hr_plan_cluster *c)
 		return HR_WHY_CLUSTER;
 	if (c->tunnel || c->proxy_protocol)
 		return HR_WHY_CLUSTER;
+	if (c->pool && hr_streq(c->pool->h2_upgrade, "UPGRADE"))
+		return HR_WHY_PROTO;
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
 		return HR_WHY_CLUSTER;
 	return 0;

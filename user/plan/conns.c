@@ -41,13 +41,17 @@ void hr_build_conns(struct hr_build *b, struct hr_plan_cluster *c)
 	k->ka_time_s = seconds(p->keepalive_time);
 	k->ka_interval_s = seconds(p->keepalive_interval);
 	k->ka_probes = bound(p->keepalive_probes);
+	k->max_streams = bound(p->max_concurrent_streams);
+	k->ping_ms = p->h2_keepalive ? bound(p->h2_keepalive_interval) : 0;
+	k->pong_ms = k->ping_ms ? bound(p->h2_keepalive_timeout) : 0;
 	c->opaque_limits = p->max_connections > 0 || p->connect_timeout > 0 || k->age_ms ||
 			   p->tcp_idle_timeout >= 0;
 	if (p->connect_timeout <= 0 && p->http_idle_timeout < 0 && p->tcp_idle_timeout < 0 &&
-	    !k->age_ms && !k->max_requests && !k->keepalive)
+	    !k->age_ms && !k->max_requests && !k->keepalive && !k->max_streams && !k->ping_ms)
 		return;
-	k->name =
-		hr_arena_printf(b->a, "connect %u idle %u age %u requests %u keepalive %d %u %u %u",
-				k->connect_ms, k->idle_ms, k->age_ms, k->max_requests, k->keepalive,
-				k->ka_time_s, k->ka_interval_s, k->ka_probes);
+	k->name = hr_arena_printf(
+		b->a,
+		"connect %u idle %u age %u requests %u keepalive %d %u %u %u streams %u ping %u %u",
+		k->connect_ms, k->idle_ms, k->age_ms, k->max_requests, k->keepalive, k->ka_time_s,
+		k->ka_interval_s, k->ka_probes, k->max_streams, k->ping_ms, k->pong_ms);
 }

@@ -54,6 +54,8 @@ struct hr_plan_conns {
 	uint32_t max_requests; /* of one connection */
 	bool keepalive;
 	uint32_t ka_time_s, ka_interval_s, ka_probes;
+	/* HTTP/2: streams of one connection; http2KeepAlive */
+	uint32_t max_streams, ping_ms, pong_ms;
 };
 
 /* Istio's name: "outbound|8080|v2|reviews.default.svc.cluster.local"; subset "" for none. */

@@ -6,6 +6,9 @@
  *
  *	px_worker -> px_client -> px_req -> px_up -> px_pool
  *
+ * A stream of an HTTP/2 connection is a px_client of its own, or a px_up: they read and write
+ * HTTP/1 text, and http/h2.h makes frames of it (proxy/h2).
+ *
  * Every event (client, upstream, timer) ends in px_client_run, which moves the client as far as it
  * goes and may free it: nothing is touched after it.
  */
@@ -82,9 +85,11 @@ struct px_worker {
 	struct hr_list pools;	/* struct px_pool */
 	struct hr_list orphans; /* struct px_up, see px_up_orphan */
 	struct hr_map *pool_map;
-	struct hr_list mirrors; /* struct px_client: copies under way */
-	unsigned n_mirrors;	/* those, and those that wait for their body */
-	struct hr_list waiting; /* requests in a breaker's queue, oldest first */
+	struct hr_list mirrors;	 /* struct px_client: copies under way */
+	unsigned n_mirrors;	 /* those, and those that wait for their body */
+	struct hr_list waiting;	 /* requests in a breaker's queue, oldest first */
+	struct hr_list h2_dirty; /* struct px_h2 that may have frames to send, see px_h2_touch */
+	struct hr_timer h2_flush;
 	struct hr_timer sweep;
 	void *free_bufs;
 	unsigned n_free_bufs;
@@ -168,6 +173,7 @@ struct hr_proxy {
 };
 
 #include "proxy/door/client.h"
+#include "proxy/h2/h2.h"
 #include "proxy/kernel/gslot.h"
 #include "proxy/request/request.h"
 #include "proxy/upstream/upstream.h"

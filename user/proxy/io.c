@@ -197,15 +197,12 @@ size_t px_side_read(struct px_worker *w, struct px_side *s)
 
 	if (!s->readable || s->eof || s->error)
 		return 0;
-	if (!s->in.p && !(s->in.p = buf_take(w))) {
-		failed(s, ENOMEM);
+	room = px_buf_room(w, &s->in);
+	if (!room) {
+		if (!s->in.p)
+			failed(s, ENOMEM);
 		return 0;
 	}
-	if (s->in.end == HR_BUF_SIZE)
-		px_buf_compact(&s->in);
-	room = HR_BUF_SIZE - s->in.end;
-	if (!room)
-		return 0;
 	do
 		n = recv(s->fd, s->in.p + s->in.end, room, 0);
 	while (n < 0 && errno == EINTR);

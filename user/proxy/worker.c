@@ -63,9 +63,11 @@ static void worker_free(struct px_worker *w)
 	px_mirrors_close(w);
 	px_worker_close_doors(w, 0, true);
 	px_g_close_all(w);
+	px_h2_free_dirty(w);
 	px_up_close_all(w);
 	px_hold_put(TAKE_PTR(w->hold));
 	hr_timer_stop(&w->sweep);
+	hr_timer_stop(&w->h2_flush);
 	hr_loop_free(w->loop);
 	px_req_free_all(w);
 	px_buf_free_all(w);
@@ -86,6 +88,7 @@ int px_worker_start(struct hr_proxy *px, struct px_worker *w, unsigned index)
 	hr_list_init(&w->orphans);
 	hr_list_init(&w->mirrors);
 	hr_list_init(&w->waiting);
+	hr_list_init(&w->h2_dirty);
 	if (getrandom(&w->random, sizeof(w->random), 0) != sizeof(w->random) || !w->random)
 		w->random = 0x9e3779b97f4a7c15ULL + index;
 	r = hr_loop_new(&w->loop);
@@ -114,6 +117,8 @@ void px_worker_drain(void *ctx)
 
 		if (c->state == PX_CLIENT_HEAD && !c->req && !c->g)
 			px_client_close(c, false); /* between two requests */
+		else if (c->state == PX_CLIENT_H2)
+			px_h2_down_drain(c);
 		else
 			c->close = true;
 	}

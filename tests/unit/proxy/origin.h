@@ -383,7 +383,7 @@ static inline void *o_run(void *ctx)
 		struct origin_conn *c;
 		struct sockaddr_in a;
 		socklen_t n = sizeof(a);
-		int fd = accept(o->fd, NULL, NULL), one = 1;
+		int fd = accept4(o->fd, NULL, NULL, SOCK_CLOEXEC), one = 1;
 		pthread_t t;
 
 		if (fd < 0)

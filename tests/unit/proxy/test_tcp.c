@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * What is not HTTP, through door A: opaque ports, servers that speak first, first bytes that
- * decide, the HTTP/2 preface.
+ * decide.
  */
 #include "proxy/internal.h"
 
@@ -164,42 +164,12 @@ static void test_refused(void **state)
 	strcpy(r.vip, "10.9.0.1");
 }
 
-/* HTTP/2 on a port without rules is relayed unread (the server here does not know it and closes);
- * with rules it is told to use HTTP/1.1. */
-static void test_h2(void **state)
-{
-	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-	char buf[64];
-
-	(void)state;
-	r.vip_port = 80;
-	r.proto = HR_PROTO_HTTP1;
-	int fd = cl_open(&r);
-
-	cl_send(fd, preface);
-	read_exactly(fd, buf, 12);
-	assert_memory_equal(buf, "HTTP/1.1 200", 12); /* the origin's own words */
-	close(fd);
-
-	rig_publish(&r, "apiVersion: networking.istio.io/v1\nkind: VirtualService\n"
-			"metadata: {name: web}\nspec: {hosts: [web], http: [{route: "
-			"[{destination: {host: web, port: {number: 80}}}]}]}\n");
-	fd = cl_open(&r);
-	cl_send(fd, preface);
-	read_exactly(fd, buf, 26);
-	assert_int_equal(buf[3], 4);	 /* SETTINGS */
-	assert_int_equal(buf[9 + 3], 7); /* GOAWAY */
-	assert_int_equal(buf[9 + 9 + 7], 0xd);
-	close(fd);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_looks_http),  cmocka_unit_test(test_server_first),
 		cmocka_unit_test(test_opaque_http), cmocka_unit_test(test_auto_http),
 		cmocka_unit_test(test_bulk),	    cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_h2),
 	};
 	char more[2048];
 	const char *mesh =

@@ -49,29 +49,37 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				.source = px_source_get(w->px, door->workload),
 				.why = (uint16_t)door->why};
 	memcpy(c->dst.ip, door->dst_ip, sizeof(c->dst.ip));
-	px_client_progress(c);
 	hr_list_add_tail(&w->clients, &c->link);
 	PX_COUNT(w->connections);
 	atomic_fetch_add_explicit(&w->px->n_clients, 1, memory_order_relaxed);
-	hr_timer_start(w->loop, &c->timer, w->px->opts.idle_timeout_ms, on_timer, c);
+	px_client_start(c);
 	return c;
+}
+
+void px_client_start(struct px_client *c)
+{
+	px_client_progress(c);
+	hr_timer_start(c->w->loop, &c->timer, c->w->px->opts.idle_timeout_ms, on_timer, c);
 }
 
 static void client_free(struct px_client *c)
 {
 	px_req_free(TAKE_PTR(c->req));
-	hr_list_del(&c->link);
 	if (c->mirror) {
+		hr_list_del(&c->link);
 		c->w->n_mirrors--;
 		px_out_free(&c->out);
 		free(c);
 		return;
 	}
-	PX_ADD(c->w->connections, -1);
-	atomic_fetch_sub_explicit(&c->w->px->n_clients, 1, memory_order_relaxed);
 	px_out_free(&c->out);
-	px_source_put(c->source);
-	free(c->sni);
+	if (!c->conn) {
+		hr_list_del(&c->link);
+		PX_ADD(c->w->connections, -1);
+		atomic_fetch_sub_explicit(&c->w->px->n_clients, 1, memory_order_relaxed);
+		px_source_put(c->source);
+		free(c->sni);
+	}
 	free(c);
 }
 
@@ -85,6 +93,10 @@ void px_client_close(struct px_client *c, bool reset)
 	if (c->req && c->req->begun)
 		px_req_end(c->req);
 	px_tunnel_end(c);
+	if (c->stream)
+		px_h2_stream_end(c, reset);
+	if (c->h2)
+		px_h2_down_end(c);
 	if (c->relay)
 		px_relay_client_done(c);
 	if (c->g)
@@ -98,6 +110,8 @@ size_t px_client_read(struct px_client *c)
 {
 	if (c->mirror)
 		return 0; /* all of it is there */
+	if (c->stream)
+		return px_h2_stream_read(c);
 	return c->g ? px_g_read(c) : px_side_read(c->w, &c->s);
 }
 
@@ -109,10 +123,21 @@ size_t px_client_write(struct px_client *c, const char *p, size_t n)
 		px_out_reset(&c->out);
 		return n;
 	}
-	took = c->g ? px_g_write(c, p, n) : px_side_write(&c->s, &c->out, p, n, SIZE_MAX);
+	if (c->stream)
+		took = px_h2_stream_write(c, p, n);
+	else if (c->g)
+		took = px_g_write(c, p, n);
+	else
+		took = px_side_write(&c->s, &c->out, p, n, SIZE_MAX);
 	if (took || px_out_len(&c->out) != before)
 		px_client_progress(c);
 	return took;
+}
+
+bool px_client_flushed(struct px_client *c)
+{
+	px_client_write(c, NULL, 0);
+	return !px_out_len(&c->out) && !(c->stream && hr_h2_pending(c->stream));
 }
 
 /* ---- the end ---- */
@@ -164,7 +189,7 @@ void px_client_next(struct px_client *c)
 	px_req_free(TAKE_PTR(c->req));
 	px_client_progress(c);
 	c->state = PX_CLIENT_HEAD;
-	if (c->relay || c->mirror)
+	if (c->relay || c->mirror || c->conn)
 		px_client_close(c, false);
 	else if (c->close || c->w->draining)
 		px_client_linger(c);
@@ -190,6 +215,13 @@ static void head_error(struct px_client *c, const struct hr_http_error *e)
 	c->state = PX_CLIENT_REQUEST;
 }
 
+void px_client_begin(struct px_client *c)
+{
+	c->http_seen = true;
+	c->state = PX_CLIENT_REQUEST;
+	px_req_begin(c);
+}
+
 /* The head leaves the input buffer, so that the body can flow through it. */
 static void head_complete(struct px_client *c)
 {
@@ -209,9 +241,8 @@ static void head_complete(struct px_client *c)
 	memcpy(r->head, px_buf_at(&c->s.in), n);
 	r->msg.base = r->head;
 	px_buf_use(c->w, &c->s.in, n);
-	c->http_seen = true;
-	c->state = PX_CLIENT_REQUEST;
-	px_req_begin(c);
+	if (!px_h2_upgrade(c))
+		px_client_begin(c);
 }
 
 static bool parse(struct px_client *c)
@@ -226,9 +257,13 @@ static bool parse(struct px_client *c)
 			return false;
 		}
 	}
+	if (c->stream && c->stream->error.status) {
+		head_error(c, &c->stream->error);
+		return true;
+	}
 	h2 = h2_preface_check(c);
 	if (h2 > 0)
-		return px_tunnel_h2(c);
+		return px_h2_start(c);
 	if (h2 == 0 && px_buf_len(&c->s.in) >= 4)
 		return false; /* "PRI " is no method of HTTP/1 */
 	switch (hr_http_parse(&r->msg, px_buf_at(&c->s.in), px_buf_len(&c->s.in))) {
@@ -246,7 +281,8 @@ static bool parse(struct px_client *c)
 
 static bool head(struct px_client *c)
 {
-	bool have = px_buf_len(&c->s.in) && !c->head_partial;
+	bool have = (px_buf_len(&c->s.in) && !c->head_partial) ||
+		    (c->stream && c->stream->error.status);
 
 	/* After a take-over requests come before the first plan: they wait (px_plan_adopt). */
 	if (!c->w->hold)
@@ -296,6 +332,8 @@ static void on_timer(void *ctx)
 	}
 	if ((c->state == PX_CLIENT_HEAD || c->state == PX_CLIENT_HELLO) && c->head_since)
 		due = c->head_since + c->w->px->opts.header_timeout_ms;
+	if (c->state == PX_CLIENT_H2)
+		due = px_h2_down_due(c);
 	if (now < due) {
 		if (due != UINT64_MAX)
 			hr_timer_start(c->w->loop, &c->timer, due - now, on_timer, c);
@@ -333,6 +371,8 @@ static bool step(struct px_client *c)
 		return px_tunnel_run(c);
 	case PX_CLIENT_LINGER:
 		return linger(c);
+	case PX_CLIENT_H2:
+		return px_h2_down_run(c);
 	}
 	return false;
 }

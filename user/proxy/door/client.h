@@ -17,6 +17,7 @@ enum px_client_state {
 	PX_CLIENT_REQUEST,
 	PX_CLIENT_TUNNEL, /* bytes both ways until both ends are done */
 	PX_CLIENT_LINGER, /* all is said: read to the end, answer nothing */
+	PX_CLIENT_H2,	  /* an HTTP/2 connection: its streams are clients (proxy/h2) */
 };
 
 struct px_client {
@@ -61,6 +62,10 @@ struct px_client {
 	struct px_gslot *g;	/* NULL: door A */
 	bool mirror;		/* a copy's: no socket, its answer is thrown away (mirror.c) */
 	struct px_relay *relay; /* carries the answer of a moved request (urelay.c) */
+	struct px_h2 *h2;	/* of an HTTP/2 connection */
+	/* of a stream: its connection (only a mark once it is closed), and the stream */
+	struct px_client *conn;
+	struct hr_h2_stream *stream;
 };
 
 /* A door A connection. Takes the fd. */
@@ -68,6 +73,8 @@ void px_client_accept(struct px_worker *w, int fd, const struct hr_door *door, u
 		      const struct hr_addr *src, uint16_t src_port);
 struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_door *door,
 				uint64_t netns);
+/* Its idle time begins. */
+void px_client_start(struct px_client *c);
 /* Moves the client as far as it goes; may free it. */
 void px_client_run(struct px_client *c);
 /* All of a worker: its first plan has come. */
@@ -84,6 +91,10 @@ size_t px_client_read(struct px_client *c);
 size_t px_client_write(struct px_client *c, const char *p, size_t n);
 /* Looks at the client's time again in so many milliseconds: a slow head, an idle connection. */
 void px_client_wake_at(struct px_client *c, uint32_t ms);
+/* Writes what waits; true when all is out. */
+bool px_client_flushed(struct px_client *c);
+/* The head in c->req is complete: the request begins. */
+void px_client_begin(struct px_client *c);
 /* The request is over and its answer is out: next request, or the end. */
 void px_client_next(struct px_client *c);
 /* No answer is possible any more: ends the connection so that C sees it was cut. */
@@ -100,8 +111,6 @@ void px_tunnel_join(struct px_req *r); /* after 101 */
 bool px_tunnel_run(struct px_client *c);
 bool px_tunnel_detect(struct px_client *c);
 bool px_tunnel_hello(struct px_client *c);
-/* The HTTP/2 preface: relayed opaque where no rule is lost by that. */
-bool px_tunnel_h2(struct px_client *c);
 void px_tunnel_end(struct px_client *c);
 /* Do these first bytes look like HTTP/1: 1 yes, 0 more are needed, -1 no. */
 int px_looks_http(const char *p, size_t n);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Bytes both ways that nobody looks into: opaque TCP, connections whose protocol the first bytes
- * decide, upgraded connections, HTTP/2 where no rule is lost by not reading it.
+ * decide, upgraded connections.
  */
 #include <errno.h>
 
@@ -313,31 +313,6 @@ void px_tunnel_join(struct px_req *r)
 	c->tunnel_idle_ms = HR_UPSTREAM_IDLE_MS;
 	c->state = PX_CLIENT_TUNNEL;
 	px_client_wake_at(c, 0);
-}
-
-/* What a client of HTTP/2 understands: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED. */
-static const char goaway[] = "\0\0\0\4\0\0\0\0\0"
-			     "\0\0\10\7\0\0\0\0\0"
-			     "\0\0\0\0\0\0\0\15";
-
-bool px_tunnel_h2(struct px_client *c)
-{
-	const struct hr_plan *plan;
-	const struct hr_plan_vip *vip;
-
-	px_req_free(TAKE_PTR(c->req));
-	if (!c->hold)
-		c->hold = px_hold_get(c->w);
-	plan = c->hold ? c->hold->plan : NULL;
-	vip = plan ? px_vip_of(c, plan) : NULL;
-	if (plan && (!vip || vip->vhost == HR_NONE || !plan->vhosts.data[vip->vhost].vs)) {
-		c->tunnel_tries = 0;
-		return become_tunnel(c);
-	}
-	hr_warn("an HTTP/2 connection to a port with rules is refused: only HTTP/1.1 is read");
-	px_out_add(&c->out, goaway, sizeof(goaway) - 1);
-	px_client_linger(c);
-	return true;
 }
 
 /* ---- running ---- */

@@ -54,7 +54,10 @@ static uint32_t max_requests(const struct px_req *r)
 
 static uint32_t max_connections(const struct px_req *r)
 {
-	return r->cluster->pool ? px_limit(r->cluster->pool->max_connections) : UINT32_MAX;
+	/* one connection of HTTP/2 carries many requests */
+	if (!r->cluster->pool || px_h2_upstream(r))
+		return UINT32_MAX;
+	return px_limit(r->cluster->pool->max_connections);
 }
 
 static bool admitted(struct px_req *r)

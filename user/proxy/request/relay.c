@@ -75,7 +75,7 @@ bool px_relay_request(struct px_req *r)
 		    (r->state != PX_REQ_EXCHANGE || c->closed))
 			return true;
 		keep_for_replay(r);
-		took = px_side_write(&r->up->s, &r->wire, px_buf_at(&c->s.in), r->vetted, SIZE_MAX);
+		took = px_up_write(r->up, &r->wire, px_buf_at(&c->s.in), r->vetted);
 		if (took || px_out_len(&r->wire) != before)
 			r->any_sent = moved = true;
 		if (took) {
@@ -113,7 +113,7 @@ static void upstream_ended(struct px_req *r)
 	struct px_up *u = r->up;
 
 	hr_debug("upstream closed: %s", u->s.error ? strerror(u->s.error) : "end of file");
-	px_req_failed(r, PX_FAIL_RESET);
+	px_req_failed(r, u->refused ? PX_FAIL_REFUSED : PX_FAIL_RESET);
 }
 
 static void switch_protocols(struct px_req *r)
@@ -178,7 +178,7 @@ static bool read_head(struct px_req *r)
 	struct px_side *s = &r->up->s;
 	bool had = px_buf_len(&s->in) && !r->resp_partial;
 
-	if (!had && !px_side_read(c->w, s)) {
+	if (!had && !px_up_read(r->up)) {
 		if (!s->eof && !s->error)
 			return false;
 		upstream_ended(r);
@@ -291,7 +291,7 @@ static bool read_body(struct px_req *r)
 			px_client_write(c, NULL, 0);
 		if (px_out_len(&c->out) > PX_OUT_HIGH)
 			return false; /* the upstream waits for a slow client */
-		if (!px_side_read(c->w, s))
+		if (!px_up_read(r->up))
 			return s->eof || s->error ? body_ended(r) : false;
 		px_client_progress(c);
 	}

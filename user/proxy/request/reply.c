@@ -100,6 +100,7 @@ void px_reply_failure(struct px_req *r, enum px_failure f)
 		px_reply(r, 503, out ? "UF,URX" : "UF", PX_BODY_UF);
 		break;
 	case PX_FAIL_RESET:
+	case PX_FAIL_REFUSED:
 		px_reply(r, 503, out ? "UC,URX" : "UC", PX_BODY_UC);
 		break;
 	case PX_FAIL_GARBAGE:

@@ -354,8 +354,11 @@ void px_req_try(struct px_req *r)
 	}
 	hr_http_init(&r->resp, HR_HTTP_RESPONSE,
 		     hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD")));
-	r->up = px_up_get(c, &r->addr, r->port, conns,
-			  r->fresh || px_preface_wanted(r->cluster, false));
+	if (px_h2_upstream(r))
+		r->up = px_h2_up_get(c, &r->addr, r->port, conns, r->fresh);
+	else
+		r->up = px_up_get(c, &r->addr, r->port, conns,
+				  r->fresh || px_preface_wanted(r->cluster, false));
 	if (r->up && px_preface_wanted(r->cluster, false) &&
 	    px_preface_set(r->up, r->cluster, c, false))
 		px_up_close(TAKE_PTR(r->up));
@@ -449,7 +452,7 @@ static bool finish(struct px_req *r)
 
 	px_buf_use(c->w, &c->s.in, r->vetted); /* was not wanted any more */
 	r->vetted = 0;
-	if (!r->body.done && !c->close) {
+	if (!r->body.done && !c->close && !c->conn) {
 		if (r->up && !up_reusable(r))
 			px_req_leave(r, false); /* it does not get the rest of the request */
 		return px_relay_discard(r);
@@ -475,10 +478,7 @@ static bool exchange(struct px_req *r)
 	}
 	if (!r->resp_done)
 		return moved;
-	px_client_write(c, NULL, 0);
-	if (px_out_len(&c->out))
-		return false;
-	return finish(r);
+	return px_client_flushed(c) ? finish(r) : false;
 }
 
 bool px_req_run(struct px_req *r)
@@ -502,8 +502,7 @@ bool px_req_run(struct px_req *r)
 	case PX_REQ_EXCHANGE:
 		return exchange(r);
 	case PX_REQ_REPLY:
-		px_client_write(c, NULL, 0);
-		return px_out_len(&c->out) ? false : finish(r);
+		return px_client_flushed(c) ? finish(r) : false;
 	}
 	return false;
 }

@@ -184,7 +184,13 @@ void px_cors_response(struct px_req *r, struct px_headers *h);
 	"termination"
 #define PX_BODY_UPE \
 	"upstream connect error or disconnect/reset before headers. reset reason: protocol error"
-enum px_failure { PX_FAIL_CONNECT, PX_FAIL_RESET, PX_FAIL_GARBAGE, PX_FAIL_TRY_TIMEOUT };
+enum px_failure {
+	PX_FAIL_CONNECT,
+	PX_FAIL_RESET,
+	PX_FAIL_REFUSED, /* HTTP/2: the server did nothing with it and says so */
+	PX_FAIL_GARBAGE,
+	PX_FAIL_TRY_TIMEOUT,
+};
 /* Queues an answer of ours: the exchange is over. `flags` and `body` are static. */
 void px_reply(struct px_req *r, unsigned status, const char *flags, const char *body);
 void px_reply_failure(struct px_req *r, enum px_failure f);
@@ -210,6 +216,7 @@ enum {
 	PX_RETRY_INTERNAL = 1 << 10,
 	PX_RETRY_EXHAUSTED = 1 << 11,
 	PX_RETRY_UNAVAILABLE = 1 << 12,
+	PX_RETRY_REFUSED = 1 << 13,
 };
 void px_retry_setup(struct px_req *r);
 /* True: another try is on its way. */

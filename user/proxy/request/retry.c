@@ -26,6 +26,7 @@ static const struct {
 	{"internal", PX_RETRY_INTERNAL},
 	{"resource-exhausted", PX_RETRY_EXHAUSTED},
 	{"unavailable", PX_RETRY_UNAVAILABLE},
+	{"refused-stream", PX_RETRY_REFUSED},
 };
 
 static void want(struct px_req *r, const char *word)
@@ -63,8 +64,8 @@ void px_retry_setup(struct px_req *r)
 		for (size_t i = 0; i < rt->retry_on.len; i++)
 			want(r, rt->retry_on.data[i]);
 	else
-		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_TIMEOUT | PX_RETRY_UNAVAILABLE |
-			      PX_RETRY_CANCELLED;
+		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_REFUSED | PX_RETRY_TIMEOUT |
+			      PX_RETRY_UNAVAILABLE | PX_RETRY_CANCELLED;
 	if (r->cluster)
 		px_budget_request(r);
 	r->wire.keep = r->attempts_left > 0 &&
@@ -151,6 +152,8 @@ bool px_retry_failure(struct px_req *r, enum px_failure f)
 	px_outlier_failure(r, f);
 	if (f == PX_FAIL_CONNECT)
 		wanted |= PX_RETRY_CONNECT | PX_RETRY_RESET_BEFORE;
+	else if (f == PX_FAIL_REFUSED)
+		wanted |= PX_RETRY_REFUSED | PX_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_RESET && !r->any_sent)
 		wanted |= PX_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_TRY_TIMEOUT)

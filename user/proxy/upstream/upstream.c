@@ -24,13 +24,14 @@
 static const struct hr_plan_conns defaults = {.connect_ms = HR_CONNECT_TIMEOUT_MS,
 					      .idle_ms = HR_UPSTREAM_IDLE_MS};
 
-static struct px_pool *pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
-			       uint16_t port, const struct hr_plan_conns *conns)
+struct px_pool *px_pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
+			   uint16_t port, const struct hr_plan_conns *conns)
 {
-	struct px_pool_key key = {.netns = netns,
-				  .addr = {.port = port, .conns = (uint16_t)conns->id}};
+	struct px_pool_key key = {.netns = netns, .addr.port = port};
 	struct px_pool *p;
 
+	conns = conns ? conns : &defaults;
+	key.addr.conns = (uint16_t)conns->id;
 	memcpy(key.addr.ip, addr->ip, sizeof(key.addr.ip));
 	p = hr_map_get(w->pool_map, &key, sizeof(key));
 	if (p)
@@ -42,6 +43,7 @@ static struct px_pool *pool_of(struct px_worker *w, uint64_t netns, const struct
 	p->conns = *conns;
 	p->conns.name = NULL; /* the plan's */
 	hr_list_init(&p->idle);
+	hr_list_init(&p->h2);
 	hr_list_add_tail(&w->pools, &p->link);
 	hr_map_put(w->pool_map, &key, sizeof(key), p);
 	return p;
@@ -62,6 +64,10 @@ void px_up_close(struct px_up *u)
 		px_relay_up_done(u, false);
 		return;
 	}
+	if (u->stream) {
+		px_h2_up_done(u);
+		return;
+	}
 	if (u->job) /* its thread has it: the socket is closed when it comes */
 		u->job->up = NULL;
 	if (u->state == PX_UP_IDLE)
@@ -75,9 +81,21 @@ void px_up_close(struct px_up *u)
 	free(u);
 }
 
+size_t px_up_read(struct px_up *u)
+{
+	return u->stream ? px_h2_up_read(u) : px_side_read(u->w, &u->s);
+}
+
+size_t px_up_write(struct px_up *u, struct px_out *o, const char *p, size_t n)
+{
+	return u->stream ? px_h2_up_write(u, o, p, n) : px_side_write(&u->s, o, p, n, SIZE_MAX);
+}
+
 static void tell_owner(struct px_up *u)
 {
-	if (u->owner)
+	if (u->carries)
+		px_h2_up_run(u->carries);
+	else if (u->owner)
 		px_client_run(u->owner);
 	else if (u->state == PX_UP_READY)
 		px_up_idle(u);
@@ -240,7 +258,7 @@ static int order_socket(struct px_up *u, int family)
 	return 0;
 }
 
-static struct px_up *up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner)
+struct px_up *px_up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner)
 {
 	struct px_up *u = calloc(1, sizeof(*u));
 	struct hr_addr addr;
@@ -300,7 +318,7 @@ struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uin
 			const struct hr_plan_conns *conns, bool fresh)
 {
 	struct px_worker *w = owner->w;
-	struct px_pool *p = pool_of(w, owner->netns, addr, port, conns ? conns : &defaults);
+	struct px_pool *p = px_pool_of(w, owner->netns, addr, port, conns);
 
 	if (!p)
 		return NULL;
@@ -319,7 +337,7 @@ struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uin
 		u->reused = true;
 		return u;
 	}
-	return up_new(w, p, owner);
+	return px_up_new(w, p, owner);
 }
 
 void px_up_idle(struct px_up *u)
@@ -328,6 +346,10 @@ void px_up_idle(struct px_up *u)
 
 	if (u->relay) {
 		px_relay_up_done(u, true);
+		return;
+	}
+	if (u->stream) {
+		px_h2_up_done(u);
 		return;
 	}
 	if (u->state != PX_UP_READY || u->preface || u->s.hup || u->s.error || u->s.eof ||
@@ -379,6 +401,7 @@ static void pool_sweep(struct px_worker *w, struct px_pool *p, uint64_t now)
 			break;
 		px_up_close(u);
 	}
+	px_h2_pool_sweep(p, gone, now);
 	if (!p->n_all)
 		pool_free(w, p);
 }
@@ -400,6 +423,7 @@ void px_up_close_all(struct px_worker *w)
 
 		while (!hr_list_empty(&p->idle))
 			px_up_close(hr_list_entry(p->idle.next, struct px_up, link));
+		px_h2_pool_close(p);
 		pool_free(w, p);
 	}
 }

@@ -21,6 +21,7 @@ struct px_pool {
 	struct hr_plan_conns conns; /* without name */
 	struct hr_list idle;	    /* newest first */
 	unsigned n_idle, n_all;
+	struct hr_list h2; /* struct px_h2: connections of HTTP/2 */
 };
 
 enum px_up_state {
@@ -46,6 +47,11 @@ struct px_up {
 	bool reused;
 	struct px_preface *preface; /* NULL: it speaks for anybody */
 	struct px_relay *relay;	    /* U, lent by the holder: not of a pool, not ours to close */
+	/* HTTP/2: of the connection, what it carries; of a stream, its connection and itself */
+	struct px_h2 *carries;
+	struct px_h2 *h2;
+	struct hr_h2_stream *stream;
+	bool refused;
 };
 
 /* A connection for `owner`: idle unless `fresh`, else a new one on its way. `conns` NULL: of no
@@ -53,6 +59,15 @@ struct px_up {
 struct px_up *px_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
 			const struct hr_plan_conns *conns, bool fresh);
 void px_keep_alive(int fd, const struct hr_plan_conns *conns);
+/* The pool of an address; `conns` as above. NULL: no memory. */
+struct px_pool *px_pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
+			   uint16_t port, const struct hr_plan_conns *conns);
+/* A new connection on its way; `owner` may be NULL. */
+struct px_up *px_up_new(struct px_worker *w, struct px_pool *p, struct px_client *owner);
+/* More of the answer, as px_side_read. */
+size_t px_up_read(struct px_up *u);
+/* What waits in `o`, then p, as px_side_write. */
+size_t px_up_write(struct px_up *u, struct px_out *o, const char *p, size_t n);
 /* Back to the pool. */
 void px_up_idle(struct px_up *u);
 void px_up_close(struct px_up *u);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What no honest peer of HTTP/2 does: counted here, beside nghttp2's own limits, and answered with
+ * GOAWAY ENHANCE_YOUR_CALM. Each limit is in headrace/limits.h, each has a test named by its
+ * attack.
+ */
+#include "core/cleanup.h"
+#include "core/log.h"
+#include "http/h2int.h"
+
+static bool flood(struct hr_h2 *h, const char *what)
+{
+	if (h->flood)
+		return true;
+	h->flood = what;
+	nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+	return true;
+}
+
+/* One token more; true: there is none. */
+static bool spent(struct hr_h2 *h, struct hr_h2_bucket *b, uint32_t burst, uint32_t rate)
+{
+	uint64_t back = (h->now_ms - b->since_ms) * rate / 1000;
+
+	if (back) {
+		b->used -= (uint32_t)HR_MIN(back, (uint64_t)b->used);
+		b->since_ms = h->now_ms;
+	}
+	return ++b->used > burst;
+}
+
+static bool control(struct hr_h2 *h, const char *what)
+{
+	return spent(h, &h->control, HR_H2_CONTROL_BURST, HR_H2_CONTROL_RATE) && flood(h, what);
+}
+
+bool hr_h2_limit_begin(struct hr_h2 *h, const nghttp2_frame_hd *hd)
+{
+	switch (hd->type) {
+	case NGHTTP2_HEADERS:
+		h->continuations = 0;
+		return false;
+	case NGHTTP2_CONTINUATION:
+		return ++h->continuations > HR_H2_CONTINUATIONS && flood(h, "CONTINUATION flood");
+	case NGHTTP2_DATA:
+		return !hd->length && !(hd->flags & NGHTTP2_FLAG_END_STREAM) &&
+		       spent(h, &h->empty, HR_H2_EMPTY_BURST, HR_H2_EMPTY_RATE) &&
+		       flood(h, "empty DATA flood");
+	case NGHTTP2_PING:
+		return control(h, "PING flood");
+	case NGHTTP2_SETTINGS:
+		return control(h, "SETTINGS flood");
+	case NGHTTP2_PRIORITY:
+		return control(h, "PRIORITY flood");
+	case NGHTTP2_WINDOW_UPDATE:
+		return ++h->updates > HR_H2_UPDATES + h->earned && flood(h, "WINDOW_UPDATE flood");
+	case NGHTTP2_RST_STREAM:
+	case NGHTTP2_GOAWAY:
+		return false;
+	default:
+		return control(h, "flood of unknown frames");
+	}
+}
+
+/* DATA that is padding only moves nothing either. */
+bool hr_h2_limit_recv(struct hr_h2 *h, const nghttp2_frame *f)
+{
+	return f->hd.type == NGHTTP2_DATA && f->hd.length && f->data.padlen >= f->hd.length &&
+	       !(f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+	       spent(h, &h->empty, HR_H2_EMPTY_BURST, HR_H2_EMPTY_RATE) &&
+	       flood(h, "empty DATA flood");
+}
+
+void hr_h2_limit_opened(struct hr_h2 *h)
+{
+	h->earned += HR_H2_UPDATES_EARNED;
+	if (++h->opened < 4 * HR_H2_RESETS)
+		return;
+	h->opened /= 2; /* what was long ago weighs less */
+	h->resets /= 2;
+}
+
+bool hr_h2_limit_reset(struct hr_h2 *h, const struct hr_h2_stream *s)
+{
+	if (s && h->now_ms - s->opened_ms > HR_H2_RESET_AGE_MS)
+		return false;
+	h->resets++;
+	return h->opened >= HR_H2_RESETS && 2 * h->resets > h->opened && flood(h, "reset flood");
+}
+
+bool hr_h2_limit_block(struct hr_h2_stream *s)
+{
+	return s->block > HR_H2_BLOCK_MAX && flood(s->h, "header block flood");
+}
