@@ -82,27 +82,25 @@ static __always_inline __u32 vip_cluster(const struct hr_vip *vip)
 	return 0;
 }
 
-/* Fills addr_id and gives the address of a live endpoint; 0 or the reason why there is none. */
-static __always_inline __u32 choose(const struct hr_vip *vip, int v4_only, int v6_only,
-				    struct hr_ep_addr *out, struct dial *d)
+/* Fills addr_id and gives the address of a live endpoint of that family; 0 or the reason why there
+ * is none. The key of consistentHash comes with the request, which then goes where it must. */
+static __always_inline __u32 choose(const struct hr_vip *vip, __u32 family, struct hr_ep_addr *out,
+				    struct dial *d)
 {
 	__u32 id = vip_cluster(vip);
+	struct pick p = {.cluster = id, .family = family};
 	struct hr_cluster *c = bpf_map_lookup_elem(&clusters, &id);
 	struct hr_ep_addr *addr;
-	struct pick p = {};
 
-	if (!c || !c->n)
+	if (!c)
 		return HR_WHY_NO_ENDPOINT;
-	if (c->flags & HR_CLUSTER_AGENT)
+	/* where no request comes, only the agent can hash */
+	if ((c->flags & HR_CLUSTER_AGENT) || (c->hash && vip->proto == HR_PROTO_TCP))
 		return HR_WHY_CLUSTER;
-	/* IPv4 endpoints come first in the list */
-	p.first = v6_only ? c->n4 : 0;
-	p.n = v4_only ? c->n4 : c->n - p.first;
-	if (!p.n || p.n > c->n)
-		return HR_WHY_FAMILY;
-	if (pick_endpoint(&p, c, id, 0, 0))
-		return HR_WHY_CLUSTER;
-	addr = p.ep ? bpf_map_lookup_elem(&addrs, &p.addr_id) : NULL;
+	pick_endpoint(&p, c, NULL, 0, 0);
+	if (!p.ep)
+		return p.n ? HR_WHY_FAMILY : HR_WHY_NO_ENDPOINT;
+	addr = bpf_map_lookup_elem(&addrs, &p.addr_id);
 	/* none is alive: the agent tries all the same, and gives an answer where there is none */
 	if (!addr || !ep_alive(p.ep))
 		return HR_WHY_NO_ENDPOINT;
@@ -144,7 +142,7 @@ static __always_inline int dial_out(struct bpf_sock_addr *ctx, int v6, const str
 	d->same_node = !(wl.flags & HR_WL_SAME_NODE_OFF);
 	if (reason && !use_door(ctx, v6, d, reason))
 		return 1;
-	none = choose(vip, !v6 || mapped, v6 && !mapped, &to, d);
+	none = choose(vip, v6 && !mapped ? 6 : 4, &to, d);
 	if (none) {
 		/* only the agent can answer; without its door nobody can */
 		if (!use_door(ctx, v6, d, none))

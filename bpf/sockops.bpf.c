@@ -8,6 +8,18 @@
 
 static const struct conn fresh_conn;
 
+static __always_inline void own_address(struct bpf_sock_ops *ops, __u8 ip[16])
+{
+	if (ops->family == AF_INET) {
+		ip_from_v4(ip, ops->local_ip4);
+		return;
+	}
+	((__u32 *)ip)[0] = ops->local_ip6[0];
+	((__u32 *)ip)[1] = ops->local_ip6[1];
+	((__u32 *)ip)[2] = ops->local_ip6[2];
+	((__u32 *)ip)[3] = ops->local_ip6[3];
+}
+
 /* Into the table and the sockhash. Established already: what cannot enter is not policed, so it
  * is counted as an error (connect() leaves a margin, only memory can be short). */
 static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d, __u64 cookie)
@@ -37,6 +49,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	__builtin_memcpy(c->pub.dst_ip, d->dst_ip, 16);
 	c->pub.pid = d->pid;
 	c->born = bpf_ktime_get_ns();
+	own_address(ops, (__u8 *)c->src_ip);
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
 	stall();

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Which endpoint of a cluster: the policy of struct hr_cluster.lb over a range of its list. */
+/*
+ * Which endpoint of a cluster. Every policy looks into the cluster's table of slots
+ * (user/plan/tables.h), in which an endpoint stands as often as its share is:
+ *
+ *	ROUND_ROBIN	the next slot
+ *	RANDOM		any slot
+ *	LEAST_REQUEST	any two, and the endpoint with less in flight for its weight
+ *	ring, Maglev	the slot of the key's hash
+ */
 #pragma once
 
+#include "lib/hash.h"
 #include "lib/maps.h"
 
-/* Looks at so many endpoints for one that is known to be alive, then takes the best seen; never one
- * that is ejected. */
+/* Looks at so many slots for an endpoint that is known to be alive, then takes the best seen; never
+ * one that is ejected. */
 #define PICK_TRIES 16
-
-static __always_inline struct hr_cluster_ep *cluster_ep_at(__u32 eset, __u32 index)
-{
-	struct hr_cluster_ep_key key = {.eset = eset, .index = index};
-
-	return bpf_map_lookup_elem(&cluster_eps, &key);
-}
+/* Where only endpoints of one address family will do: those of the other may come in a row. */
+#define PICK_TRIES_FAMILY 1024
 
 static __always_inline struct hr_ep_rt *ep_state(__u32 ep)
 {
@@ -36,101 +40,133 @@ static __always_inline __u32 ep_rank(const struct hr_ep_rt *rt)
 }
 
 struct pick {
-	__u32 eset, first, n; /* range of the cluster's list */
-	__u32 at;	      /* where to start, < n */
-	__u32 ep, addr_id;    /* out; 0: none found */
-	__u32 any_ep, any_addr, any_rank;
+	__u64 table;	   /* hr_cluster_rt.table */
+	__u32 n;	   /* its slots */
+	__u32 cluster;	   /* id */
+	__u32 family;	   /* 0: any */
+	__u32 good;	   /* rank that ends the search */
+	__u32 at;	   /* where to start, < n */
+	__u32 ep, addr_id; /* out; 0: none found */
+	__u32 rank;
 };
+
+static __always_inline __u32 slot_ep(__u64 table, __u32 slot)
+{
+	__u32 page = HR_TABLE_PAGE(table) + slot / HR_SLOTS_PAGE;
+	struct hr_slots *p = bpf_map_lookup_elem(&slots, &page);
+
+	return p ? p->ep[hr_bound(slot, HR_SLOTS_PAGE - 1)] : 0;
+}
+
+/* 1: the search is over. */
+static __always_inline int pick_look(struct pick *p, __u32 slot)
+{
+	__u32 ep = slot_ep(p->table, slot), rank;
+	struct hr_ep_rt *rt = ep_state(ep);
+
+	/* another's: the pages of a table that was replaced are given again after a while */
+	if (!rt || rt->cluster != p->cluster || (rt->flags & HR_EPRT_EJECTED))
+		return 0;
+	if (p->family && rt->family != p->family)
+		return 0;
+	rank = ep_rank(rt);
+	if (!p->ep || rank > p->rank) {
+		p->ep = ep;
+		p->addr_id = rt->addr_id;
+		p->rank = rank;
+	}
+	return rank >= p->good;
+}
 
 static long pick_step(__u32 i, struct pick *p)
 {
-	__u32 index = p->at + i;
-	struct hr_cluster_ep *e;
-	struct hr_ep_rt *rt;
-	__u32 rank;
+	__u32 slot = p->at + 1 + i;
 
-	if (i >= p->n)
+	if (i + 1 >= p->n)
 		return 1;
-	if (index >= p->n)
-		index -= p->n;
-	e = cluster_ep_at(p->eset, p->first + index);
-	rt = e ? ep_state(e->ep) : NULL;
-	if (!rt || (rt->flags & HR_EPRT_EJECTED))
-		return 0;
-	rank = ep_rank(rt);
-	if (!p->any_ep || rank > p->any_rank) {
-		p->any_ep = e->ep;
-		p->any_addr = e->addr_id;
-		p->any_rank = rank;
-	}
-	if (rank < 2)
-		return 0;
-	p->ep = e->ep;
-	p->addr_id = e->addr_id;
-	return 1;
+	if (slot >= p->n)
+		slot -= p->n;
+	return pick_look(p, slot);
 }
 
-/* From p->at on, the first that is known to be alive; else the first of which nothing is known;
- * else the first at all. */
+/* From p->at on, the first of a good rank; else the best that was seen. */
 static __always_inline void pick_from(struct pick *p)
 {
-	p->ep = p->addr_id = p->any_ep = p->any_addr = 0;
-	bpf_loop(PICK_TRIES, pick_step, p, 0);
-	if (!p->ep) {
-		p->ep = p->any_ep;
-		p->addr_id = p->any_addr;
-	}
+	p->ep = p->addr_id = 0;
+	if (!pick_look(p, p->at))
+		bpf_loop(p->family ? PICK_TRIES_FAMILY : PICK_TRIES, pick_step, p, 0);
 }
 
-static __always_inline __u32 ep_inflight(__u32 ep)
+static __always_inline __u32 any_slot(const struct pick *p)
 {
-	struct hr_ep_rt *rt = ep_state(ep);
-
-	return rt ? HR_INFLIGHT_SUM(rt->inflight.word) : ~0U;
+	return hr_hash_slot((__u64)bpf_get_prandom_u32() << 32, p->n);
 }
 
-/*
- * Chooses among endpoints first .. first + n - 1 of the cluster's list. `own_ep`/`own_addr`: the
- * endpoint that costs nothing (C is connected to it), 0 for none; LEAST_REQUEST compares it with
- * one other and stays on a tie. p->ep 0: there is none. Negative: a policy that only the agent
- * knows.
- */
-static __always_inline int pick_endpoint(struct pick *p, const struct hr_cluster *c,
-					 __u32 cluster_id, __u32 own_ep, __u32 own_addr)
+/* Has `a` less in flight, for its weight, than `b`? */
+static __always_inline int less_loaded(__u32 a, __u32 b)
 {
-	struct hr_cluster_rt *rt;
-	__u32 ep, addr_id;
+	struct hr_ep_rt *x = ep_state(a), *y = ep_state(b);
 
-	p->eset = c->eset;
-	p->ep = 0;
-	if (!p->n)
-		return 0;
-	if (c->lb == HR_LB_ROUND_ROBIN) {
-		rt = bpf_map_lookup_elem(&cluster_rt, &cluster_id);
-		p->at = rt ? (__u32)__sync_fetch_and_add(&rt->rr, 1) % p->n : 0;
-		pick_from(p);
-		return 0;
-	}
-	if (c->lb != HR_LB_RANDOM && c->lb != HR_LB_LEAST_REQUEST)
-		return -1;
-	p->at = bpf_get_prandom_u32() % p->n;
+	return x && y &&
+	       (__u64)HR_INFLIGHT_SUM(x->inflight.word) * y->weight <
+		       (__u64)HR_INFLIGHT_SUM(y->inflight.word) * x->weight;
+}
+
+static __always_inline void pick_least(struct pick *p, __u32 own_ep, __u32 own_addr)
+{
+	__u32 ep, addr_id, rank;
+
+	p->at = any_slot(p);
 	pick_from(p);
-	if (c->lb == HR_LB_RANDOM || p->n == 1)
-		return 0;
+	if (p->n == 1)
+		return;
 	ep = p->ep;
 	addr_id = p->addr_id;
-	if (own_ep && ep_alive(own_ep)) {
-		if (ep_inflight(own_ep) <= ep_inflight(ep)) {
-			p->ep = own_ep;
-			p->addr_id = own_addr;
-		}
-		return 0;
+	rank = p->rank;
+	if (own_ep && (p->table & HR_TABLE_EVEN) && ep_alive(own_ep)) {
+		if (ep && less_loaded(ep, own_ep))
+			return;
+		p->ep = own_ep;
+		p->addr_id = own_addr;
+		return;
 	}
-	p->at = bpf_get_prandom_u32() % p->n;
+	p->at = any_slot(p);
 	pick_from(p);
-	if (!p->ep || (ep && ep_inflight(ep) < ep_inflight(p->ep))) {
+	if (!p->ep || (ep && (rank > p->rank || (rank == p->rank && !less_loaded(p->ep, ep))))) {
 		p->ep = ep;
 		p->addr_id = addr_id;
 	}
-	return 0;
+}
+
+/*
+ * Chooses by the cluster's policy. The caller has set family and, with consistentHash, `hash`;
+ * NULL: the request has no key, any endpoint will do. `own_ep`/`own_addr`: the endpoint that costs
+ * nothing (C is connected to it), 0 for none; LEAST_REQUEST compares it with one other and stays on
+ * a tie. p->ep 0: there is none.
+ */
+static __always_inline void pick_endpoint(struct pick *p, const struct hr_cluster *c,
+					  const __u64 *hash, __u32 own_ep, __u32 own_addr)
+{
+	__u32 id = p->cluster;
+	struct hr_cluster_rt *rt = bpf_map_lookup_elem(&cluster_rt, &id);
+
+	p->ep = 0;
+	p->table = rt ? *(volatile __u64 *)&rt->table : 0;
+	p->n = HR_TABLE_N(p->table);
+	if (!p->n || !rt)
+		return;
+	p->good = 2;
+	if (hash) {
+		/* a key stays where it is until its endpoint is known to be dead */
+		p->good = 1;
+		p->at = hr_hash_slot(*hash, p->n);
+	} else if (c->lb == HR_LB_ROUND_ROBIN) {
+		p->at = (__u32)__sync_fetch_and_add(&rt->rr, 1) % p->n;
+	} else if (c->lb == HR_LB_LEAST_REQUEST) {
+		pick_least(p, own_ep, own_addr);
+		return;
+	} else {
+		p->at = any_slot(p);
+	}
+	pick_from(p);
 }

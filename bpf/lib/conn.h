@@ -71,12 +71,13 @@ struct conn {
 	 * its write_seq `up_seq`: the only account that stays exact when a send is cut short by a
 	 * full buffer (DESIGN trap 3). */
 	__u64 up_left;
-	__u64 rx;      /* response bytes so far */
-	__u64 rx_at;   /* RESP_UNKNOWN: when the last of them came, ktime ns */
-	__u64 tx;      /* request bytes */
-	__u64 born;    /* established, ktime ns */
-	__u64 free_at; /* the last native request ended, ktime ns; 0: none has */
-	__u32 used;    /* native requests so far */
+	__u64 rx;	 /* response bytes so far */
+	__u64 rx_at;	 /* RESP_UNKNOWN: when the last of them came, ktime ns */
+	__u64 tx;	 /* request bytes */
+	__u64 src_ip[2]; /* C's own address */
+	__u64 born;	 /* established, ktime ns */
+	__u64 free_at;	 /* the last native request ended, ktime ns; 0: none has */
+	__u32 used;	 /* native requests so far */
 	__u32 up_seq;
 	__u32 g_seq;	   /* write_seq of g when C was bound */
 	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */

@@ -7,7 +7,7 @@
 
 #include "lib/balance.h"
 #include "lib/conn.h"
-#include "lib/scan.h"
+#include "lib/hashkey.h"
 
 /* Hooks of match.h. */
 struct match_ctx {
@@ -229,32 +229,70 @@ static __always_inline int take_place(const struct hr_cluster *cl, struct hr_clu
 	return 1;
 }
 
-/* Endpoint of the chosen cluster, or the answer that there is none. */
-static __always_inline int decide_endpoint(const struct conn *c, struct decision *d)
+/* Hash of the request's key: enum hr_key_verdict. A global function, as match_value is. */
+__noinline int hash_of(const struct conn *c, struct conn_scratch *s, const struct hr_cluster *cl,
+		       __u64 *hash)
 {
-	struct hr_member_key own = {.cluster = d->cluster, .addr_id = c->pub.addr_id};
-	__u32 id = d->cluster, *own_ep;
-	struct hr_cluster *cl = bpf_map_lookup_elem(&clusters, &id);
-	struct hr_cluster_rt *rt;
-	struct pick p = {};
+	if (!c || !s || !cl || !hash)
+		return HR_KEY_DECLINED;
+	if (cl->hash == HR_HASH_SOURCE_IP) {
+		*hash = hr_hash_end(
+			hr_hash_word(hr_hash_word(HR_HASH_START, c->src_ip[0]), c->src_ip[1]), 16);
+		return HR_KEY_FOUND;
+	}
+	return hr_key_find(&s->scan, cl->hash, cl->hash_name, cl->hash_len, hash);
+}
 
+/* 0, or the reason to bind. */
+static __always_inline __u32 choose_by_hash(const struct conn *c, struct conn_scratch *s,
+					    const struct hr_cluster *cl, struct pick *p)
+{
+	__u64 hash = 0;
+	int r = hash_of(c, s, cl, &hash);
+
+	if (r == HR_KEY_DECLINED || (r == HR_KEY_ABSENT && (cl->flags & HR_CLUSTER_COOKIE)))
+		return HR_WHY_CLUSTER;
+	pick_endpoint(p, cl, r ? NULL : &hash, 0, 0);
+	return 0;
+}
+
+/* Endpoint of the chosen cluster, or the answer that there is none. A global function: its stack is
+ * not that of the search for the rule. */
+__noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, struct decision *d)
+{
+	struct hr_member_key own = {};
+	struct hr_cluster_rt *rt;
+	struct hr_cluster *cl;
+	struct pick p = {};
+	__u32 id, *own_ep;
+
+	if (!c || !s || !d)
+		return 0;
+	id = p.cluster = own.cluster = d->cluster;
+	own.addr_id = c->pub.addr_id;
+	cl = bpf_map_lookup_elem(&clusters, &id);
 	if (!cl || (cl->flags & HR_CLUSTER_AGENT))
 		return decide_bind(d, HR_WHY_CLUSTER);
-	if (!cl->n)
-		return decide_local(d, HR_REPLY_UH, 503);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
 	if (!rt)
 		return decide_bind(d, HR_WHY_CLUSTER);
+	if (!HR_TABLE_N(rt->table))
+		return decide_local(d, HR_REPLY_UH, 503);
 	d->conns = cl->conns;
 	d->spent = conn_spent(c, cl);
-	own_ep = d->spent ? NULL : bpf_map_lookup_elem(&members, &own);
-	p.n = cl->n;
-	if (pick_endpoint(&p, cl, id, own_ep ? *own_ep : 0, c->pub.addr_id))
-		return decide_bind(d, HR_WHY_CLUSTER);
+	if (cl->hash) {
+		if (choose_by_hash(c, s, cl, &p))
+			return decide_bind(d, HR_WHY_CLUSTER);
+	} else if (cl->lb == HR_LB_LEAST_REQUEST) {
+		own_ep = d->spent ? NULL : bpf_map_lookup_elem(&members, &own);
+		pick_endpoint(&p, cl, NULL, own_ep ? *own_ep : 0, c->pub.addr_id);
+		if (own_ep && (p.table & HR_TABLE_EVEN) && ep_alive(*own_ep))
+			d->own_ep = *own_ep;
+	} else {
+		pick_endpoint(&p, cl, NULL, 0, 0);
+	}
 	if (!p.ep)
 		return decide_bind(d, HR_WHY_NO_ENDPOINT);
-	if (own_ep && cl->lb == HR_LB_LEAST_REQUEST && ep_alive(*own_ep))
-		d->own_ep = *own_ep;
 	/* those that wait for a connection come first */
 	if ((cl->flags & HR_CLUSTER_WAIT) && rt->pending)
 		return decide_bind(d, HR_WHY_CLUSTER);
@@ -301,5 +339,5 @@ __noinline int decide(const struct conn *c, struct conn_scratch *s, struct decis
 	d->cluster = pick_destination(rule);
 	if (!d->cluster)
 		return decide_bind(d, HR_WHY_RULE);
-	return decide_endpoint(c, d);
+	return decide_endpoint(c, s, d);
 }

@@ -56,10 +56,8 @@ HR_MAP(prefix_conds, BPF_MAP_TYPE_LPM_TRIE, HR_CONDS_MAX, struct hr_prefix_key, 
 HR_HASH(rules, HR_RULE_ROWS_MAX, struct hr_rule_key, struct hr_rule);
 /* Reply index -> complete HTTP/1.1 response. */
 HR_MAP(replies, BPF_MAP_TYPE_ARRAY, HR_REPLIES_MAX, __u32, struct hr_reply, 0);
-/* Cluster id -> policy and version of its endpoint list. */
+/* Cluster id -> policy. */
 HR_HASH(clusters, HR_CLUSTERS_MAX, __u32, struct hr_cluster);
-/* (eset, index) -> endpoint. */
-HR_HASH(cluster_eps, HR_EPS_MAX, struct hr_cluster_ep_key, struct hr_cluster_ep);
 /* (cluster id, addr_id) -> endpoint id; absent when the address is not in the cluster. */
 HR_HASH(members, HR_EPS_MAX, struct hr_member_key, __u32);
 /* addr_id -> address and port. */
@@ -69,7 +67,9 @@ HR_HASH(addrs, HR_EPS_MAX, __u32, struct hr_ep_addr);
 
 /* Endpoint id -> in flight, liveness. */
 HR_SHARED_ARRAY(ep_rt, HR_EPS_MAX, struct hr_ep_rt);
-/* Cluster id -> in flight, round robin position. */
+/* Page -> slots of balancing tables. */
+HR_SHARED_ARRAY(slots, HR_SLOT_PAGES, struct hr_slots);
+/* Cluster id -> in flight, round robin position, its table in `slots`. */
 HR_SHARED_ARRAY(cluster_rt, HR_CLUSTERS_MAX, struct hr_cluster_rt);
 /* Index -> statuses that are errors (hr_ep_rt.codes). */
 HR_SHARED_ARRAY(error_codes, HR_CODES_MAX, struct hr_codes);

@@ -202,13 +202,21 @@ enum hr_lb {
 	HR_LB_MAGLEV,
 };
 
-/* clusters: id -> value; replaced as one element. `eset` names the version of its endpoint list. */
+/* What consistentHash hashes. */
+enum hr_hash_kind {
+	HR_HASH_NONE = 0,
+	HR_HASH_HEADER,
+	HR_HASH_COOKIE,
+	HR_HASH_SOURCE_IP,
+	HR_HASH_QUERY
+};
+
+/* clusters: id -> value; replaced as one element. Who gets its requests is in cluster_rt.table. */
 struct hr_cluster {
-	__u32 eset;	    /* first part of the cluster_eps key */
-	__u32 n;	    /* endpoints in the list: 0 is "no healthy upstream" (503 UH) */
 	__u8 lb;	    /* enum hr_lb */
 	__u8 flags;	    /* HR_CLUSTER_* */
-	__u16 n4;	    /* the first n4 endpoints of the list are IPv4, the rest IPv6 */
+	__u8 hash;	    /* enum hr_hash_kind */
+	__u8 hash_len;	    /* bytes of hash_name */
 	__u32 max_requests; /* in flight, 0: unlimited (breaker; 503 UO, or the agent: _WAIT) */
 	/* connectionPool, of the connections that carry its requests. A client's own one that has
 	 * carried max_per_conn, is older than age_ms or was idle for idle_ms (0: no bound) is
@@ -218,25 +226,26 @@ struct hr_cluster {
 	__u32 idle_ms, age_ms;
 	/* keep-alive of a client's own connection, HR_CLUSTER_KEEPALIVE; 0: the system's */
 	__u32 ka_time_s, ka_interval_s, ka_probes;
+	char hash_name[HR_HNAME_MAX]; /* header (lower case), cookie or parameter, zero padded */
 };
-HR_ASSERT_SIZE(struct hr_cluster, 44);
+HR_ASSERT_SIZE(struct hr_cluster, 36 + HR_HNAME_MAX);
 #define HR_CLUSTER_AGENT 0x01 /* needs the agent (HTTP/2 upstream, TLS ...) */
 #define HR_CLUSTER_WAIT 0x02  /* max_requests is maxConnections: beyond it the agent lets wait */
 #define HR_CLUSTER_KEEPALIVE 0x04
+#define HR_CLUSTER_COOKIE 0x08 /* a cookie that is absent is made: the agent */
 
-struct hr_cluster_ep_key {
-	__u32 eset;
-	__u32 index; /* 0 .. n-1; only endpoints that may get new requests are listed */
+/* slots: balancing tables, in pages, mmap()ed. A slot names an endpoint id (user/plan/tables.h). */
+struct hr_slots {
+	__u16 ep[HR_SLOTS_PAGE];
 };
+_Static_assert(HR_EPS_MAX <= 65536, "an endpoint id fits a slot");
 
-/* cluster_eps: value. An endpoint id is one address in one cluster; `addr_id` is the address
- * itself, shared by clusters: connections and pools are per address. */
-struct hr_cluster_ep {
-	__u32 ep;
-	__u32 addr_id;
-	__u32 weight;
-	__u32 pad;
-};
+/* cluster_rt.table: first page and number of slots of the table in use; written in one store. 0
+ * slots: no endpoint may get a request (503 UH). */
+#define HR_TABLE(page, n, flags) ((__u64)(page) | (__u64)(flags) << 24 | (__u64)(n) << 32)
+#define HR_TABLE_PAGE(word) ((__u32)(word) & 0xffffff)
+#define HR_TABLE_N(word) ((__u32)((word) >> 32))
+#define HR_TABLE_EVEN (1ULL << 24) /* each endpoint once: all are as good */
 
 /* members: (cluster, addr_id) -> endpoint id: "is the endpoint C is connected to in this cluster".
  */
@@ -249,11 +258,9 @@ struct hr_member_key {
 struct hr_ep_addr {
 	__u8 ip[16];
 	__u16 port_be;
-	__u16 flags; /* HR_ADDR_* */
-	__u32 pad;
+	__u16 pad[3];
 };
 HR_ASSERT_SIZE(struct hr_ep_addr, 24);
-#define HR_ADDR_DRAINING 0x01 /* removed from the plan: finish what is open, start nothing */
 
 /* Requests in flight. Each side lowers what it has raised, whatever the end was; a moved request
  * whose answer the agent takes over (RELAY) changes sides by one addition of HR_INFLIGHT_TO_AGENT.
@@ -281,9 +288,13 @@ struct hr_ep_rt {
 	__u32 consecutive_5xx, consecutive_gateway, consecutive_local;
 	__u32 limit_5xx, limit_gateway, limit_local;
 	__u32 codes; /* which statuses are errors: index in `codes`, 0: those from 500 */
+	/* Of what it is the endpoint: written before a table names it. */
+	__u32 cluster, addr_id;
+	__u32 family; /* 4 or 6 */
+	__u32 weight; /* its share of the cluster's requests, relative to the others' */
 	__u32 pad[2];
 };
-HR_ASSERT_SIZE(struct hr_ep_rt, 48);
+HR_ASSERT_SIZE(struct hr_ep_rt, 64);
 #define HR_EPRT_DEAD 0x01 /* known not to accept connections */
 /* a connection to it was opened: preferred to those of which nothing is known yet */
 #define HR_EPRT_PROVED 0x04
@@ -302,7 +313,9 @@ struct hr_cluster_rt {
 	/* breakers that tripped: refused for http2MaxRequests, made to wait for maxConnections,
 	 * refused for http1MaxPendingRequests, not tried again for maxRetries */
 	__u32 rq_overflow, cx_overflow, pending_overflow, retry_overflow;
-	__u32 pad[7];
+	__u32 pad;
+	__u64 table; /* HR_TABLE() */
+	__u64 pad2[2];
 };
 HR_ASSERT_SIZE(struct hr_cluster_rt, 64);
 

@@ -58,6 +58,17 @@
 #define HR_CLUSTERS_MAX 16384
 #define HR_EPS_MAX 65536
 #define HR_ROUTES_MAX 16384
+/* Balancing tables of all clusters: pages of slots, 16 MB. A cluster without weights and hashes
+ * takes a slot an endpoint; a Maglev table of default size 1,025 pages. While a table is replaced
+ * both versions are there. */
+#define HR_SLOTS_PAGE 64
+#define HR_SLOT_PAGES 131072
+/* Slots of one table: 2 MB, so that no single rule takes all. */
+#define HR_TABLE_MAX 1048576
+/* Longest value that the kernel hashes (consistentHash), bytes, and the longest cookie header or
+ * query in which it looks for one; longer: the agent. */
+#define HR_HASH_VALUE_MAX 256
+#define HR_HASH_LOOK_MAX 1024
 #define HR_REPLIES_MAX 64
 #define HR_REPLY_MAX 512 /* bytes of one local reply, head and body */
 #define HR_WORKLOADS_MAX 4096

@@ -26,6 +26,7 @@ struct hr_u *rig_u;
 struct hr_g *rig_g;
 struct hr_ep_rt *rig_ep_rt;
 struct hr_cluster_rt *rig_cluster_rt;
+static struct hr_slots *rig_slots;
 uint64_t rig_netns;
 
 bool rig_near;
@@ -78,21 +79,25 @@ static int add_vip(uint16_t port, uint8_t proto, uint8_t flags, uint32_t cluster
 	return set(MAP(vips), &key, &vip);
 }
 
-/* Endpoint `ep` has the address `addr_id` and is a member of the cluster. */
+/* Endpoint `ep` has the address `addr_id` and stands in the cluster's slot `index`: page `cluster`.
+ */
 static int add_member(uint32_t cluster, uint32_t index, uint32_t ep, uint32_t addr_id)
 {
-	struct hr_cluster_ep_key key = {.eset = cluster, .index = index};
-	struct hr_cluster_ep row = {.ep = ep, .addr_id = addr_id, .weight = 1};
 	struct hr_member_key member = {.cluster = cluster, .addr_id = addr_id};
 
-	return set(MAP(cluster_eps), &key, &row) || set(MAP(members), &member, &ep) ? -1 : 0;
+	rig_ep_rt[ep].addr_id = addr_id;
+	rig_ep_rt[ep].cluster = cluster;
+	rig_ep_rt[ep].weight = 1;
+	rig_ep_rt[ep].family = addr_id == 3 ? 6 : 4;
+	rig_slots[cluster].ep[index] = ep;
+	return set(MAP(members), &member, &ep);
 }
 
-static int add_cluster(uint32_t id, uint32_t n, uint8_t lb, uint16_t n4, uint32_t max_requests)
+static int add_cluster(uint32_t id, uint32_t n, uint8_t lb, uint32_t max_requests)
 {
-	struct hr_cluster c = {
-		.eset = id, .n = n, .lb = lb, .n4 = n4, .max_requests = max_requests};
+	struct hr_cluster c = {.lb = lb, .max_requests = max_requests};
 
+	rig_cluster_rt[id].table = HR_TABLE(id, n, 1);
 	return set(MAP(clusters), &id, &c);
 }
 
@@ -198,12 +203,12 @@ static int add_plan(const uint16_t port[3])
 
 	/* cluster 1: server 1 by IPv4 and IPv6; 2: server 2; 3: both; 4: empty; 5: one request */
 	if (add_addr(1, AF_INET, port[0]) || add_addr(2, AF_INET, port[1]) ||
-	    add_addr(3, AF_INET6, port[2]) || add_cluster(1, 2, HR_LB_LEAST_REQUEST, 1, 0) ||
+	    add_addr(3, AF_INET6, port[2]) || add_cluster(1, 2, HR_LB_LEAST_REQUEST, 0) ||
 	    add_member(1, 0, 1, 1) || add_member(1, 1, 5, 3) ||
-	    add_cluster(2, 1, HR_LB_RANDOM, 1, 0) || add_member(2, 0, 2, 2) ||
-	    add_cluster(3, 2, HR_LB_ROUND_ROBIN, 2, 0) || add_member(3, 0, 3, 1) ||
-	    add_member(3, 1, 4, 2) || add_cluster(4, 0, HR_LB_RANDOM, 0, 0) ||
-	    add_cluster(5, 1, HR_LB_RANDOM, 1, 1) || add_member(5, 0, 6, 1))
+	    add_cluster(2, 1, HR_LB_RANDOM, 0) || add_member(2, 0, 2, 2) ||
+	    add_cluster(3, 2, HR_LB_ROUND_ROBIN, 0) || add_member(3, 0, 3, 1) ||
+	    add_member(3, 1, 4, 2) || add_cluster(4, 0, HR_LB_RANDOM, 0) ||
+	    add_cluster(5, 1, HR_LB_RANDOM, 1) || add_member(5, 0, 6, 1))
 		return -1;
 	if (add_vip(RIG_PORT, HR_PROTO_HTTP1, 0, 1) ||
 	    add_vip(RIG_PORT_AUTO, HR_PROTO_AUTO, 0, 1) ||
@@ -235,7 +240,8 @@ static int load(void)
 	rig_g = map_memory(rig_skel->maps.g_tab, sizeof(*rig_g));
 	rig_ep_rt = map_memory(rig_skel->maps.ep_rt, sizeof(*rig_ep_rt));
 	rig_cluster_rt = map_memory(rig_skel->maps.cluster_rt, sizeof(*rig_cluster_rt));
-	return rig_u && rig_g && rig_ep_rt && rig_cluster_rt ? 0 : say("mmap");
+	rig_slots = map_memory(rig_skel->maps.slots, sizeof(*rig_slots));
+	return rig_u && rig_g && rig_ep_rt && rig_cluster_rt && rig_slots ? 0 : say("mmap");
 }
 
 static int make_cgroup(void)

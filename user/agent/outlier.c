@@ -19,9 +19,11 @@ static uint64_t now_ms(void)
 /* With the names of Envoy's outlier event log. */
 static void log_event(void *ctx, const struct hr_outlier_event *ev)
 {
+	struct hr_agent *a = ctx;
 	char ejections[16], ms[24];
 
-	(void)ctx;
+	if (ev->enforced)
+		hr_tables_ep(hr_proxy_tables(a->proxy), ev->ep, now_ms());
 	snprintf(ejections, sizeof(ejections), "%u", ev->ejections);
 	snprintf(ms, sizeof(ms), "%llu", (unsigned long long)ev->ms);
 	if (ev->ejected)
@@ -48,12 +50,13 @@ static void on_interval(void *ctx)
 
 void agent_outliers_new(struct hr_agent *a)
 {
-	a->outliers = hr_outliers_new(hr_proxy_ep_rt(a->proxy), log_event, NULL);
+	a->outliers = hr_outliers_new(hr_proxy_ep_rt(a->proxy), log_event, a);
 }
 
 void agent_outliers_plan(struct hr_agent *a)
 {
 	hr_outliers_plan(a->outliers, a->plan, now_ms());
+	hr_tables_refresh(hr_proxy_tables(a->proxy), now_ms());
 	on_interval(a);
 }
 

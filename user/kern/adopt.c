@@ -33,8 +33,6 @@ void kern_adopted_numbers(struct hr_kern *k)
 	n->table = highest(k->skel->maps.blocks, offsetof(struct hr_block_key, table), n->table);
 	n->table = highest(k->skel->maps.rules, offsetof(struct hr_rule_key, table), n->table);
 	n->table = highest(k->skel->maps.conds, offsetof(struct hr_cond_key, table), n->table);
-	n->eset = highest(k->skel->maps.cluster_eps, offsetof(struct hr_cluster_ep_key, eset),
-			  n->eset);
 }
 
 static bool ids_moved(struct hr_kern *k, const struct hr_plan *plan)

@@ -2,7 +2,8 @@
 /*
  * A plan into the tables while requests run.
  *
- *	1. rows that nothing leads to yet: replies, addresses, endpoint lists, match rows
+ *	1. rows that nothing leads to yet: replies, addresses, match rows, balancing tables of
+ *	   clusters that are new; then the tables of the others
  *	2. what leads to them, one element each: clusters, vhosts, names, vips
  *	3. names and vips that went
  *	4. after GRACE_MS: rows that nothing leads to any more
@@ -76,25 +77,6 @@ static int put_replies(struct hr_kern *k, struct kern_txn *t)
 	return 0;
 }
 
-static int put_esets(struct hr_kern *k, struct kern_txn *t, const struct hr_rows *want)
-{
-	struct hr_map_iter it = {};
-
-	while (hr_map_next(want->clusters, &it)) {
-		const struct kern_cluster *c = it.value;
-		struct hr_cluster_ep_key key = {.eset = c->value.eset};
-
-		for (; c->fresh && key.index < c->value.n; key.index++) {
-			int e = kern_txn_put(t, k->skel->maps.cluster_eps, &key, &c->eps[key.index],
-					     NULL);
-
-			if (e)
-				return e;
-		}
-	}
-	return 0;
-}
-
 static int put_match_rows(struct hr_kern *k, struct kern_txn *t, const struct kern_vhost *v)
 {
 	const struct kern_table *tab = v->table;
@@ -136,8 +118,6 @@ static int put_unseen(struct hr_kern *k, struct kern_txn *t, const struct hr_row
 
 	if (!e)
 		e = put_changed(t, k->skel->maps.addrs, want->addrs, have ? have->addrs : NULL);
-	if (!e)
-		e = put_esets(k, t, want);
 	if (!e)
 		e = put_changed(t, k->skel->maps.members, want->members,
 				have ? have->members : NULL);
@@ -188,7 +168,6 @@ static int put_vhosts(struct hr_kern *k, struct kern_txn *t, const struct hr_row
 static int put_visible(struct hr_kern *k, struct kern_txn *t, const struct hr_rows *want)
 {
 	const struct hr_rows *have = k->apply->rows;
-	/* the value is the first member of struct kern_cluster */
 	int e = put_changed(t, k->skel->maps.clusters, want->clusters,
 			    have ? have->clusters : NULL);
 
@@ -284,9 +263,6 @@ static void settle(struct hr_kern *k, struct hr_rows *want, uint32_t generation)
 		v->fresh = false;
 		v->plan = NULL; /* the plan may be freed before us */
 	}
-	it = (struct hr_map_iter){};
-	while (hr_map_next(want->clusters, &it))
-		((struct kern_cluster *)it.value)->fresh = false;
 	k->apply->rows = want;
 	kern_rows_free(have);
 	k->config.generation = generation;
@@ -304,16 +280,21 @@ static int try_apply(struct hr_kern *k, const struct hr_plan *plan, const char *
 	int e;
 
 	reset_ids(k, want);
-	e = put_unseen(k, &t, want);
+	t.failed = "slots";
+	e = hr_tables_prepare(k->tables, plan, kern_now_ms());
+	if (!e)
+		e = put_unseen(k, &t, want);
 	if (!e)
 		e = put_visible(k, &t, want);
 	if (e) {
 		*what = t.failed;
 		kern_txn_rollback(&t);
 		kern_rows_free(want);
+		hr_tables_drop(k->tables, kern_now_ms());
 		return e;
 	}
 	kern_txn_commit(&t);
+	hr_tables_flip(k->tables, plan, kern_now_ms());
 	settle(k, want, (uint32_t)plan->generation);
 	return 0;
 }
@@ -346,7 +327,10 @@ int kern_apply_init(struct hr_kern *k)
 
 	if (!a)
 		return -ENOMEM;
+	const struct hr_words words = hr_kern_words(k);
+
 	k->apply = a;
+	k->tables = hr_tables_new(&words);
 	kern_replies_init(&a->replies);
 	if (k->adopted) {
 		/* whatever counted before has counted something */
@@ -367,4 +351,5 @@ void kern_apply_free(struct hr_kern *k)
 	kern_rows_free(a->rows);
 	free(a);
 	k->apply = NULL;
+	hr_tables_free(TAKE_PTR(k->tables));
 }

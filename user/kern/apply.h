@@ -9,14 +9,13 @@
 
 struct hr_kern;
 
-enum kern_stale_kind { STALE_TABLE, STALE_ESET, STALE_KEY, STALE_SWEEP };
+enum kern_stale_kind { STALE_TABLE, STALE_KEY, STALE_SWEEP };
 
 /* Rows that nothing leads to any more, with the time from which nobody reads them either. */
 struct kern_stale {
 	uint64_t at; /* monotonic ms */
 	enum kern_stale_kind kind;
 	struct kern_table *table; /* TABLE: a reference */
-	uint32_t eset, n;	  /* ESET */
 	/* KEY: of an id-keyed map; kept when `live` (a map of struct hr_rows, by its offset) has
 	 * the key again by then */
 	const struct bpf_map *map;
@@ -44,7 +43,7 @@ void kern_stale_free(struct hr_kern *k);
 void kern_counters_zero(const struct bpf_map *m, unsigned char *used, uint32_t id);
 
 /* ---- adopt.c */
-/* Table and eset numbers go on after the highest that is in the tables. */
+/* Table numbers go on after the highest that is in the tables. */
 void kern_adopted_numbers(struct hr_kern *k);
 /* Ids of the killed agent's plan: when an address has another id now, what connections remember is
  * wrong, and they become the agent's. */

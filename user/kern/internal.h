@@ -10,6 +10,7 @@
 #include "headrace.skel.h"
 #include "kern/kern.h"
 #include "kern/selftest.h"
+#include "plan/tables.h"
 
 struct hr_apply;
 
@@ -45,6 +46,7 @@ struct hr_kern {
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
 	struct hr_codes *codes;
+	struct hr_slots *slots;
 	struct hr_u *u;
 	struct hr_g *g;
 	uint64_t *u_sk, *g_sk, *events_lost, *mishaps;
@@ -52,6 +54,7 @@ struct hr_kern {
 	HR_VEC(struct capture) captures;
 	HR_VEC(struct leaving) leaving;
 	struct hr_apply *apply;
+	struct hr_tables *tables;
 };
 
 #define KERN_MAP_FD(k, name) bpf_map__fd((k)->skel->maps.name)

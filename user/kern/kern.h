@@ -14,6 +14,7 @@
 #include "core/str.h"
 #include "headrace/abi.h"
 #include "plan/plan.h"
+#include "plan/tables.h"
 
 struct hr_kern;
 
@@ -68,6 +69,9 @@ int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
  * plan. -ENOSPC: *what names the table. */
 int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **what);
 
+/* The balancing tables, of the plan that was applied last. Main thread. */
+struct hr_tables *hr_kern_balance(struct hr_kern *k);
+
 /* Kill switch: true sends new connections to door A and binds new requests. */
 int hr_kern_set_agent_only(struct hr_kern *k, bool on);
 
@@ -101,6 +105,7 @@ int hr_netns_cookie(uint64_t *out);
 struct hr_ep_rt *hr_kern_ep_rt(struct hr_kern *k);	     /* [HR_EPS_MAX] */
 struct hr_cluster_rt *hr_kern_cluster_rt(struct hr_kern *k); /* [HR_CLUSTERS_MAX] */
 struct hr_codes *hr_kern_codes(struct hr_kern *k);	     /* [HR_CODES_MAX] */
+struct hr_words hr_kern_words(struct hr_kern *k);	     /* those, and the slots */
 struct hr_u *hr_kern_u(struct hr_kern *k);		     /* [HR_U_SLOTS] */
 struct hr_g *hr_kern_g(struct hr_kern *k);		     /* [HR_G_SLOTS] */
 

@@ -30,6 +30,7 @@ static size_t shared_maps(struct hr_kern *k, struct shared out[static SHARED_MAX
 		{k->skel->maps.ep_rt, (void **)&k->ep_rt},
 		{k->skel->maps.cluster_rt, (void **)&k->cluster_rt},
 		{k->skel->maps.error_codes, (void **)&k->codes},
+		{k->skel->maps.slots, (void **)&k->slots},
 		{k->skel->maps.u_tab, (void **)&k->u},
 		{k->skel->maps.g_tab, (void **)&k->g},
 		{k->skel->maps.u_sk, (void **)&k->u_sk},
@@ -88,6 +89,16 @@ struct hr_cluster_rt *hr_kern_cluster_rt(struct hr_kern *k)
 struct hr_codes *hr_kern_codes(struct hr_kern *k)
 {
 	return k->codes;
+}
+
+struct hr_words hr_kern_words(struct hr_kern *k)
+{
+	return (struct hr_words){k->ep_rt, k->cluster_rt, k->slots};
+}
+
+struct hr_tables *hr_kern_balance(struct hr_kern *k)
+{
+	return k->tables;
 }
 
 struct hr_u *hr_kern_u(struct hr_kern *k)

@@ -254,36 +254,34 @@ static void set_conns(const struct hr_plan_cluster *c, struct hr_cluster *out)
 	out->ka_probes = c->conns.ka_probes;
 }
 
+static void set_hash(const struct hr_plan_cluster *c, struct hr_cluster *out)
+{
+	const struct hr_load_balancer *lb = c->balancer;
+
+	if (!lb || lb->hash == HR_HASH_NONE || (out->flags & HR_CLUSTER_AGENT))
+		return;
+	out->hash = lb->hash;
+	if (lb->hash == HR_HASH_SOURCE_IP)
+		return;
+	/* longer names are the agent's */
+	out->hash_len = (uint8_t)strlen(lb->hash_name);
+	memcpy(out->hash_name, lb->hash_name, out->hash_len);
+	if (lb->hash == HR_HASH_COOKIE && lb->cookie_ttl >= 0)
+		out->flags |= HR_CLUSTER_COOKIE;
+}
+
 static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 {
-	struct kern_cluster *kc = hr_arena_new0(b->rows->arena, struct kern_cluster);
-	const struct kern_cluster *was =
-		b->old ? hr_map_get(b->old->clusters, &c->id, sizeof(c->id)) : NULL;
-	uint32_t n4 = 0;
+	struct hr_cluster *v = hr_arena_new0(b->rows->arena, struct hr_cluster);
 
-	kc->eps = hr_arena_array(b->rows->arena, struct hr_cluster_ep, c->n_eps);
-	for (uint32_t i = 0; i < c->n_eps; i++) {
-		const struct hr_plan_ep *ep = &b->plan->eps.data[c->first_ep + i];
-
-		kc->eps[i] = (struct hr_cluster_ep){
-			.ep = ep->id, .addr_id = ep->addr_id, .weight = ep->weight};
-		n4 += hr_addr_is4(&ep->addr);
-		add_endpoint(b, c, ep);
-	}
-	kc->value = (struct hr_cluster){.n = c->n_eps,
-					.lb = c->lb,
-					.flags = c->agent_why ? HR_CLUSTER_AGENT : 0,
-					.n4 = (uint16_t)HR_MIN(n4, UINT16_MAX)};
-	set_limit(c, &kc->value);
-	set_conns(c, &kc->value);
-	if (was && was->value.n == c->n_eps &&
-	    !memcmp(was->eps, kc->eps, c->n_eps * sizeof(*kc->eps))) {
-		kc->value.eset = was->value.eset;
-	} else {
-		kc->value.eset = ++b->numbers->eset;
-		kc->fresh = true;
-	}
-	hr_map_put(b->rows->clusters, &c->id, sizeof(c->id), kc);
+	for (uint32_t i = 0; i < c->n_eps; i++)
+		add_endpoint(b, c, &b->plan->eps.data[c->first_ep + i]);
+	v->lb = c->lb;
+	v->flags = c->agent_why ? HR_CLUSTER_AGENT : 0;
+	set_limit(c, v);
+	set_conns(c, v);
+	set_hash(c, v);
+	hr_map_put(b->rows->clusters, &c->id, sizeof(c->id), v);
 }
 
 /* ---- vips ----------------------------------------------------------------------------------- */

@@ -3,9 +3,9 @@
  * A plan as rows of the kernel's tables, in user space: what the tables hold now and what they
  * should hold are two values of struct hr_rows; apply.c writes the difference.
  *
- * Rows that requests match with are keyed by a number (`table` of a vhost, `eset` of a cluster)
- * which is drawn anew for every version and never again: they can be written before anything
- * leads to them, and deleted late.
+ * Rows that requests match with are keyed by a number (`table` of a vhost) which is drawn anew for
+ * every version and never again: they can be written before anything leads to them, and deleted
+ * late. Who gets a cluster's requests is no row: plan/tables.h.
  */
 #pragma once
 
@@ -31,19 +31,13 @@ struct kern_vhost {
 	const struct hr_plan_vhost *plan; /* until the rows are written; then NULL */
 };
 
-struct kern_cluster {
-	struct hr_cluster value;
-	bool fresh;		   /* eset rows have still to be written */
-	struct hr_cluster_ep *eps; /* [value.n] */
-};
-
 struct hr_rows {
 	struct hr_arena *arena;
 	struct hr_map *vips;	 /* struct hr_vip_key -> struct hr_vip */
 	struct hr_map *splits;	 /* uint32_t route id -> struct hr_split */
 	struct hr_map *names;	 /* struct hr_vhost_key -> uint32_t vhost id */
 	struct hr_map *vhosts;	 /* uint32_t -> struct kern_vhost */
-	struct hr_map *clusters; /* uint32_t -> struct kern_cluster */
+	struct hr_map *clusters; /* uint32_t -> struct hr_cluster */
 	struct hr_map *members;	 /* struct hr_member_key -> uint32_t endpoint id */
 	struct hr_map *addrs;	 /* uint32_t -> struct hr_ep_addr */
 	struct hr_map *routes;	 /* uint32_t -> itself: route ids in use */
@@ -59,7 +53,7 @@ struct kern_replies {
 };
 
 struct kern_numbers {
-	uint32_t table, eset; /* the last ones given */
+	uint32_t table; /* the last one given */
 };
 
 /* Well-known replies into their places, dirty. */

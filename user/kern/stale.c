@@ -58,17 +58,6 @@ void kern_stale_add(struct hr_kern *k, const struct hr_rows *have, const struct 
 		v->table->refs++;
 		push(k, (struct kern_stale){.at = at, .kind = STALE_TABLE, .table = v->table});
 	}
-	it = (struct hr_map_iter){};
-	while (hr_map_next(have->clusters, &it)) {
-		const struct kern_cluster *c = it.value;
-		const struct kern_cluster *now = hr_map_get(want->clusters, it.key, it.key_len);
-
-		if (now && now->value.eset == c->value.eset)
-			continue;
-		push(k,
-		     (struct kern_stale){
-			     .at = at, .kind = STALE_ESET, .eset = c->value.eset, .n = c->value.n});
-	}
 	add_keys(k, k->skel->maps.vhosts, have, want, offsetof(struct hr_rows, vhosts), at);
 	add_keys(k, k->skel->maps.clusters, have, want, offsetof(struct hr_rows, clusters), at);
 	add_keys(k, k->skel->maps.splits, have, want, offsetof(struct hr_rows, splits), at);
@@ -123,19 +112,13 @@ static void sweep(const struct bpf_map *m, const struct hr_map *live, size_t at,
 static void delete_unknown(struct hr_kern *k)
 {
 	const struct hr_rows *r = k->apply->rows;
-	_cleanup_map_ struct hr_map *tables = hr_map_new(), *esets = hr_map_new();
+	_cleanup_map_ struct hr_map *tables = hr_map_new();
 	struct hr_map_iter it = {};
 
 	while (hr_map_next(r->vhosts, &it)) {
 		const struct kern_vhost *v = it.value;
 
 		hr_map_put(tables, &v->table->number, 4, it.value);
-	}
-	it = (struct hr_map_iter){};
-	while (hr_map_next(r->clusters, &it)) {
-		const struct kern_cluster *c = it.value;
-
-		hr_map_put(esets, &c->value.eset, 4, it.value);
 	}
 	sweep(k->skel->maps.splits, r->splits, 0, sizeof(uint32_t));
 	sweep(k->skel->maps.vips, r->vips, 0, sizeof(struct hr_vip_key));
@@ -144,7 +127,6 @@ static void delete_unknown(struct hr_kern *k)
 	sweep(k->skel->maps.clusters, r->clusters, 0, 4);
 	sweep(k->skel->maps.addrs, r->addrs, 0, 4);
 	sweep(k->skel->maps.members, r->members, 0, sizeof(struct hr_member_key));
-	sweep(k->skel->maps.cluster_eps, esets, offsetof(struct hr_cluster_ep_key, eset), 4);
 	sweep(k->skel->maps.blocks, tables, offsetof(struct hr_block_key, table), 4);
 	sweep(k->skel->maps.rules, tables, offsetof(struct hr_rule_key, table), 4);
 	sweep(k->skel->maps.conds, tables, offsetof(struct hr_cond_key, table), 4);
@@ -153,16 +135,10 @@ static void delete_unknown(struct hr_kern *k)
 
 static void delete_stale(struct hr_kern *k, const struct kern_stale *s)
 {
-	struct hr_cluster_ep_key key = {.eset = s->eset};
-
 	switch (s->kind) {
 	case STALE_TABLE:
 		delete_table(k, s->table);
 		kern_table_unref(s->table);
-		break;
-	case STALE_ESET:
-		for (; key.index < s->n; key.index++)
-			bpf_map_delete_elem(KERN_MAP_FD(k, cluster_eps), &key);
 		break;
 	case STALE_KEY:
 		if (!hr_map_get(live_map(k->apply->rows, s->live), s->key,
@@ -180,6 +156,7 @@ void kern_apply_tick(struct hr_kern *k, uint64_t now_ms)
 	struct hr_apply *a = k->apply;
 	size_t n = 0;
 
+	hr_tables_tick(k->tables, now_ms);
 	while (n < a->stale.len && a->stale.data[n].at <= now_ms)
 		delete_stale(k, &a->stale.data[n++]);
 	if (!n)

@@ -229,14 +229,6 @@ struct hr_virtual_service {
 
 /* ---- DestinationRule ----------------------------------------------------------------------- */
 
-enum hr_hash_kind {
-	HR_HASH_NONE = 0,
-	HR_HASH_HEADER,
-	HR_HASH_COOKIE,
-	HR_HASH_SOURCE_IP,
-	HR_HASH_QUERY
-};
-
 struct hr_load_balancer {
 	bool set;
 	uint8_t simple; /* enum hr_lb, 0: not set */

@@ -62,22 +62,25 @@ static const struct hr_message attribute = {.name = "HTTPCookie.Attribute",
 					    .size = sizeof(struct hr_kv),
 					    HR_POS(struct hr_kv)};
 static const struct hr_field cookie_fields[] = {
-	LB("name", STRING, AGENT, hash_name, .flags = HR_F_REQUIRED, .check = hr_check_header_name),
+	LB("name", STRING, KERNEL, hash_name, .flags = HR_F_REQUIRED,
+	   .check = hr_check_header_name),
 	LB("path", STRING, AGENT, cookie_path, .check = hr_check_header_value),
-	LB("ttl", DURATION, AGENT, cookie_ttl, .why = "0s: a session cookie"),
+	LB("ttl", DURATION, AGENT, cookie_ttl,
+	   .why = "0s: a session cookie; the agent makes it for a request without"),
 	LB("attributes", MESSAGES, AGENT, cookie_attributes, .msg = &attribute), HR_END};
 static const struct hr_message cookie = {.name = "ConsistentHashLB.HTTPCookie",
 					 .fields = cookie_fields};
 
-/* Envoy's bound of a ring and of a Maglev table */
+/* Envoy's bound of a ring; the largest prime that a table may have. */
 #define RING_MAX 8388608
-#define MAGLEV_MAX 5000011
+#define MAGLEV_MAX 1048573
+_Static_assert(MAGLEV_MAX <= HR_TABLE_MAX, "a table fits");
 
 static const struct hr_field ring_fields[] = {
-	LB("minimumRingSize", INT, AGENT, ring_size, .min = 0, .max = RING_MAX), HR_END};
+	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX), HR_END};
 static const struct hr_message ring = {.name = "ConsistentHashLB.RingHash", .fields = ring_fields};
 static const struct hr_field maglev_fields[] = {
-	LB("tableSize", INT, AGENT, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
+	LB("tableSize", INT, KERNEL, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
 static const struct hr_message maglev = {.name = "ConsistentHashLB.MagLev",
 					 .fields = maglev_fields};
 
@@ -92,17 +95,18 @@ static void hash_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 }
 
 static const struct hr_field hash_fields[] = {
-	HR_ROW("httpHeaderName", STRING, AGENT, .oneof = 1, .flags = HR_F_LOWER,
+	HR_ROW("httpHeaderName", STRING, KERNEL, .oneof = 1, .flags = HR_F_LOWER,
 	       .check = hr_check_header_name, .set = set_hash_name, .min = HR_HASH_HEADER,
 	       HR_NOWHERE),
-	HR_ROW("httpCookie", MESSAGE, AGENT, .oneof = 1, .msg = &cookie, .set = set_cookie,
+	HR_ROW("httpCookie", MESSAGE, KERNEL, .oneof = 1, .msg = &cookie, .set = set_cookie,
 	       HR_NOWHERE),
-	HR_ROW("useSourceIp", BOOL, AGENT, .oneof = 1, .set = set_source_ip, HR_NOWHERE),
-	HR_ROW("httpQueryParameterName", STRING, AGENT, .oneof = 1, .check = hr_check_nonempty,
+	HR_ROW("useSourceIp", BOOL, KERNEL, .oneof = 1, .set = set_source_ip, HR_NOWHERE),
+	HR_ROW("httpQueryParameterName", STRING, KERNEL, .oneof = 1, .check = hr_check_nonempty,
 	       .set = set_hash_name, .min = HR_HASH_QUERY, HR_NOWHERE),
-	HR_ROW("ringHash", MESSAGE, AGENT, .oneof = 2, .msg = &ring, .off = 0),
-	HR_ROW("maglev", MESSAGE, AGENT, .oneof = 2, .msg = &maglev, .set = set_maglev, HR_NOWHERE),
-	LB("minimumRingSize", INT, AGENT, ring_size, .min = 0, .max = RING_MAX,
+	HR_ROW("ringHash", MESSAGE, KERNEL, .oneof = 2, .msg = &ring, .off = 0),
+	HR_ROW("maglev", MESSAGE, KERNEL, .oneof = 2, .msg = &maglev, .set = set_maglev,
+	       HR_NOWHERE),
+	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX,
 	   .flags = HR_F_DEPRECATED, .why = "use ringHash.minimumRingSize"),
 	HR_END};
 static const struct hr_message consistent_hash = {.name = "LoadBalancerSettings.ConsistentHashLB",
@@ -191,7 +195,7 @@ static void lb_init(void *obj)
 
 static const struct hr_field lb_fields[] = {
 	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
-	HR_ROW("consistentHash", MESSAGE, AGENT, .oneof = 1, .flags = HR_F_LENIENT_WINS,
+	HR_ROW("consistentHash", MESSAGE, KERNEL, .oneof = 1, .flags = HR_F_LENIENT_WINS,
 	       .msg = &consistent_hash, .off = 0),
 	HR_ROW("localityLbSetting", MESSAGE, NOT_BUILT, .why = "locality load balancing",
 	       .msg = &locality, .off = 0),

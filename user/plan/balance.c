@@ -4,7 +4,7 @@
 #include "plan/plan.h"
 
 #include "core/cleanup.h"
-#include "plan/hashring.h"
+#include "lib/hash.h"
 
 const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 						   const struct hr_plan_route *route,
@@ -24,9 +24,11 @@ const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 }
 
 struct pick {
-	const struct hr_plan_ep *eps;
-	uint32_t n;
-	struct hr_ep_rt *rt;
+	const struct hr_plan *plan;
+	const struct hr_plan_cluster *c;
+	const struct hr_words *w;
+	uint64_t table;
+	uint32_t n; /* its slots */
 	const uint32_t *avoid;
 	size_t n_avoid;
 	uint64_t rnd;
@@ -34,90 +36,75 @@ struct pick {
 
 static uint32_t next_random(struct pick *k)
 {
-	k->rnd = k->rnd * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (uint32_t)(k->rnd >> 32);
+	k->rnd += 0x9e3779b97f4a7c15ULL;
+	return (uint32_t)(hr_hash_end(k->rnd, 0) >> 32);
 }
 
-static bool avoided(const struct pick *k, uint32_t i)
+static bool avoided(const struct pick *k, uint32_t id)
 {
 	for (size_t a = 0; a < k->n_avoid; a++)
-		if (k->avoid[a] == k->eps[i].id)
+		if (k->avoid[a] == id)
 			return true;
 	return false;
 }
 
 /* 3: known to be alive, 2: nothing known of it, 1: tried before, 0: dead, NEVER: ejected */
 #define NEVER (-1)
-static int rank(const struct pick *k, uint32_t i)
+static int rank(const struct pick *k, const struct hr_plan_ep *e)
 {
-	uint32_t flags = __atomic_load_n(&k->rt[k->eps[i].id].flags, __ATOMIC_RELAXED);
+	uint32_t flags;
 
+	if (!e)
+		return NEVER;
+	flags = __atomic_load_n(&k->w->ep[e->id].flags, __ATOMIC_RELAXED);
 	if (flags & HR_EPRT_EJECTED)
 		return NEVER;
 	if (flags & HR_EPRT_DEAD)
 		return 0;
-	if (avoided(k, i))
+	if (avoided(k, e->id))
 		return 1;
 	return flags & HR_EPRT_PROVED ? 3 : 2;
 }
 
-/* The first endpoint at or after `start` of the best rank that anyone has. */
-static uint32_t from(const struct pick *k, uint32_t start)
+/* NULL: not of this plan. The table may be of the one before or after it. */
+static const struct hr_plan_ep *at_slot(const struct pick *k, uint32_t slot)
 {
-	uint32_t best = start % k->n;
+	uint32_t page = HR_TABLE_PAGE(k->table) + slot / HR_SLOTS_PAGE, id, i;
+	const struct hr_plan_ep *e;
+
+	if (page >= HR_SLOT_PAGES)
+		return NULL;
+	id = __atomic_load_n(&k->w->slots[page].ep[slot % HR_SLOTS_PAGE], __ATOMIC_RELAXED);
+	i = id < k->plan->n_ep_by_id ? k->plan->ep_by_id[id] : 0;
+	e = i ? &k->plan->eps.data[i - 1] : NULL;
+	return e && &k->plan->clusters.data[e->cluster] == k->c ? e : NULL;
+}
+
+/* Looks at so many slots for one of a good rank: enough to meet everybody by chance. */
+#define LOOKS(k) HR_MIN((uint64_t)(k)->n, 16 * (uint64_t)(k)->c->n_eps + 64)
+
+/* The first endpoint at or after a slot that is `good`, else of the best rank that anyone has;
+ * NULL: nobody may be used. */
+static const struct hr_plan_ep *from(const struct pick *k, uint32_t slot, int good)
+{
+	const struct hr_plan_ep *best = NULL;
 	int best_rank = NEVER;
 
-	for (uint32_t i = 0; i < k->n && best_rank < 3; i++) {
-		uint32_t c = (start + i) % k->n;
-		int r = rank(k, c);
+	for (uint64_t i = 0, looks = LOOKS(k); i < looks && best_rank < good; i++) {
+		const struct hr_plan_ep *e = at_slot(k, (uint32_t)((slot + i) % k->n));
+		int r = rank(k, e);
 
 		if (r > best_rank) {
 			best_rank = r;
-			best = c;
+			best = e;
 		}
 	}
 	return best;
 }
 
-static uint32_t weighted_start(struct pick *k)
+static uint32_t any_slot(struct pick *k)
 {
-	uint64_t total = 0, r, cum = 0;
-
-	for (uint32_t i = 0; i < k->n; i++)
-		total += k->eps[i].weight;
-	r = total ? ((uint64_t)next_random(k) * total) >> 32 : next_random(k) % k->n;
-	for (uint32_t i = 0; total && i < k->n; i++) {
-		cum += k->eps[i].weight;
-		if (r < cum)
-			return i;
-	}
-	return (uint32_t)r % k->n;
-}
-
-/* NULL when the search has ended at one that must not be used: all are ejected. */
-static const struct hr_plan_ep *usable(const struct pick *k, uint32_t i)
-{
-	return rank(k, i) == NEVER ? NULL : &k->eps[i];
-}
-
-/* The key's endpoint, or who stands in for it: those that come next in the table are the same for
- * all who ask. */
-static uint32_t hashed(const struct pick *k, const struct hr_hash_table *t, uint64_t hash)
-{
-	uint32_t at = hr_hash_table_at(t, hash), best = t->ep[at];
-	uint64_t tries = HR_MIN((uint64_t)t->n, 16 * (uint64_t)k->n + 64);
-	int best_rank = NEVER;
-
-	for (uint64_t i = 0; i < tries && best_rank < 2; i++) {
-		uint32_t c = t->ep[(at + i) % t->n];
-		int r = rank(k, c);
-
-		if (r > best_rank) {
-			best_rank = r;
-			best = c;
-		}
-	}
-	return best_rank == NEVER ? from(k, best) : best;
+	return hr_hash_slot((uint64_t)next_random(k) << 32, k->n);
 }
 
 static uint32_t inflight(const struct hr_ep_rt *rt)
@@ -127,38 +114,45 @@ static uint32_t inflight(const struct hr_ep_rt *rt)
 	return HR_INFLIGHT_SUM(word);
 }
 
-const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
-					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
-					 uint32_t random, const uint64_t *hash,
-					 const uint32_t *avoid, size_t n_avoid)
+/* Less in flight for its weight. */
+static bool less_loaded(const struct pick *k, const struct hr_plan_ep *a,
+			const struct hr_plan_ep *b)
 {
-	const struct hr_plan_ep *eps = p->eps.data + c->first_ep;
-	struct pick k = {
-		.eps = eps,
-		.n = c->n_eps,
-		.rt = ep_rt,
-		.avoid = avoid,
-		.n_avoid = n_avoid,
-		.rnd = random,
-	};
-	uint32_t a, b;
+	const struct hr_ep_rt *x = &k->w->ep[a->id], *y = &k->w->ep[b->id];
 
+	return (uint64_t)inflight(x) * y->weight < (uint64_t)inflight(y) * x->weight;
+}
+
+/* Power of two choices. */
+static const struct hr_plan_ep *least(struct pick *k)
+{
+	const struct hr_plan_ep *a = from(k, any_slot(k), 3), *b;
+
+	if (k->n == 1 || !a)
+		return a;
+	b = from(k, any_slot(k), 3);
+	if (!b || rank(k, b) != rank(k, a))
+		return rank(k, b) > rank(k, a) ? b : a;
+	return less_loaded(k, b, a) ? b : a;
+}
+
+const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
+					 const struct hr_words *w, uint32_t random,
+					 const uint64_t *hash, const uint32_t *avoid,
+					 size_t n_avoid)
+{
+	struct pick k = {
+		.plan = p, .c = c, .w = w, .avoid = avoid, .n_avoid = n_avoid, .rnd = random};
+	struct hr_cluster_rt *rt = &w->cluster[c->id];
+
+	k.table = __atomic_load_n(&rt->table, __ATOMIC_ACQUIRE);
+	k.n = HR_TABLE_N(k.table);
 	if (!k.n)
 		return NULL;
-	if (hash && c->hash_table)
-		return usable(&k, hashed(&k, c->hash_table, *hash));
+	if (hash && c->balancer && c->balancer->hash != HR_HASH_NONE)
+		/* a key stays where it is until its endpoint is known to be dead */
+		return from(&k, hr_hash_slot(*hash, k.n), 2);
 	if (c->lb == HR_LB_ROUND_ROBIN)
-		return usable(&k, from(&k, __atomic_fetch_add(&cluster_rt[c->id].rr, 1,
-							      __ATOMIC_RELAXED)));
-	a = from(&k, weighted_start(&k));
-	if (c->lb != HR_LB_LEAST_REQUEST || k.n == 1)
-		return usable(&k, a);
-	/* power of two choices */
-	b = from(&k, weighted_start(&k));
-	if (rank(&k, b) > rank(&k, a))
-		return usable(&k, b);
-	if (rank(&k, b) == rank(&k, a) &&
-	    inflight(&ep_rt[k.eps[b].id]) < inflight(&ep_rt[k.eps[a].id]))
-		return usable(&k, b);
-	return usable(&k, a);
+		return from(&k, __atomic_fetch_add(&rt->rr, 1, __ATOMIC_RELAXED) % k.n, 3);
+	return c->lb == HR_LB_LEAST_REQUEST ? least(&k) : from(&k, any_slot(&k), 3);
 }

@@ -10,7 +10,7 @@
 #include "core/net.h"
 #include "model/hosts.h"
 #include "plan/compile.h"
-#include "plan/hashring.h"
+#include "plan/slots.h"
 
 #define CLOSE(b, table)                                                                           \
 	do {                                                                                      \
@@ -76,13 +76,22 @@ static int over_limit(struct hr_build *b, const char *what, size_t have, size_t 
 	return -E2BIG;
 }
 
-static void build_hash_tables(struct hr_plan *p)
+/* Tables of consistentHash are as large as their rules want them: all must fit at once, and one
+ * more beside them while it is replaced. */
+static int over_slots(struct hr_build *b)
 {
-	for (size_t i = 0; i < p->clusters.len; i++) {
-		struct hr_plan_cluster *c = &p->clusters.data[i];
+	size_t pages = 0, largest = 0;
 
-		c->hash_table = hr_hash_table_build(p->arena, c, p->eps.data + c->first_ep);
+	for (size_t i = 0; i < b->clusters.len; i++) {
+		const struct hr_plan_cluster *c = &b->clusters.data[i];
+		uint32_t slots = hr_hash_slots(c);
+		size_t mine = ((slots ? slots : c->n_eps) + HR_SLOTS_PAGE - 1) / HR_SLOTS_PAGE;
+
+		pages += mine;
+		largest = HR_MAX(largest, mine);
 	}
+	return over_limit(b, "slots of balancing tables (consistentHash)",
+			  (pages + largest) * HR_SLOTS_PAGE, (size_t)HR_SLOT_PAGES * HR_SLOTS_PAGE);
 }
 
 static int run_steps(struct hr_build *b)
@@ -105,6 +114,8 @@ static int run_steps(struct hr_build *b)
 		r = over_limit(b, "routes", b->routes.len, HR_ROUTES_MAX - 1);
 	if (!r)
 		r = over_limit(b, "addresses and ports", b->vips.len, HR_VIPS_MAX);
+	if (!r)
+		r = over_slots(b);
 out:
 	CLOSE(b, vhosts);
 	CLOSE(b, routes);
@@ -114,8 +125,6 @@ out:
 	CLOSE(b, l4);
 	CLOSE(b, names);
 	hr_vec_free(&b->views);
-	if (!r)
-		build_hash_tables(b->plan);
 	return r;
 }
 

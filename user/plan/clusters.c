@@ -54,6 +54,18 @@ static void apply_policy(struct hr_plan_cluster *c, const struct hr_traffic_poli
 	take_set_fields(c, pl);
 }
 
+/* Names that the kernel does not look for. */
+static uint16_t hash_reason(const struct hr_plan_cluster *c)
+{
+	const struct hr_load_balancer *b = c->balancer;
+
+	if (!b || b->hash == HR_HASH_NONE || b->hash == HR_HASH_SOURCE_IP)
+		return 0;
+	if (!b->hash_name || strlen(b->hash_name) > HR_HNAME_MAX || strpbrk(b->hash_name, "&;="))
+		return HR_WHY_CLUSTER;
+	return 0;
+}
+
 /* What only the agent can keep. The limits on requests and connections in use are counted in
  * cluster_rt by both sides: the kernel carries what is below them (hr_cluster.max_requests). */
 static uint16_t agent_reason(const struct hr_plan_cluster *c)
@@ -66,9 +78,7 @@ static uint16_t agent_reason(const struct hr_plan_cluster *c)
 		return HR_WHY_CLUSTER;
 	if (c->pool && hr_streq(c->pool->h2_upgrade, "UPGRADE"))
 		return HR_WHY_PROTO;
-	if (c->balancer && c->balancer->hash != HR_HASH_NONE)
-		return HR_WHY_CLUSTER;
-	return 0;
+	return hash_reason(c);
 }
 
 static uint32_t add_cluster(struct hr_build *b, struct hr_plan_cluster c)

@@ -1,95 +1,94 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * Ring hash (each endpoint has places on a ring, a key goes to the next place) and Maglev (a table
- * of prime size that endpoints fill in turns, each in an order of its own).
- */
-#include "plan/hashring.h"
-
+/* Consistent hashing: the hash of a key, a ring, Maglev. */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/cleanup.h"
-#include "core/net.h"
+#include "lib/hash.h"
+#include "plan/slots_int.h"
 
-#define RING_MIN 1024	  /* Istio's default of minimumRingSize */
-#define RING_MAX 8388608  /* Envoy's bound */
 #define MAGLEV_SIZE 65537 /* Envoy's default */
+/* Places on the ring of an endpoint of mean weight, so that shares differ by a few percent. */
+#define RING_EACH 1024
+/* Places of all endpoints. A table samples the ring: what is between two slots is not seen. */
+#define RING_PLACES_MAX 1048576
+#define RING_SLOTS_MIN 16384
+#define RING_SLOTS_MAX 262144
 
-/* FNV-1a, then the finalizer of MurmurHash3: short keys that differ in their last byte must not
- * stay neighbours. */
 uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed)
 {
-	uint64_t h = 0xcbf29ce484222325ULL ^ seed;
+	uint64_t h = HR_HASH_START ^ seed;
 
-	for (size_t i = 0; i < key.n; i++)
-		h = (h ^ (uint8_t)key.p[i]) * 0x100000001b3ULL;
-	h = (h ^ h >> 33) * 0xff51afd7ed558ccdULL;
-	h = (h ^ h >> 33) * 0xc4ceb9fe1a85ec53ULL;
-	return h ^ h >> 33;
+	for (size_t i = 0; i < key.n; i += 8) {
+		uint64_t w = 0;
+
+		memcpy(&w, key.p + i, HR_MIN(key.n - i, sizeof(w)));
+		h = hr_hash_word(h, w);
+	}
+	return hr_hash_end(h, key.n);
 }
 
 static uint64_t ep_hash(const struct hr_plan_ep *ep, uint64_t seed)
 {
-	char text[HR_ADDR_TEXT];
+	char key[sizeof(ep->addr.ip) + sizeof(ep->port)];
 
-	return hr_plan_hash(hr_slice_of(hr_addr_port_text(&ep->addr, ep->port, text)), seed);
+	memcpy(key, ep->addr.ip, sizeof(ep->addr.ip));
+	memcpy(key + sizeof(ep->addr.ip), &ep->port, sizeof(ep->port));
+	return hr_plan_hash((struct hr_slice){key, sizeof(key)}, seed);
 }
 
 /* ---- ring ---- */
 
-struct place {
-	uint64_t at;
-	uint16_t ep;
-};
-
-static int by_place(const void *a, const void *b)
+/* Places of one endpoint: a power of two, so that their number hardly ever depends on how many
+ * others there are, and nothing moves between those that stay. */
+static uint32_t places_each(uint64_t size, uint32_t n)
 {
-	const struct place *x = a, *y = b;
+	uint32_t each = RING_EACH;
 
-	if (x->at != y->at)
-		return x->at < y->at ? -1 : 1;
-	return (int)x->ep - (int)y->ep;
+	while ((uint64_t)each * n < size && (uint64_t)each * n < RING_PLACES_MAX)
+		each *= 2;
+	while (each > 1 && (uint64_t)each * n > RING_PLACES_MAX)
+		each /= 2;
+	return each;
 }
 
-/* Places of an endpoint: a whole ring's worth for one of mean weight, so that their number does not
- * depend on how many others there are, and nothing moves between those that stay. */
-static uint64_t places_of(uint32_t weight, uint64_t total, uint64_t size)
+/*
+ * A slot belongs to the first place at or after its beginning. No sort: each place is noted for the
+ * slot that it lies in, when it is the first there; slots without a place belong to who comes next.
+ */
+void hr_ring_fill(const struct hr_plan_ep *eps, const double *weight, uint32_t n, uint64_t size,
+		  double mean, uint16_t *slot, uint32_t slots)
 {
-	return ((uint64_t)weight * size + total - 1) / total;
-}
+	_cleanup_free_ uint64_t *first = malloc(slots * sizeof(*first));
+	double each = places_each(size, n) / mean;
+	uint32_t next = UINT32_MAX;
 
-static void ring_fill(const struct hr_plan_ep *ep, uint16_t index, uint64_t n, struct place *out)
-{
-	for (uint64_t i = 0; i < n; i++)
-		out[i] = (struct place){.at = ep_hash(ep, i * 0x9e3779b97f4a7c15ULL), .ep = index};
-}
-
-static void ring_build(struct hr_arena *a, struct hr_hash_table *t, uint64_t size,
-		       const struct hr_plan_ep *eps, uint32_t n, uint64_t total)
-{
-	_cleanup_free_ struct place *ring = NULL;
-	uint64_t *at, all = 0;
-	uint16_t *ep;
-
-	for (uint32_t i = 0; i < n; i++)
-		all += places_of(eps[i].weight, total, size);
-	ring = calloc(all, sizeof(*ring));
-	if (!ring)
-		abort(); /* as the arenas do */
-	all = 0;
+	if (!first)
+		abort();
+	memset(first, 0xff, slots * sizeof(*first));
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t mine = places_of(eps[i].weight, total, size);
+		uint32_t places = weight[i] > 0 ? (uint32_t)ceil(each * weight[i]) : 0;
+		uint64_t h = ep_hash(&eps[i], 0);
 
-		ring_fill(&eps[i], (uint16_t)i, mine, ring + all);
-		all += mine;
+		for (uint32_t p = 0; p < places; p++) {
+			uint64_t at = hr_hash_end(hr_hash_word(h, p + 1), 0);
+			uint32_t s = hr_hash_slot(at, slots);
+
+			if (at >= first[s])
+				continue;
+			first[s] = at;
+			slot[s] = (uint16_t)i;
+		}
 	}
-	qsort(ring, all, sizeof(*ring), by_place);
-	at = hr_arena_array(a, uint64_t, all);
-	ep = hr_arena_array(a, uint16_t, all);
-	for (uint64_t i = 0; i < all; i++) {
-		at[i] = ring[i].at;
-		ep[i] = ring[i].ep;
+	for (uint32_t s = 0; s < slots && next == UINT32_MAX; s++)
+		if (first[s] != UINT64_MAX)
+			next = slot[s];
+	for (uint32_t s = slots; s--;) {
+		if (first[s] != UINT64_MAX)
+			next = slot[s];
+		slot[s] = (uint16_t)next;
 	}
-	*t = (struct hr_hash_table){.n = (uint32_t)all, .at = at, .ep = ep};
 }
 
 /* ---- Maglev ---- */
@@ -103,97 +102,72 @@ static bool prime(uint32_t n)
 }
 
 struct filler {
-	uint32_t next, skip; /* of the endpoint's own order of all entries */
-	uint64_t due;	     /* turns that it may have had, in units of weight */
+	uint32_t next, skip; /* of the endpoint's own order of all slots */
+	double due;	     /* turns that it may have had, in units of weight */
 };
 
-/* The endpoint's next free entry is its. */
-static void take_turn(uint16_t *ep, uint32_t size, struct filler *f, uint16_t index)
+/* The endpoint's next free slot is its. */
+static void take_turn(uint16_t *slot, uint32_t slots, struct filler *f, uint16_t index)
 {
-	while (ep[f->next] != UINT16_MAX)
-		f->next = (f->next + f->skip) % size;
-	ep[f->next] = index;
+	while (slot[f->next] != UINT16_MAX) {
+		f->next += f->skip;
+		f->next -= f->next >= slots ? slots : 0;
+	}
+	slot[f->next] = index;
 }
 
 /* Rounds in which the heaviest endpoint has a turn each time, others as their weight is. */
-static void maglev_fill(uint16_t *ep, uint32_t size, struct filler *f, const struct hr_plan_ep *eps,
-			uint32_t n)
+void hr_maglev_fill(const struct hr_plan_ep *eps, const double *weight, uint32_t n, uint16_t *slot,
+		    uint32_t slots)
 {
-	uint32_t heaviest = 0, taken = 0;
+	_cleanup_free_ struct filler *f = calloc(n, sizeof(*f));
+	double heaviest = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		heaviest = HR_MAX(heaviest, eps[i].weight);
-	for (;;) {
+	if (!f)
+		abort();
+	for (uint32_t i = 0; i < n; i++) {
+		heaviest = HR_MAX(heaviest, weight[i]);
+		f[i].next = (uint32_t)(ep_hash(&eps[i], 0) % slots);
+		f[i].skip = (uint32_t)(ep_hash(&eps[i], 0xdeadbeef) % (slots - 1)) + 1;
+	}
+	memset(slot, 0xff, slots * sizeof(*slot));
+	for (uint32_t taken = 0;;) {
 		for (uint32_t i = 0; i < n; i++) {
-			f[i].due += eps[i].weight;
-			if (f[i].due < heaviest)
+			f[i].due += weight[i];
+			if (weight[i] <= 0 || f[i].due < heaviest)
 				continue;
 			f[i].due -= heaviest;
-			take_turn(ep, size, &f[i], (uint16_t)i);
-			if (++taken == size)
+			take_turn(slot, slots, &f[i], (uint16_t)i);
+			if (++taken == slots)
 				return;
 		}
 	}
 }
 
-static void maglev_build(struct hr_arena *a, struct hr_hash_table *t, uint32_t size,
-			 const struct hr_plan_ep *eps, uint32_t n)
-{
-	_cleanup_free_ struct filler *f = calloc(n, sizeof(*f));
-	uint16_t *ep = hr_arena_array(a, uint16_t, size);
+/* ---- sizes ---- */
 
-	if (!f)
-		abort();
-	for (uint32_t i = 0; i < n; i++) {
-		f[i].next = (uint32_t)(ep_hash(&eps[i], 0) % size);
-		f[i].skip = (uint32_t)(ep_hash(&eps[i], 0xdeadbeef) % (size - 1)) + 1;
-	}
-	for (uint32_t i = 0; i < size; i++)
-		ep[i] = UINT16_MAX;
-	maglev_fill(ep, size, f, eps, n);
-	*t = (struct hr_hash_table){.n = size, .ep = ep};
+static uint32_t ring_slots(const struct hr_load_balancer *b, uint32_t n)
+{
+	uint64_t want = HR_MAX(b->ring_size, HR_MIN((uint64_t)n * RING_EACH, RING_SLOTS_MAX / 4));
+	uint32_t slots = RING_SLOTS_MIN;
+
+	while (slots < want && slots < RING_SLOTS_MAX)
+		slots *= 2;
+	return slots;
 }
 
-/* ---- both ---- */
-
-const struct hr_hash_table *hr_hash_table_build(struct hr_arena *a, const struct hr_plan_cluster *c,
-						const struct hr_plan_ep *eps)
+uint32_t hr_hash_slots(const struct hr_plan_cluster *c)
 {
 	const struct hr_load_balancer *b = c->balancer;
-	uint32_t n = HR_MIN(c->n_eps, (uint32_t)UINT16_MAX);
-	struct hr_hash_table *t;
-	uint64_t total = 0, size;
+	uint32_t slots;
 
-	for (uint32_t i = 0; i < n; i++)
-		total += eps[i].weight;
-	if (!b || b->hash == HR_HASH_NONE || !total)
-		return NULL;
-	t = hr_arena_new0(a, struct hr_hash_table);
-	if (b->maglev) {
-		size = HR_MAX(b->maglev_size ? b->maglev_size : MAGLEV_SIZE, (uint64_t)n + 2);
-		while (!prime((uint32_t)size)) /* an order that visits all entries needs it */
-			size++;
-		maglev_build(a, t, (uint32_t)size, eps, n);
-		return t;
-	}
-	size = (b->ring_size ? b->ring_size : RING_MIN) * n;
-	ring_build(a, t, HR_MIN(size, (uint64_t)RING_MAX), eps, n, total);
-	return t;
-}
-
-uint32_t hr_hash_table_at(const struct hr_hash_table *t, uint64_t hash)
-{
-	uint32_t low = 0, high = t->n;
-
-	if (!t->at)
-		return (uint32_t)(hash % t->n);
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-
-		if (t->at[mid] < hash)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low == t->n ? 0 : low;
+	if (!b || b->hash == HR_HASH_NONE || !c->n_eps)
+		return 0;
+	if (!b->maglev)
+		return ring_slots(b, c->n_eps);
+	slots = (uint32_t)HR_MAX(b->maglev_size ? b->maglev_size : MAGLEV_SIZE,
+				 (uint64_t)c->n_eps + 2);
+	while (!prime(slots)) /* an order that visits all slots needs it */
+		slots++;
+	return slots;
 }

@@ -206,6 +206,18 @@ static int assign(struct hr_ids *ids, struct hr_plan *p)
 	return assign_eps(ids, p);
 }
 
+static void index_endpoints(struct hr_plan *p)
+{
+	uint32_t max = 0;
+
+	for (size_t i = 0; i < p->eps.len; i++)
+		max = HR_MAX(max, p->eps.data[i].id);
+	p->n_ep_by_id = max + 1;
+	p->ep_by_id = hr_arena_array(p->arena, uint32_t, p->n_ep_by_id);
+	for (size_t i = 0; i < p->eps.len; i++)
+		p->ep_by_id[p->eps.data[i].id] = (uint32_t)i + 1;
+}
+
 int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 {
 	int full;
@@ -213,8 +225,10 @@ int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 	ids->round++;
 	forget(ids, 3);
 	full = assign(ids, plan);
-	if (full < 0)
+	if (full < 0) {
+		index_endpoints(plan);
 		return 0;
+	}
 	*what = ids->t[full].what;
 	take_back(ids);
 	return -ENOSPC;

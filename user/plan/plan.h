@@ -82,7 +82,6 @@ struct hr_plan_cluster {
 	const struct hr_proxy_protocol *proxy_protocol;
 	uint32_t n_views; /* the first that holds; the agent looks */
 	const struct hr_plan_view *views;
-	const struct hr_hash_table *hash_table; /* consistentHash; NULL: none, or no endpoint */
 };
 
 struct hr_plan_dst {
@@ -198,6 +197,8 @@ struct hr_plan {
 	struct hr_map *vhost_by_name; /* "port/host" -> struct hr_plan_vhost * (exact names) */
 	HR_LIST(struct hr_plan_vhost *) wildcards; /* most specific first */
 	struct hr_map *vip_by_addr;		   /* struct hr_vip_key -> struct hr_plan_vip * */
+	/* By stable id: index in eps + 1, 0: none. Filled in with the ids. */
+	uint32_t *ep_by_id, n_ep_by_id;
 };
 
 /* Takes `o` over, also on failure. Findings that only show here (limits) go to diags.
@@ -281,15 +282,22 @@ const struct hr_plan_cluster *hr_plan_cluster_seen(const struct hr_plan *p,
 						   const struct hr_plan_cluster *c, const char *ns,
 						   const hr_kvs *labels);
 
-/* Endpoint of a cluster by its policy. ep_rt and cluster_rt are the shared arrays (by stable id);
- * `avoid` (may be NULL) are endpoints already tried. Endpoints that are DEAD are skipped unless all
- * are; one that is EJECTED is never given. `hash` (hr_plan_hash of the key; NULL: there is none,
- * any will do) is for clusters with consistentHash. NULL: no endpoint. */
+/* What kernel and agent share about endpoints and clusters, by stable id. */
+struct hr_words {
+	struct hr_ep_rt *ep;	       /* [HR_EPS_MAX] */
+	struct hr_cluster_rt *cluster; /* [HR_CLUSTERS_MAX] */
+	struct hr_slots *slots;	       /* [HR_SLOT_PAGES], tables.h */
+};
+
+/* Endpoint of a cluster by its policy and its table (tables.h). `avoid` (may be NULL) are endpoints
+ * already tried. Endpoints that are DEAD are skipped unless all are; one that is EJECTED is never
+ * given. `hash` (hr_plan_hash of the key; NULL: there is none, any will do) is for clusters with
+ * consistentHash. NULL: no endpoint. */
 const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct hr_plan_cluster *c,
-					 struct hr_ep_rt *ep_rt, struct hr_cluster_rt *cluster_rt,
-					 uint32_t random, const uint64_t *hash,
-					 const uint32_t *avoid, size_t n_avoid);
-/* Hash of a key for consistentHash: the same in every agent. */
+					 const struct hr_words *w, uint32_t random,
+					 const uint64_t *hash, const uint32_t *avoid,
+					 size_t n_avoid);
+/* Hash of a key for consistentHash: the same in every agent and in the kernel. */
 uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed);
 
 /* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */

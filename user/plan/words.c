@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "plan/hashring.h"
+#include "plan/slots.h"
 
 static void number(struct hr_strbuf *out, const char *what, int64_t v)
 {
@@ -181,7 +181,8 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 
 		text(out, "hash by", by[c->balancer->hash]);
 		text(out, "hash name", c->balancer->hash_name);
-		number(out, "hash table", c->hash_table ? (int64_t)c->hash_table->n : -1);
+		number(out, c->lb == HR_LB_MAGLEV ? "maglev slots" : "ring slots",
+		       hr_hash_slots(c));
 	}
 	text(out, "tls", c->tls_mode);
 	if (c->tunnel)

@@ -45,13 +45,19 @@ static int runtime_words(struct hr_proxy *px)
 	if (px->opts.kern) {
 		px->ep_rt = hr_kern_ep_rt(px->opts.kern);
 		px->cluster_rt = hr_kern_cluster_rt(px->opts.kern);
-		if (px->ep_rt && px->cluster_rt)
+		px->words = hr_kern_words(px->opts.kern);
+		if (px->ep_rt && px->cluster_rt && px->words.slots)
 			return 0;
 	}
 	px->own_rt = true;
 	px->ep_rt = calloc(HR_EPS_MAX, sizeof(*px->ep_rt));
 	px->cluster_rt = calloc(HR_CLUSTERS_MAX, sizeof(*px->cluster_rt));
-	return px->ep_rt && px->cluster_rt ? 0 : -ENOMEM;
+	px->words = (struct hr_words){px->ep_rt, px->cluster_rt,
+				      calloc(HR_SLOT_PAGES, sizeof(struct hr_slots))};
+	if (!px->ep_rt || !px->cluster_rt || !px->words.slots)
+		return -ENOMEM;
+	px->tables = hr_tables_new(&px->words);
+	return 0;
 }
 
 /* Without it nothing is bound and nothing moved: door A is all there is. */
@@ -120,6 +126,8 @@ void hr_proxy_free(struct hr_proxy *px)
 	if (px->own_rt) {
 		free(px->ep_rt);
 		free(px->cluster_rt);
+		free(px->words.slots);
+		hr_tables_free(px->tables);
 	}
 	free(px);
 }
@@ -145,6 +153,11 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 	default:
 		break;
 	}
+}
+
+struct hr_tables *hr_proxy_tables(struct hr_proxy *px)
+{
+	return px->tables ? px->tables : hr_kern_balance(px->opts.kern);
 }
 
 struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *px)

@@ -90,6 +90,8 @@ void hr_proxy_ep_stats(struct hr_proxy *p, uint32_t ep_id, struct hr_stats *out)
 
 /* The words that the workers count in: the kernel's, or own ones without it. */
 struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *p);
+/* The balancing tables: likewise. Main thread. */
+struct hr_tables *hr_proxy_tables(struct hr_proxy *p);
 
 /* Stops accepting, finishes requests, answers with Connection: close; true when nothing is open.
  * Then hr_proxy_free. */

@@ -97,6 +97,8 @@ void hr_proxy_publish(struct hr_proxy *px, const struct hr_plan *plan,
 			release(plan);
 		return;
 	}
+	if (px->tables && !hr_tables_prepare(px->tables, plan, px_now_us() / 1000))
+		hr_tables_flip(px->tables, plan, px_now_us() / 1000);
 	pp->plan = plan;
 	pp->release = release;
 	pp->addrs = plan_addrs(plan);

@@ -71,7 +71,6 @@ static void assert_holds(struct hr_kern *k, struct planbox b)
 	assert_int_equal(box_used(k, "conds"), b.vhosts * b.conds);
 	assert_int_equal(box_used(k, "prefix_conds"), b.vhosts);
 	assert_int_equal(box_used(k, "clusters"), 2 * b.vhosts);
-	assert_int_equal(box_used(k, "cluster_eps"), 2 * b.vhosts * b.eps);
 	assert_int_equal(box_used(k, "members"), 2 * b.vhosts * b.eps);
 	assert_int_equal(box_used(k, "addrs"), 2 * b.vhosts * b.eps);
 }

@@ -8,6 +8,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "plan/tables.h"
+
 #define PICKS 200000
 
 static uint32_t seed;
@@ -83,8 +85,28 @@ static void test_weights(void **state)
 
 /* ---- endpoints: 192.0.2.1 .. 192.0.2.4 with the given weights ---- */
 
-static struct hr_ep_rt ep_rt[64];
-static struct hr_cluster_rt cluster_rt[64];
+static struct hr_ep_rt ep_rt[HR_EPS_MAX];
+static struct hr_cluster_rt cluster_rt[HR_CLUSTERS_MAX];
+static struct hr_slots slots[HR_SLOT_PAGES];
+static const struct hr_words words = {ep_rt, cluster_rt, slots};
+static struct hr_tables *tables;
+static uint64_t now;
+
+static void in_effect(const struct hr_plan *p)
+{
+	memset(ep_rt, 0, sizeof(ep_rt));
+	memset(cluster_rt, 0, sizeof(cluster_rt));
+	hr_tables_free(tables);
+	tables = hr_tables_new(&words);
+	assert_int_equal(hr_tables_prepare(tables, p, now), 0);
+	hr_tables_flip(tables, p, now);
+}
+
+static void eject(const struct hr_plan_ep *e, bool on)
+{
+	ep_rt[e->id].flags = on ? HR_EPRT_EJECTED : 0;
+	hr_tables_ep(tables, e->id, now);
+}
 
 static struct hr_plan *balanced(const char *lb, const int weights[4])
 {
@@ -105,8 +127,7 @@ static struct hr_plan *balanced(const char *lb, const int weights[4])
 	p = plan_of(text);
 	assert_int_equal(hr_ids_assign(ids, p, &what), 0);
 	hr_ids_free(ids);
-	memset(ep_rt, 0, sizeof(ep_rt));
-	memset(cluster_rt, 0, sizeof(cluster_rt));
+	in_effect(p);
 	seed = 77;
 	return p;
 }
@@ -115,7 +136,7 @@ static const int equal[4] = {1, 1, 1, 1};
 
 static const struct hr_plan_ep *pick(const struct hr_plan *p, const uint32_t *avoid, size_t n)
 {
-	return hr_plan_pick_ep(p, &p->clusters.data[0], ep_rt, cluster_rt, rnd(), NULL, avoid, n);
+	return hr_plan_pick_ep(p, &p->clusters.data[0], &words, rnd(), NULL, avoid, n);
 }
 
 static void picks(const struct hr_plan *p, uint64_t got[4])
@@ -169,6 +190,126 @@ static void test_least_request(void **state)
 		assert_share(got[i], (7 - 2 * i) / 16.);
 }
 
+/* Weights are shares, whatever the policy; a round robin has them exactly, and spread. */
+static void test_endpoint_weights(void **state)
+{
+	static const char *const policies[] = {"ROUND_ROBIN", "RANDOM", "LEAST_REQUEST"};
+	static const int sets[][4] = {
+		{1, 2, 3, 4}, {10, 10, 10, 70}, {1, 1, 1, 2000}, {65536, 1, 3000, 777}};
+
+	(void)state;
+	for (size_t k = 0; k < HR_ARRAY_SIZE(policies); k++)
+		for (size_t j = 0; j < HR_ARRAY_SIZE(sets); j++) {
+			_cleanup_plan_ struct hr_plan *p = balanced(policies[k], sets[j]);
+			double sum = sets[j][0] + sets[j][1] + sets[j][2] + sets[j][3];
+			uint64_t got[4];
+
+			picks(p, got);
+			for (int i = 0; i < 4; i++) {
+				double share = sets[j][i] / sum;
+
+				/* what is too uneven for a table is right within half a slot */
+				if (j < 2)
+					assert_share(got[i], share);
+				else if (fabs((double)got[i] / PICKS - share) > 0.001)
+					fail_msg("%s: share %f, want %f", policies[k],
+						 (double)got[i] / PICKS, share);
+				assert_true(got[i] > 0);
+			}
+		}
+	_cleanup_plan_ struct hr_plan *p = balanced("ROUND_ROBIN", sets[0]);
+	for (int round = 0; round < 5; round++) {
+		int got[4] = {0}, last = -1;
+
+		for (int i = 0; i < 10; i++) {
+			int at = (int)(pick(p, NULL, 0) - p->eps.data);
+
+			assert_true(at < 3 || last != at || i); /* no burst at the seam */
+			got[at]++;
+			last = at;
+		}
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(got[i], i + 1);
+	}
+}
+
+/* LEAST_REQUEST with weights: who has less in flight for its weight is preferred. */
+static void test_least_request_weights(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = balanced("LEAST_REQUEST", (int[]){1, 1, 1, 3});
+	const struct hr_plan_ep *e = p->eps.data;
+	uint64_t got[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		ep_rt[e[i].id].inflight.by.agent = i < 3 ? 10 : 30;
+	picks(p, got); /* equally loaded: by weight */
+	for (int i = 0; i < 4; i++)
+		assert_share(got[i], i < 3 ? 1 / 6. : 1 / 2.);
+	ep_rt[e[3].id].inflight.by.agent = 31;
+	picks(p, got); /* drawn against another it loses, but not against itself */
+	assert_share(got[3], 1 / 4.);
+	ep_rt[e[3].id].inflight.by.agent = 29;
+	picks(p, got);
+	assert_share(got[3], 3 / 4.);
+}
+
+/* An ejected endpoint's share is spread over all that are left, not given to its neighbour. */
+static void test_ejected_share(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = balanced("ROUND_ROBIN", (int[]){1, 2, 3, 4});
+	uint64_t got[4];
+
+	(void)state;
+	eject(&p->eps.data[1], true);
+	picks(p, got);
+	assert_int_equal(got[1], 0);
+	for (int i = 0; i < 4; i++)
+		if (i != 1)
+			assert_share(got[i], (i + 1) / 8.);
+	eject(&p->eps.data[1], false);
+	picks(p, got);
+	for (int i = 0; i < 4; i++)
+		assert_share(got[i], (i + 1) / 10.);
+}
+
+/* Tables come and go with plans and ejections, and no page is lost. */
+static void test_pages(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = balanced("ROUND_ROBIN", (int[]){1, 2, 3, 4});
+	uint32_t used = hr_tables_used(tables);
+	uint64_t word = cluster_rt[p->clusters.data[0].id].table;
+
+	(void)state;
+	assert_int_equal(used, 1);
+	for (int i = 0; i < 1000; i++) {
+		now += 10;
+		eject(&p->eps.data[i % 4], !(i / 4 % 2));
+	}
+	for (int i = 0; i < 4; i++)
+		eject(&p->eps.data[i], false);
+	now += 10000;
+	hr_tables_tick(tables, now);
+	assert_int_equal(hr_tables_used(tables), used);
+	/* a plan that is tried and does not come into effect */
+	word = cluster_rt[p->clusters.data[0].id].table;
+	ep_rt[p->eps.data[0].id].flags = HR_EPRT_EJECTED;
+	assert_int_equal(hr_tables_prepare(tables, p, now), 0);
+	assert_int_equal(hr_tables_used(tables), 2 * used);
+	assert_int_equal(cluster_rt[p->clusters.data[0].id].table, word);
+	hr_tables_drop(tables, now);
+	assert_int_equal(hr_tables_used(tables), used);
+	assert_int_equal(cluster_rt[p->clusters.data[0].id].table, word);
+	/* an agent before us had them: they live until our first plan has its own */
+	hr_tables_free(tables);
+	tables = hr_tables_new(&words);
+	assert_int_equal(hr_tables_used(tables), used);
+	assert_int_equal(hr_tables_prepare(tables, p, now), 0);
+	hr_tables_flip(tables, p, now);
+	hr_tables_tick(tables, now + 10000);
+	assert_int_equal(hr_tables_used(tables), used);
+}
+
 /* Dead ones are passed over, unless all are; those already tried too. Ejected ones are never given.
  */
 static void test_health(void **state)
@@ -216,9 +357,16 @@ static void test_no_endpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_weights),	    cmocka_unit_test(test_random),
-		cmocka_unit_test(test_round_robin), cmocka_unit_test(test_least_request),
-		cmocka_unit_test(test_health),	    cmocka_unit_test(test_no_endpoint),
+		cmocka_unit_test(test_weights),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_round_robin),
+		cmocka_unit_test(test_least_request),
+		cmocka_unit_test(test_health),
+		cmocka_unit_test(test_no_endpoint),
+		cmocka_unit_test(test_endpoint_weights),
+		cmocka_unit_test(test_least_request_weights),
+		cmocka_unit_test(test_ejected_share),
+		cmocka_unit_test(test_pages),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,8 +224,8 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	if (!take_place(c, cluster))
 		return false;
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
-	hash = px_hash_addr(&c->src);
-	ep = hr_plan_pick_ep(plan, cluster, c->w->px->ep_rt, c->w->px->cluster_rt, px_random(c->w),
+	hash = px_hash_source(c, plan, cluster);
+	ep = hr_plan_pick_ep(plan, cluster, &c->w->px->words, px_random(c->w),
 			     by_source ? &hash : NULL, c->tunnel_avoid,
 			     HR_MIN(c->tunnel_tries, HR_ARRAY_SIZE(c->tunnel_avoid)));
 	if (!ep)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "core/cleanup.h"
+#include "core/net.h"
 #include "proxy/internal.h"
 
 static bool set(struct px_req *r, struct hr_slice key)
@@ -14,29 +15,35 @@ static bool set(struct px_req *r, struct hr_slice key)
 	return true;
 }
 
-/* Value of the first cookie of that name; quotes around it are no part of it. */
-static bool by_cookie(struct px_req *r, struct hr_slice name)
+bool px_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value)
 {
-	struct hr_slice all = hr_http_joined(&r->msg, HR_SLICE("cookie"), &r->c->w->joins);
 	const char *p = all.p, *end = p ? p + all.n : NULL;
 
 	while (p && p < end) {
-		const char *stop = memchr(p, ';', (size_t)(end - p)), *eq;
+		const char *stop = memchr(p, sep, (size_t)(end - p)), *eq;
 
 		stop = stop ? stop : end;
-		while (p < stop && *p == ' ')
+		while (sep == ';' && p < stop && *p == ' ')
 			p++;
 		eq = memchr(p, '=', (size_t)(stop - p));
 		if (eq && (size_t)(eq - p) == name.n && !memcmp(p, name.p, name.n)) {
 			struct hr_slice v = {eq + 1, (size_t)(stop - eq - 1)};
 
-			if (v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
+			if (sep == ';' && v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
 				v = (struct hr_slice){v.p + 1, v.n - 2};
-			return set(r, v);
+			*value = v;
+			return true;
 		}
 		p = stop + 1;
 	}
 	return false;
+}
+
+static bool by_cookie(struct px_req *r, struct hr_slice name)
+{
+	struct hr_slice all = hr_http_joined(&r->msg, HR_SLICE("cookie"), &r->c->w->joins), v;
+
+	return px_hash_pair(all, ';', name, &v) && set(r, v);
 }
 
 /* Envoy's rule: without ttl no cookie is made. */
@@ -53,24 +60,23 @@ static void make_cookie(struct px_req *r, const struct hr_load_balancer *b)
 
 static bool by_query(struct px_req *r, struct hr_slice name)
 {
-	struct hr_slice q = hr_http_str(&r->msg, r->msg.query);
-	const char *p = q.p, *end = p ? p + q.n : NULL;
+	struct hr_slice v;
 
-	while (p && p < end) {
-		const char *stop = memchr(p, '&', (size_t)(end - p)), *eq;
-
-		stop = stop ? stop : end;
-		eq = memchr(p, '=', (size_t)(stop - p));
-		if (eq && (size_t)(eq - p) == name.n && !memcmp(p, name.p, name.n))
-			return set(r, (struct hr_slice){eq + 1, (size_t)(stop - eq - 1)});
-		p = stop + 1;
-	}
-	return false;
+	return px_hash_pair(hr_http_str(&r->msg, r->msg.query), '&', name, &v) && set(r, v);
 }
 
-uint64_t px_hash_addr(const struct hr_addr *a)
+uint64_t px_hash_source(const struct px_client *c, const struct hr_plan *plan,
+			const struct hr_plan_cluster *cluster)
 {
-	return hr_plan_hash((struct hr_slice){(const char *)a->ip, sizeof(a->ip)}, 0);
+	struct hr_addr a = c->src;
+	const struct hr_addr *server =
+		cluster->n_eps ? &plan->eps.data[cluster->first_ep].addr : &a;
+
+	/* what connects to a loopback address comes from one */
+	if (hr_addr_is_loopback(server) && !hr_addr_is_loopback(&a))
+		a = hr_addr_is4(server) ? (struct hr_addr){.ip = {[10] = 0xff, 0xff, 127, 0, 0, 1}}
+					: (struct hr_addr){.ip = {[15] = 1}};
+	return hr_plan_hash((struct hr_slice){(const char *)a.ip, sizeof(a.ip)}, 0);
 }
 
 void px_hash(struct px_req *r)
@@ -95,7 +101,7 @@ void px_hash(struct px_req *r)
 		by_query(r, name);
 		break;
 	case HR_HASH_SOURCE_IP:
-		r->hash = px_hash_addr(&r->c->src);
+		r->hash = px_hash_source(r->c, r->hold->plan, r->cluster);
 		r->hashed = true;
 		break;
 	case HR_HASH_NONE:

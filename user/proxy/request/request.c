@@ -335,9 +335,8 @@ void px_req_try(struct px_req *r)
 	r->any_sent = r->req_sent = r->resp_partial = false;
 	r->wire.off = 0;
 	if (r->cluster) {
-		r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, c->w->px->ep_rt,
-					c->w->px->cluster_rt, px_random(c->w),
-					r->hashed ? &r->hash : NULL, r->avoid,
+		r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, &c->w->px->words,
+					px_random(c->w), r->hashed ? &r->hash : NULL, r->avoid,
 					r->avoid_previous ? r->n_avoid : 0);
 		if (!r->ep) {
 			px_reply(r, 503, "UH", PX_BODY_UH);

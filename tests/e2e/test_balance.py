@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets how much, and who carries it: weights of endpoints, and consistentHash in the kernel with the agent's answers."""
+import mesh
+from mesh import dst, rule
+from runner import check, check_share, test
+from world import RECO
+
+VIP = "10.96.8.1"
+
+
+def weighted(env, lb, *weights):
+    """Service `shop` of v1 and v2 (nginx) with those weights."""
+    se = mesh.service_entry("shop", ["shop.mesh"], {"http": (8080, "HTTP")}, [("10.77.1.1", None), ("10.77.2.1", None)], [VIP])
+    for e, w in zip(se["spec"]["endpoints"], weights):
+        e["weight"] = w
+    env.policy(se, mesh.dr("shop.mesh", policy={"loadBalancer": lb}), mesh.vs("shop", [rule(dst("shop.mesh"))], ["shop.mesh"]))
+
+
+@test()
+def endpoint_weights(env):
+    """30 to 70 on one connection, whatever the policy; a round robin to the request."""
+    for lb in ("ROUND_ROBIN", "RANDOM", "LEAST_REQUEST"):
+        weighted(env, {"simple": lb}, 30, 70)
+        got = env.call("count", host=VIP, port=8080, total=1000, connections=1, vhost="shop.mesh")
+        check(got["errors"], {})
+        if lb == "ROUND_ROBIN":
+            check(abs(got["seen"].get("v1", 0) - 300) <= 10, True, str(got))
+        else:
+            check_share(got["seen"].get("v1", 0), 1000, 0.3, lb, sigmas=4)
+
+
+def by(env, **hash_by):
+    env.policy(mesh.dr("reco", policy={"loadBalancer": {"consistentHash": hash_by}}), mesh.vs("reco", [rule(dst("reco"))]))
+
+
+def versions(env, requests, **kw):
+    got = env.call("exchange", host=RECO, port=8080, requests=[{"host": "reco", **r} for r in requests], **kw)
+    check({r["status"] for r in got}, {200})
+    return [r["version"] for r in got]
+
+
+ASKS = {
+    "header": ({"httpHeaderName": "X-User"}, lambda k: {"headers": [["x-user", k]]}),
+    "maglev": ({"httpHeaderName": "x-user", "maglev": {}}, lambda k: {"headers": [["x-user", k]]}),
+    "cookie": ({"httpCookie": {"name": "sid", "ttl": "0s"}}, lambda k: {"headers": [["cookie", f"sidx=1;  sid=\"{k}\"; a=b"]]}),
+    "query": ({"httpQueryParameterName": "u"}, lambda k: {"target": f"/?uu=1&u={k}&u=x"}),
+    "source": ({"useSourceIp": True}, lambda k: {}),
+}
+
+
+@test()
+def kernel_and_agent_agree(env):
+    """A key goes to one server, by the kernel (a non-blocking client) and by the agent (a blocking one)."""
+    keys = [f"{i}-" + "k" * (i * 7 % 80) for i in range(40)]
+    for name, (hash_by, ask) in ASKS.items():
+        by(env, **hash_by)
+        requests = [ask(k) for k in keys]
+        before = env.requests()
+        fast = versions(env, requests)
+        after = env.requests()
+        check(versions(env, requests, blocking=True), fast, name)
+        check(set(fast) == {"v1", "v2"}, name != "source", name)
+        if env.datapath == "kernel":
+            check((name, after["kernel"] - before["kernel"]), (name, len(keys)), str(env.agent.status()["fallback"]))
+
+
+@test()
+def what_the_kernel_does_not_hash(env):
+    """Long values, repeated headers and cookies to be made are the agent's, with the same answers."""
+    by(env, httpHeaderName="x-user")
+    for value in ("v" * 256, "v" * 257, "v" * 1500):
+        check(len(set(versions(env, [{"headers": [["x-user", value]]}] * 6))), 1, len(value))
+    both = [{"headers": [["x-user", "a"], ["x-user", f"b{i}"]]} for i in range(20)] * 2
+    rows = versions(env, both)
+    check(rows[:20], rows[20:])
+    check(set(rows), {"v1", "v2"})
+    by(env, httpCookie={"name": "sid"})
+    check(set(versions(env, [{}] * 40)), {"v1", "v2"}, "no ttl: no cookie is made, any server will do")
