@@ -102,6 +102,7 @@ static __always_inline void enter_door(struct bpf_sock_ops *ops, const struct di
 	};
 
 	__builtin_memcpy(door.dst_ip, d->dst_ip, 16);
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	bpf_map_update_elem(&doors, &key, &door, BPF_ANY);
 }
 
@@ -143,6 +144,27 @@ static __always_inline void half_closed(__u64 cookie)
 	event_slot(HR_EV_CLIENT_EOF, cookie, c->pub.slot, c->pub.gen, HR_G_BYTES(g->word));
 }
 
+static __always_inline int from_door(struct bpf_sock *sk)
+{
+	struct dial *d = sk ? bpf_sk_storage_get(&dials, sk, NULL, 0) : NULL;
+
+	return d && d->kind == DIAL_DOOR;
+}
+
+/* A client of door A is closed by its owner. `fresh`: it had not half-closed before. */
+static __always_inline void door_closed(__u64 cookie, int fresh)
+{
+	struct hr_door_end closed = {.state = HR_DOOR_CLOSED}, *end;
+
+	end = bpf_map_lookup_elem(&door_ends, &cookie);
+	if (!end && fresh && bpf_map_update_elem(&door_ends, &cookie, &closed, BPF_NOEXIST))
+		end = bpf_map_lookup_elem(&door_ends, &cookie); /* the agent was faster */
+	if (!end || end->state != HR_DOOR_WATCHED)
+		return;
+	event_slot(HR_EV_DOOR_CLOSED, cookie, end->worker, 0, 0);
+	bpf_map_delete_elem(&door_ends, &cookie);
+}
+
 static __always_inline void on_state(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
@@ -155,15 +177,20 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 	if (state == BPF_TCP_CLOSE) {
 		if (!pair_leave(bsk))
 			conn_gone(cookie);
+		if (from_door(bsk))
+			door_closed(cookie, 0);
 		return;
 	}
 	if (state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK)
 		return;
 	sk = bsk ? (struct sock *)bpf_skc_to_tcp_sock(bsk) : NULL;
-	if (sk && sk->sk_shutdown == SHUTDOWN_MASK)
-		conn_gone(cookie); /* close(), not shutdown() */
-	else
+	if (!sk || sk->sk_shutdown != SHUTDOWN_MASK) {
 		half_closed(cookie);
+		return;
+	}
+	conn_gone(cookie); /* close(), not shutdown() */
+	if (from_door(bsk))
+		door_closed(cookie, 1);
 }
 
 SEC("sockops")

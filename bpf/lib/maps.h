@@ -144,6 +144,9 @@ HR_HASH(workloads, HR_WORKLOADS_MAX, __u64, struct hr_workload);
 /* netns cookie -> ports of the agent inside it. Programs enter it not ready (with HR_EV_NETNS),
  * the agent updates it. */
 HR_HASH(netns, HR_NETNS_MAX, __u64, struct hr_netns);
+/* Cookie of C at door A -> closed, or watched. Programs and agent. LRU: what nobody asks about goes
+ * by itself. */
+HR_MAP(door_ends, BPF_MAP_TYPE_LRU_HASH, 16384, __u64, struct hr_door_end, 0);
 /* DNS of the guests in a namespace. Agent. */
 HR_HASH(names, HR_NETNS_MAX, struct hr_names_key, struct hr_names);
 /* (netns, local port) -> what a connection sent to door A asked for. Programs enter, the agent

@@ -520,6 +520,17 @@ struct hr_split {
 };
 HR_ASSERT_SIZE(struct hr_split, 8 + 8 * HR_DST_MAX);
 
+/* door_ends: cookie of a client at door A -> what became of it. TCP does not tell a client that
+ * half-closed, and waits for its answer, from one that has closed and waits for nothing. */
+struct hr_door_end {
+	__u32 state;  /* enum hr_door_end_state */
+	__u32 worker; /* WATCHED: who wants to know */
+};
+enum hr_door_end_state {
+	HR_DOOR_WATCHED = 1, /* the agent has seen its FIN: event when it is closed */
+	HR_DOOR_CLOSED,	     /* both ways, by its owner */
+};
+
 /* pools: (netns, address, how they are kept) -> U slots. */
 struct hr_pool_key {
 	__u64 netns;
@@ -562,6 +573,7 @@ enum hr_event_kind {
 	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
 			    * hr_outlier_kind */
 	HR_EV_END,	   /* conn is ENDED: to be shut down, after an answer if status says one */
+	HR_EV_DOOR_CLOSED, /* conn, at door A and WATCHED, was closed: slot is the worker */
 	HR_EV_UNDELIVERED, /* an answer of the agent did not reach conn, which is still open: to be
 			    * ended */
 };

@@ -87,10 +87,10 @@ def most_specific_pool_wins(env):
 class Held:
     """Requests that a server does not answer for a while, each on its own connection."""
 
-    def __init__(self, env, n, ms=1500, host="pool"):
+    def __init__(self, env, n, ms=1500, host="pool", name="held"):
         self.rows, self.threads = [], []
         for i in range(n):
-            client = env.client("c1", name=f"held{i}")
+            client = env.client("c1", name=f"{name}{i}")
             t = threading.Thread(target=self.one, args=(client, ms, host))
             t.start()
             self.threads.append(t)
@@ -135,7 +135,7 @@ def connections_at_once(env):
     pool(env, tcp={"maxConnections": 1}, http={"http1MaxPendingRequests": 2})
     held = Held(env, 1, ms=800)
     eventually(lambda: breaker(env)["connections"]["active"] == 1, "in use")
-    waiting = Held(env, 2, ms=10)
+    waiting = Held(env, 2, ms=10, name="waiting")
     eventually(lambda: breaker(env)["pending"]["active"] == 2, "two wait")
     got = env.call("exchange", host=VIP, port=80, requests=[{"host": "pool"}])
     check(got[0]["status"], 503)
@@ -179,16 +179,19 @@ def tcp_connections(env):
         env.policy(mesh.service("lines", [TCP_VIP], {"tcp": (91, 9002)}),
                    mesh.slice_("lines", {"tcp": 9002}, [("10.77.1.1", None)]),
                    mesh.dr("lines", policy={"connectionPool": {"tcp": tcp, "http": {"http1MaxPendingRequests": 1}}}))
+    def in_use(*want):
+        eventually(lambda: tuple(breaker(env, "lines")[k]["active"] for k in ("connections", "pending")) == want, str(want))
     policy(maxConnections=1)
-    for name in ("one", "two", "three"):
+    for n, name in enumerate(("one", "two")):
         env.call("keep", name=name, host=TCP_VIP, port=91)
-        eventually(lambda: sum(breaker(env, "lines")[k]["active"] for k in ("connections", "pending")) >= 1, "counted")
-        time.sleep(0.05)
-    check([env.call("is_closed", name=n, wait=0.3) for n in ("one", "two", "three")], [False, False, True])
+        in_use(1, n)
+    env.call("connect", host=TCP_VIP, port=91)
+    eventually(lambda: breaker(env, "lines")["pending"]["trips"] == 1, "the third is refused")
+    check([env.call("is_closed", name=n, wait=0.3) for n in ("one", "two")], [False, False])
     env.call("hang_up", name="one")
-    eventually(lambda: breaker(env, "lines")["pending"]["active"] == 0, "the second has its place")
+    in_use(1, 0)
     env.call("hang_up", name="two")
-    eventually(lambda: breaker(env, "lines")["connections"]["active"] == 0, "none")
+    in_use(0, 0)
     policy(idleTimeout="0.4s")
     env.call("keep", name="idle", host=TCP_VIP, port=91)
     check(env.call("is_closed", name="idle", wait=0.2), False)
@@ -197,3 +200,18 @@ def tcp_connections(env):
     env.call("keep", name="aged", host=TCP_VIP, port=91)
     check(env.call("is_closed", name="aged", wait=0.2), False)
     check(env.call("is_closed", name="aged", wait=1.5), True)
+
+
+@test()
+def client_leaves_silent_server(env):
+    """A client that closes while its server is silent has asked for nothing any more: its place is free at once. One that
+    has only said all it has to say waits for its answer."""
+    for blocking in (False, True):  # blocking sockets come to door A
+        pool(env, http={"http2MaxRequests": 10})
+        for how in ("close", "late"):
+            env.call("ask_and_leave", host=VIP, port=80, vhost="pool", how=how, blocking=blocking)
+            eventually(lambda: breaker(env)["requests"]["active"] == 0, f"{how} {blocking}", 0.5)
+        env.call("ask_and_leave", host=VIP, port=80, vhost="pool", target="/late?ms=700", how="half", blocking=blocking)
+        time.sleep(0.2)
+        check(breaker(env)["requests"]["active"], 1)
+        eventually(lambda: breaker(env)["requests"]["active"] == 0, "answered", 2)

@@ -338,3 +338,18 @@ def connect(host, port, timeout=2.0):
 def keep(name, host, port, timeout=5.0):
     """Opens a connection and keeps it, silent."""
     KEPT[name] = Conn(host, port, timeout)
+
+
+def ask_and_leave(host, port, vhost, target="/hang", how="close", blocking=False):
+    """Asks for what does not come. "close": hangs up at once; "half": only shuts its own side; "late": that, then closes."""
+    conn = Conn(host, port, blocking=blocking)
+    conn.send(request("GET", target, vhost))
+    time.sleep(0.1)
+    if how != "close":
+        conn.sock.shutdown(socket.SHUT_WR)
+    if how == "half":
+        KEPT[vhost] = conn
+        return
+    if how == "late":
+        time.sleep(0.1)
+    conn.close()

@@ -51,6 +51,14 @@ static json_t *op_endpoints(struct hr_agent *a, const json_t *req,
 	return show(a, hr_endpoints_json);
 }
 
+static json_t *op_breakers(struct hr_agent *a, const json_t *req,
+			   const struct hr_control_peer *peer, const char **code,
+			   struct hr_strbuf *why)
+{
+	(void)req, (void)peer, (void)code, (void)why;
+	return show(a, hr_breakers_json);
+}
+
 static json_t *op_top(struct hr_agent *a, const json_t *req, const struct hr_control_peer *peer,
 		      const char **code, struct hr_strbuf *why)
 {
@@ -79,6 +87,7 @@ static const struct {
 	{"status", op_status},
 	{"routes", op_routes},
 	{"endpoints", op_endpoints},
+	{"breakers", op_breakers},
 	{"top", op_top},
 	{"explain", agent_op_explain},
 	{"apply", agent_op_apply},

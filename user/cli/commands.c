@@ -253,6 +253,16 @@ const struct hr_command hr_commands[] = {
 	 {},
 	 NULL,
 	 hr_verb_endpoints},
+	{"breakers",
+	 "",
+	 "Show what is left of the limits of each cluster",
+	 "IN USE/LIMIT of connections, waiting requests, requests and retries (connectionPool), "
+	 "and "
+	 "+HOW OFTEN the limit was met. -: no limit.",
+	 HR_CMD_AGENT | HR_CMD_OUTPUT,
+	 {},
+	 NULL,
+	 hr_verb_breakers},
 	{"apply",
 	 "-f PATH... [--dry-run]",
 	 "Give objects to the agent",

@@ -11,6 +11,7 @@ int hr_verb_status(const struct hr_args *a);
 int hr_verb_top(const struct hr_args *a);
 int hr_verb_routes(const struct hr_args *a);
 int hr_verb_endpoints(const struct hr_args *a);
+int hr_verb_breakers(const struct hr_args *a);
 int hr_verb_apply(const struct hr_args *a);
 int hr_verb_get(const struct hr_args *a);
 int hr_verb_delete(const struct hr_args *a);

@@ -22,6 +22,17 @@ int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct h
 	return 0;
 }
 
+bool hr_kern_door_closed(struct hr_kern *k, uint64_t cookie, uint32_t worker)
+{
+	struct hr_door_end watched = {.state = HR_DOOR_WATCHED, .worker = worker};
+	int fd = KERN_MAP_FD(k, door_ends);
+
+	if (!bpf_map_update_elem(fd, &cookie, &watched, BPF_NOEXIST) || errno != EEXIST)
+		return false;
+	bpf_map_delete_elem(fd, &cookie);
+	return true;
+}
+
 int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out)
 {
 	/* the value goes on with what is the programs' own */

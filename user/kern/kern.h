@@ -131,6 +131,9 @@ int hr_kern_inject_to(struct hr_kern *k, uint32_t slot, uint64_t conn);
 
 /* ---- connections, any thread ---- */
 int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct hr_door *out);
+/* A client of door A whose FIN has come: true when it is closed, and waits for no answer. False: it
+ * only half-closed; HR_EV_DOOR_CLOSED (slot: `worker`) comes when it closes. */
+bool hr_kern_door_closed(struct hr_kern *k, uint64_t cookie, uint32_t worker);
 int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out);
 /* Bytes in C's receive queue (sk_rmem_alloc), -ENOENT when it is gone: the injection window. */
 int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie);

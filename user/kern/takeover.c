@@ -115,6 +115,7 @@ void kern_take_over(struct hr_kern *k)
 	empty_table(k->skel->maps.u_slots);
 	empty_table(k->skel->maps.pools);
 	empty_table(k->skel->maps.doors);
+	empty_table(k->skel->maps.door_ends);
 	/* namespaces report again at their next socket and get doors of ours */
 	empty_table(k->skel->maps.netns);
 	empty_table(k->skel->maps.names);

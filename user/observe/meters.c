@@ -70,8 +70,10 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		m->ep_rt = hr_kern_ep_rt(live->kern);
 		m->tables = live_tables;
 	}
-	if (live->proxy)
+	if (live->proxy) {
+		m->cluster_rt = hr_proxy_cluster_rt(live->proxy);
 		hr_proxy_stats(live->proxy, &m->proxy);
+	}
 	if (live->dns)
 		hr_dns_stats(live->dns, &m->dns);
 }

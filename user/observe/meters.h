@@ -38,6 +38,7 @@ struct hr_meters {
 	void (*route)(void *ctx, uint32_t id, struct hr_stats *out);
 	void (*endpoint)(void *ctx, uint32_t id, struct hr_stats *out);
 	const struct hr_ep_rt *ep_rt; /* by id, NULL: unknown */
+	const struct hr_cluster_rt *cluster_rt;
 	uint64_t kern_why[HR_WHY_MAX];
 	struct hr_proxy_stats proxy;
 	uint64_t events_lost;
@@ -82,10 +83,14 @@ const char *hr_endpoint_state(const struct hr_meters *m, uint32_t id);
 json_t *hr_status_json(const struct hr_meters *m);
 json_t *hr_routes_json(const struct hr_meters *m);
 json_t *hr_endpoints_json(const struct hr_meters *m);
+/* CLI.md "breakers": what of each cluster's limits is in use, what is left, how often it was met. */
+json_t *hr_breakers_json(const struct hr_meters *m);
 /* Raw counters by name with a monotonic time, for `top` to subtract. */
 json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms);
 
 /* Prometheus text exposition. */
 void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out);
+/* Its part about circuit breakers. */
+void hr_metrics_breakers(const struct hr_meters *m, struct hr_strbuf *out);
 /* s as a label value: \ " and newline escaped, bytes that are no UTF-8 replaced, bounded. */
 void hr_metrics_label(struct hr_strbuf *out, const char *s);

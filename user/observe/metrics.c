@@ -512,5 +512,6 @@ void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out)
 	tables(m, out);
 	dns(m, out);
 	outliers(m, out);
+	hr_metrics_breakers(m, out);
 	agent(m, out);
 }

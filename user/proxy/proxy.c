@@ -134,6 +134,8 @@ void hr_proxy_free(struct hr_proxy *px)
 
 void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 {
+	if (ev->kind == HR_EV_DOOR_CLOSED && ev->slot < px->n_workers)
+		px_client_closed(&px->workers[ev->slot], ev->conn);
 	if (!px->gpool)
 		return;
 	switch (ev->kind) {
@@ -163,6 +165,11 @@ struct hr_tables *hr_proxy_tables(struct hr_proxy *px)
 struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *px)
 {
 	return px->ep_rt;
+}
+
+struct hr_cluster_rt *hr_proxy_cluster_rt(struct hr_proxy *px)
+{
+	return px->cluster_rt;
 }
 
 void hr_proxy_tick(struct hr_proxy *px)

@@ -60,6 +60,7 @@ static void test_the_contract(void **state)
 		{"top", "output"},
 		{"routes", "output"},
 		{"endpoints", "output"},
+		{"breakers", "output socket"},
 		{"apply", "file dry-run"},
 		{"get", "namespace output"},
 		{"delete", "file namespace"},

@@ -232,9 +232,51 @@ static void test_endpoints_and_routes(void **state)
 	json_decref(t);
 }
 
+/* In use, left, and tripped, of clusters that have limits. */
+static void test_breakers(void **state)
+{
+	static const struct hr_connection_pool pool = {.max_connections = 5,
+						       .http1_max_pending = 2,
+						       .http2_max_requests = -1,
+						       .max_retries = -1};
+	static struct hr_cluster_rt rt[2] = {[1] = {.inflight = {.by = {2, 3}},
+						    .pending = 1,
+						    .cx_overflow = 7,
+						    .pending_overflow = 3,
+						    .rq_overflow = 1}};
+	const struct hr_plan_cluster saved = clusters[0];
+	_cleanup_sb_ struct hr_strbuf out = {};
+	struct hr_meters m = meters();
+	json_t *all, *row;
+
+	(void)state;
+	clusters[0].id = 1;
+	clusters[0].pool = &pool;
+	m.cluster_rt = rt;
+	hr_metrics_text(&m, &out);
+	all = hr_breakers_json(&m);
+	clusters[0] = saved;
+#define OF "{cluster_name=\"outbound|80||reviews.default.svc.cluster.local\"}"
+	has(&out, "envoy_cluster_circuit_breakers_default_cx_open" OF " 1\n");
+	has(&out, "envoy_cluster_circuit_breakers_default_remaining_cx" OF " 0\n");
+	has(&out, "envoy_cluster_circuit_breakers_default_rq_pending_open" OF " 0\n");
+	has(&out, "envoy_cluster_circuit_breakers_default_remaining_pending" OF " 1\n");
+	has(&out, "envoy_cluster_upstream_cx_overflow" OF " 7\n");
+	has(&out, "envoy_cluster_upstream_rq_pending_overflow" OF " 4\n");
+	assert_null(strstr(out.data, "remaining_rq{"));
+	row = json_array_get(json_object_get(all, "breakers"), 0);
+	assert_int_equal(5, json_integer_value(json_object_get(json_object_get(row, "connections"),
+							       "active")));
+	assert_int_equal(0, json_integer_value(json_object_get(json_object_get(row, "connections"),
+							       "remaining")));
+	assert_true(json_is_null(json_object_get(json_object_get(row, "requests"), "limit")));
+	json_decref(all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_breakers),
 		cmocka_unit_test(test_istio_series),
 		cmocka_unit_test(test_labels_are_escaped),
 		cmocka_unit_test(test_every_line_is_prometheus),

@@ -352,6 +352,18 @@ static void on_timer(void *ctx)
 
 /* ---- events ---- */
 
+/* Its FIN has come while a request of it is under way: a close, or "that was all I have to ask"? */
+static void look_at_end(struct px_client *c)
+{
+	struct hr_kern *kern = c->w->px->opts.kern;
+
+	if (!c->s.hup || c->end_asked || c->g || !kern || !c->cookie)
+		return;
+	c->end_asked = true;
+	if (hr_kern_door_closed(kern, c->cookie, c->w->index))
+		c->peer_gone = true;
+}
+
 static bool step(struct px_client *c)
 {
 	switch (c->state) {
@@ -366,6 +378,7 @@ static bool step(struct px_client *c)
 		return head(c);
 	case PX_CLIENT_REQUEST:
 		c->head_since = 0;
+		look_at_end(c);
 		return px_req_run(c->req);
 	case PX_CLIENT_TUNNEL:
 		return px_tunnel_run(c);
@@ -415,6 +428,37 @@ static void on_client(void *ctx, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		c->peer_gone = true;
 	px_client_run(c);
+}
+
+struct closed {
+	struct px_worker *w;
+	uint64_t cookie;
+};
+
+static void closed(void *ctx)
+{
+	_cleanup_free_ struct closed *m = ctx;
+
+	hr_list_for_each (l, &m->w->clients) {
+		struct px_client *c = hr_list_entry(l, struct px_client, link);
+
+		if (c->cookie != m->cookie || c->g)
+			continue;
+		c->peer_gone = true;
+		px_client_run(c);
+		return;
+	}
+}
+
+void px_client_closed(struct px_worker *w, uint64_t cookie)
+{
+	struct closed *m = malloc(sizeof(*m));
+
+	if (!m)
+		return; /* it is seen when the answer is written */
+	*m = (struct closed){w, cookie};
+	if (hr_loop_post(w->loop, closed, m) < 0)
+		free(m);
 }
 
 void px_client_accept(struct px_worker *w, int fd, const struct hr_door *door, uint64_t netns,

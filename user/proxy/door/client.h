@@ -38,6 +38,7 @@ struct px_client {
 	bool running, rerun;		  /* px_client_run is on the stack */
 	bool closed;			  /* only the memory is left */
 	bool peer_gone;			  /* closed both ways, or reset */
+	bool end_asked;			  /* the kernel was asked whether its FIN is a close */
 	bool head_partial;		  /* what is in the input was parsed: more is needed */
 	uint64_t head_since;		  /* ms; first byte of an incomplete head, 0: none */
 	uint16_t why;			  /* enum hr_why */
@@ -75,6 +76,8 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				uint64_t netns);
 /* Its idle time begins. */
 void px_client_start(struct px_client *c);
+/* The kernel says that the client with this cookie has closed. */
+void px_client_closed(struct px_worker *w, uint64_t cookie);
 /* Moves the client as far as it goes; may free it. */
 void px_client_run(struct px_client *c);
 /* All of a worker: its first plan has come. */

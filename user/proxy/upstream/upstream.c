@@ -24,6 +24,28 @@
 static const struct hr_plan_conns defaults = {.connect_ms = HR_CONNECT_TIMEOUT_MS,
 					      .idle_ms = HR_UPSTREAM_IDLE_MS};
 
+static void set_conns(struct px_pool *p, const struct hr_plan_conns *conns)
+{
+	p->conns = *conns;
+	p->conns.name = NULL; /* the plan's */
+}
+
+static bool same_conns(const struct hr_plan_conns *a, const struct hr_plan_conns *b)
+{
+	return a->connect_ms == b->connect_ms && a->idle_ms == b->idle_ms &&
+	       a->age_ms == b->age_ms && a->max_requests == b->max_requests &&
+	       a->keepalive == b->keepalive && a->ka_time_s == b->ka_time_s &&
+	       a->ka_interval_s == b->ka_interval_s && a->ka_probes == b->ka_probes;
+}
+
+/* The id means something else now (plan/ids.h gives ids again). */
+static void renew(struct px_pool *p, const struct hr_plan_conns *conns)
+{
+	while (!hr_list_empty(&p->idle))
+		px_up_close(hr_list_entry(p->idle.next, struct px_up, link));
+	set_conns(p, conns);
+}
+
 struct px_pool *px_pool_of(struct px_worker *w, uint64_t netns, const struct hr_addr *addr,
 			   uint16_t port, const struct hr_plan_conns *conns)
 {
@@ -34,14 +56,16 @@ struct px_pool *px_pool_of(struct px_worker *w, uint64_t netns, const struct hr_
 	key.addr.conns = (uint16_t)conns->id;
 	memcpy(key.addr.ip, addr->ip, sizeof(key.addr.ip));
 	p = hr_map_get(w->pool_map, &key, sizeof(key));
-	if (p)
+	if (p) {
+		if (!same_conns(&p->conns, conns))
+			renew(p, conns);
 		return p;
+	}
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
 	p->key = key;
-	p->conns = *conns;
-	p->conns.name = NULL; /* the plan's */
+	set_conns(p, conns);
 	hr_list_init(&p->idle);
 	hr_list_init(&p->h2);
 	hr_list_add_tail(&w->pools, &p->link);
