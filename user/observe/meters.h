@@ -83,7 +83,8 @@ const char *hr_endpoint_state(const struct hr_meters *m, uint32_t id);
 json_t *hr_status_json(const struct hr_meters *m);
 json_t *hr_routes_json(const struct hr_meters *m);
 json_t *hr_endpoints_json(const struct hr_meters *m);
-/* CLI.md "breakers": what of each cluster's limits is in use, what is left, how often it was met. */
+/* CLI.md "breakers": what of each cluster's limits is in use, what is left, how often it was met.
+ */
 json_t *hr_breakers_json(const struct hr_meters *m);
 /* Raw counters by name with a monotonic time, for `top` to subtract. */
 json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms);
