@@ -308,6 +308,33 @@ class Control:
 
 
 @test()
+def weights_in_place(env):
+    """Weights that sum to 100 are changed in the plan in use; what is in effect then is what a new plan of the same
+    objects is: routes, explain, and the requests of connections that are open all the while."""
+    c = Control(env)
+    with Applied(env, ("vs", "reco")):
+        canary(env, "create", "reco", "--stable", "v1=90", "--canary", "v2=10", "--match", "x-canary")
+        for stable, sees in ((0, {"v2"}), (100, {"v1"}), (50, {"v1", "v2"}), (100, {"v1"}), (0, {"v2"})):
+            r = c.ask("updateTrafficWeights", service="reco", stable=stable, canary=100 - stable)["result"]
+            check(abs(r["writtenUs"] / 1e6 - time.monotonic()) < 5, True, str(r))
+            got = env.call("exchange", name="kept", host=RECO, port=8080, requests=[{"host": "reco"}] * 40)
+            check({x["version"] for x in got}, sees, str(stable))
+            check(count(env, 40).keys(), sees, f"{stable}, new connections")
+
+            def picture():
+                rows = json.loads(env.agent.ctl("routes", "-o", "json").stdout)
+                return ([{k: v for k, v in row.items() if k != "counters"} for row in rows],
+                        env.agent.explain("http://reco:8080/"), env.agent.ctl("get", "vs", "reco", "-o", "yaml").stdout)
+            before = picture()
+            check([d["weight"] for d in before[1]["destinations"]], [stable, 100 - stable])
+            check(c.ask("reload")["ok"], True)
+            check(picture(), before, "after a reload")
+        r = c.ask("updateTrafficWeights", service="reco", stable=1, canary=1)["result"]
+        check("writtenUs" in r, False, "sums that are not 100 are worth the warning that only a new plan gives")
+    c.close()
+
+
+@test()
 def watch(env):
     """A watcher is told what changes, by whom ever, and only what it asked for; and the counters at its interval."""
     c = Control(env)

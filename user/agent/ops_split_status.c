@@ -96,7 +96,7 @@ json_t *agent_op_canary_status(struct hr_agent *a, const json_t *req,
 	if (!vs)
 		return agent_refuse(code, "not-found", why, "VirtualService %s/%s not found", ns,
 				    service);
-	if (hr_canary_split(vs->yaml, arena, &split, why) < 0) {
+	if (hr_canary_split(vs->yaml, NULL, 0, arena, &split, why) < 0) {
 		*code = "invalid";
 		return NULL;
 	}

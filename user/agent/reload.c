@@ -133,6 +133,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	hr_proxy_publish(a->proxy, plan, release_plan);
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
+	a->grown = 0;
 	a->generation = plan->generation;
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);

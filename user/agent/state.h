@@ -16,6 +16,7 @@
 #include "plan/ids.h"
 #include "proxy/proxy.h"
 #include "source/source.h"
+#include "splitter/splitter.h"
 
 struct hr_agent {
 	struct hr_agent_opts o;
@@ -35,6 +36,7 @@ struct hr_agent {
 	struct hr_outliers *outliers;
 	struct hr_timer outlier_tick;
 	struct hr_list watchers;
+	size_t grown; /* bytes that changes of weights added to the plan in effect */
 
 	/* configuration */
 	struct hr_texts files;	    /* those of the plan in effect */
@@ -78,6 +80,14 @@ void agent_reload(struct hr_agent *a, bool force);
 /* The first error of a list as one line, and how many more there are. */
 void agent_first_error(const struct hr_diags *diags, struct hr_strbuf *out);
 
+/* ---- reweigh.c ---- */
+
+/* `e` is an applied VirtualService with other weights in one rule, and nothing else different.
+ * 0: in effect (since *written_us, CLOCK_MONOTONIC) and on disk. -EOPNOTSUPP: not to be had without
+ * a new plan, nothing was changed (agent_load can). Else -errno and a sentence. */
+int agent_reweigh(struct hr_agent *a, const struct hr_store_entry *e,
+		  const struct hr_canary_rule *rule, uint64_t *written_us, struct hr_strbuf *why);
+
 /* ---- meters of this moment; strings live until the next reload ---- */
 void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *m);
 
@@ -114,6 +124,8 @@ void agent_watch_gone(void *agent, struct hr_control_client *client);
 /* What is different in `to`: for agent_watch_tell. NULL when nobody watches, or nothing is. */
 json_t *agent_watch_changes(const struct hr_agent *a, const struct hr_objects *from,
 			    const struct hr_objects *to);
+/* The same of one object that was modified. */
+json_t *agent_watch_one(const struct hr_meta *m);
 /* Tells it; `changes` (may be NULL) is stolen. */
 void agent_watch_tell(struct hr_agent *a, json_t *changes);
 

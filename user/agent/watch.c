@@ -80,11 +80,24 @@ static const char *key_of(struct diff *d, const struct hr_meta *m)
 	return d->key.data;
 }
 
+static void append(json_t *out, const struct hr_meta *m, const char *type)
+{
+	json_array_append_new(out, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s*}", "type", type, "kind",
+					     hr_kind_name(m->kind), "namespace", m->ns, "name",
+					     m->name, "source", m->pos.file, "yaml", m->yaml));
+}
+
 static void add(struct diff *d, const struct hr_meta *m, const char *type)
 {
-	json_array_append_new(d->out, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s*}", "type", type, "kind",
-						hr_kind_name(m->kind), "namespace", m->ns, "name",
-						m->name, "source", m->pos.file, "yaml", m->yaml));
+	append(d->out, m, type);
+}
+
+json_t *agent_watch_one(const struct hr_meta *m)
+{
+	json_t *out = json_array();
+
+	append(out, m, "MODIFIED");
+	return out;
 }
 
 static int note(void *ctx, const struct hr_meta *m)

@@ -68,6 +68,10 @@ int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
  * changed is written: a weight change is one element. On failure the maps still serve the old
  * plan. -ENOSPC: *what names the table. */
 int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **what);
+/* New weights of the plan that was applied last (hr_plan_reweigh): the rows of its rules, in place.
+ * 0 or -errno; then the rows that were not written are those of before, and a call after the
+ * weights were taken back writes the others back. */
+int hr_kern_reweigh(struct hr_kern *k, const struct hr_plan *plan, const struct hr_reweighed *what);
 
 /* The balancing tables, of the plan that was applied last. Main thread. */
 struct hr_tables *hr_kern_balance(struct hr_kern *k);

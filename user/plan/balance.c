@@ -10,15 +10,20 @@ const struct hr_plan_cluster *hr_plan_pick_cluster(const struct hr_plan *p,
 						   const struct hr_plan_route *route,
 						   uint32_t random, const struct hr_plan_dst **dst)
 {
-	uint64_t r = ((uint64_t)random * route->total) >> 32, cum = 0;
+	/* one array, one set of weights: hr_plan_reweigh may put another in its place meanwhile */
+	const struct hr_plan_dst *all = __atomic_load_n(&route->dst, __ATOMIC_ACQUIRE);
+	uint64_t total = 0, cum = 0, r;
 
+	for (uint32_t i = 0; i < route->ndst; i++)
+		total += all[i].weight;
+	r = (random * total) >> 32;
 	for (uint32_t i = 0; i < route->ndst; i++) {
-		cum += route->dst[i].weight;
+		cum += all[i].weight;
 		if (r >= cum)
 			continue;
 		if (dst)
-			*dst = &route->dst[i];
-		return &p->clusters.data[route->dst[i].cluster];
+			*dst = &all[i];
+		return &p->clusters.data[all[i].cluster];
 	}
 	return NULL; /* no destination, or all weights are 0 */
 }

@@ -141,3 +141,18 @@ enum hr_proto hr_port_proto(const struct hr_port *p);
 bool hr_port_is_tls(const struct hr_port *p); /* https*, tls*: TLS routes are for these only */
 /* All of `want` are among `have`. */
 bool hr_labels_match(const hr_kvs *want, const hr_kvs *have);
+
+/* ---- connect.c: what connect() goes by ---- */
+
+/* Tables of a plan, also of one that is being built. */
+struct hr_connect_view {
+	const struct hr_plan_route *routes;
+	const struct hr_plan_cluster *clusters;
+	const struct hr_plan_ep *eps;
+};
+/* Default cluster of a vhost: by its weights, else `service` (the host's own, HR_NONE for none). */
+uint32_t hr_connect_default(const struct hr_connect_view *p, const struct hr_plan_vhost *v,
+			    uint32_t service);
+/* Cluster of an address of this family, when the vhost's default is known. */
+uint32_t hr_connect_cluster(const struct hr_connect_view *p, const struct hr_plan_vhost *v,
+			    uint32_t service, bool v4);

@@ -213,6 +213,24 @@ void hr_plan_dump(const struct hr_plan *p, struct hr_strbuf *out);
  */
 void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct hr_strbuf *out);
 
+/* What new weights changed: indexes, for user/kern. */
+#define HR_REWEIGH_MAX 64
+struct hr_reweighed {
+	size_t n_routes, n_vhosts, n_vips;
+	uint32_t routes[HR_REWEIGH_MAX];
+	uint32_t vhosts[HR_REWEIGH_MAX]; /* those whose rules name one of the routes */
+	uint32_t vips[HR_REWEIGH_MAX];	 /* those that connect() uses otherwise now */
+};
+/*
+ * New weights of the destinations of one rule, in a plan that is in use: as if it had been built
+ * with them, without building it. `vs` is of the plan's own objects, and changed too. From the one
+ * thread that builds plans; workers may read meanwhile, each request sees the old weights or the
+ * new. Takes memory of the plan each time. 0, or -EOPNOTSUPP, and nothing is changed: this takes a
+ * new plan (delegates, TCP rules beside, very many hosts).
+ */
+int hr_plan_reweigh(struct hr_plan *p, const struct hr_virtual_service *vs, size_t rule,
+		    const uint32_t *weights, size_t n, struct hr_reweighed *out);
+
 /* ---- evaluation ---------------------------------------------------------------------------- */
 
 /* A request as the plan sees it. Slices stay the caller's. */

@@ -416,22 +416,9 @@ static void vhosts_of_names(struct hr_build *b, struct hr_map *taken, const uint
 	hr_vec_free(&names);
 }
 
-/* The cluster that connect() picks an endpoint from: the likeliest destination of the last rule,
- * which is usually the catch-all, so that most requests stay on their connection. */
-static void choose_connect_cluster(struct hr_build *b, struct hr_plan_vhost *v)
+static struct hr_connect_view view_of(const struct hr_build *b)
 {
-	const struct hr_plan_route *r;
-	uint32_t best = 0;
-
-	if (!v->nrules)
-		return;
-	r = &b->routes.data[v->rules[v->nrules - 1].route];
-	for (uint32_t i = 0; i < r->ndst; i++) {
-		if (r->dst[i].weight <= best || !b->clusters.data[r->dst[i].cluster].n_eps)
-			continue;
-		best = r->dst[i].weight;
-		v->default_cluster = r->dst[i].cluster;
-	}
+	return (struct hr_connect_view){b->routes.data, b->clusters.data, b->eps.data};
 }
 
 int hr_build_vhosts(struct hr_build *b)
@@ -454,8 +441,11 @@ int hr_build_vhosts(struct hr_build *b)
 		vhosts_of_names(b, taken, ports.data, ports.len);
 	hr_vec_free(&ports);
 	for (size_t i = 0; i < b->vhosts.len && !r; i++) {
-		choose_connect_cluster(b, &b->vhosts.data[i]);
-		r = hr_build_rows(b, &b->vhosts.data[i]);
+		const struct hr_connect_view view = view_of(b);
+		struct hr_plan_vhost *v = &b->vhosts.data[i];
+
+		v->default_cluster = hr_connect_default(&view, v, v->default_cluster);
+		r = hr_build_rows(b, v);
 	}
 	return r;
 }
@@ -470,38 +460,11 @@ static uint32_t vhost_of(struct hr_build *b, const struct hr_svc *s, uint16_t po
 	return i ? (uint32_t)i - 1 : HR_NONE;
 }
 
-static bool reaches(const struct hr_build *b, uint32_t cluster, bool v4)
-{
-	const struct hr_plan_cluster *c = &b->clusters.data[cluster];
-
-	for (uint32_t i = 0; i < c->n_eps; i++)
-		if (hr_addr_is4(&b->eps.data[c->first_ep + i].addr) == v4)
-			return true;
-	return false;
-}
-
-/* connect() keeps the family of the address. Where the likeliest cluster has no endpoint of it, the
- * connection may go to any that the host's rules can choose, or to the service itself: each request
- * is moved to where it belongs, in the kernel. */
-static uint32_t connect_cluster(const struct hr_build *b, const struct hr_plan_vhost *v,
-				uint32_t service, bool v4)
-{
-	if (v->default_cluster == HR_NONE || reaches(b, v->default_cluster, v4))
-		return v->default_cluster;
-	for (uint32_t i = v->nrules; i--;) {
-		const struct hr_plan_route *r = &b->routes.data[v->rules[i].route];
-
-		for (uint32_t d = 0; d < r->ndst; d++)
-			if (r->dst[d].weight && reaches(b, r->dst[d].cluster, v4))
-				return r->dst[d].cluster;
-	}
-	return service != HR_NONE && reaches(b, service, v4) ? service : v->default_cluster;
-}
-
 static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p)
 {
 	uint16_t port = (uint16_t)p->number;
 	uint32_t service = hr_build_cluster_named(b, s->fqdn, port, "");
+	const struct hr_connect_view view = view_of(b);
 	struct hr_plan_vip vip = {
 		.port = port,
 		.proto = (uint8_t)hr_port_proto(p),
@@ -519,8 +482,8 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 	for (size_t i = 0; i < s->vips.len; i++) {
 		vip.addr = s->vips.data[i];
 		if (vip.vhost != HR_NONE)
-			vip.cluster = connect_cluster(b, &b->vhosts.data[vip.vhost], service,
-						      hr_addr_is4(&vip.addr));
+			vip.cluster = hr_connect_cluster(&view, &b->vhosts.data[vip.vhost], service,
+							 hr_addr_is4(&vip.addr));
 		hr_build_l4(b, s, p, &vip);
 		hr_vec_push(&b->vips, vip);
 	}

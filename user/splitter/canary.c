@@ -120,8 +120,8 @@ static uint32_t port_of(struct hr_ynode *destination)
 	return s ? (uint32_t)strtoul(s, NULL, 10) : 0;
 }
 
-int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_canary_rule *out,
-		    struct hr_strbuf *why)
+int hr_canary_split(const char *vs, const struct hr_canary_weight *w, size_t n, struct hr_arena *a,
+		    struct hr_canary_rule *out, struct hr_strbuf *why)
 {
 	struct hr_canary_rule s = {};
 	struct hr_ynode *root = NULL, *rule, *route;
@@ -129,7 +129,7 @@ int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_canary_rule *o
 
 	if (r < 0)
 		return r;
-	rule = find_split(root, NULL, 0, &s.rule, why);
+	rule = find_split(root, w, n, &s.rule, why);
 	if (!rule)
 		return -EINVAL;
 	route = list_at(rule, "route");
@@ -206,7 +206,7 @@ int hr_canary_two_weights(const char *vs, int64_t stable, int64_t canary, struct
 	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
 	struct hr_canary_rule split = {};
 	struct hr_canary_weight w[2];
-	int r = hr_canary_split(vs, a, &split, why);
+	int r = hr_canary_split(vs, NULL, 0, a, &split, why);
 
 	if (r < 0)
 		return r;

@@ -40,6 +40,11 @@ struct hr_canary_spec {
 int hr_canary_create(const struct hr_canary_spec *s, const char *vs, const char *dr,
 		     struct hr_strbuf *vs_out, struct hr_strbuf *dr_out, struct hr_strbuf *why);
 
+struct hr_canary_weight {
+	const char *name; /* of a side */
+	int64_t weight;
+};
+
 struct hr_canary_side {
 	const char *name; /* subset, or host */
 	const char *host, *subset;
@@ -50,15 +55,11 @@ struct hr_canary_rule {
 	size_t rule; /* in spec.http */
 	HR_LIST(struct hr_canary_side) sides;
 };
-/* The split rule of a VirtualService and its sides; strings live in `a`. -EINVAL and a sentence:
- * there is none, or it cannot be told which. */
-int hr_canary_split(const char *vs, struct hr_arena *a, struct hr_canary_rule *out,
-		    struct hr_strbuf *why);
+/* The split rule of a VirtualService and its sides, strings in `a`; with n > 0 the rule that has
+ * the sides of these names. -EINVAL and a sentence: there is none, or it cannot be told which. */
+int hr_canary_split(const char *vs, const struct hr_canary_weight *w, size_t n, struct hr_arena *a,
+		    struct hr_canary_rule *out, struct hr_strbuf *why);
 
-struct hr_canary_weight {
-	const char *name;
-	int64_t weight;
-};
 /* Weights by name in the rule that has all of these sides; other sides keep theirs. -EINVAL. */
 int hr_canary_weights(const char *vs, const struct hr_canary_weight *w, size_t n,
 		      struct hr_strbuf *out, struct hr_strbuf *why);

@@ -283,7 +283,7 @@ static void test_weights(void **state)
 
 	(void)state;
 	assert_int_equal(hr_canary_two_weights(two_rules, 0, 100, &out, &why), 0);
-	assert_int_equal(hr_canary_split(out.data, a, &split, &why), 0);
+	assert_int_equal(hr_canary_split(out.data, NULL, 0, a, &split, &why), 0);
 	assert_int_equal(split.rule, 1);
 	assert_int_equal(split.sides.len, 2);
 	assert_string_equal(split.sides.data[0].name, "v1");
@@ -325,7 +325,7 @@ static void test_which_rule(void **state)
 	assert_non_null(strstr(why.data, "3 destinations"));
 	/* sides without subsets are called by their hosts, the third keeps what it has */
 	assert_int_equal(hr_canary_weights(three, hosts, 2, &out, &why), 0);
-	assert_int_equal(hr_canary_split(out.data, a, &split, &why), 0);
+	assert_int_equal(hr_canary_split(out.data, NULL, 0, a, &split, &why), 0);
 	assert_int_equal(split.sides.data[0].weight, 0);
 	assert_int_equal(split.sides.data[1].weight, 1);
 	assert_int_equal(split.sides.data[2].weight, 7);
