@@ -123,6 +123,18 @@ def count(host, port, total, connections=4, headers=(), vhost=None, target="/", 
     return {"seen": {str(k): v for k, v in seen.items()}, "status": dict(statuses), "errors": dict(errors)}
 
 
+def probe(host, port, seconds, vhost=None):
+    """One request after the other on one connection: [[sent, answered (CLOCK_MONOTONIC), x-version], ...]."""
+    conn, data, out = Conn(host, port, 5.0), request("GET", "/", vhost or host, ()), []
+    end = time.monotonic() + seconds
+    while (sent := time.monotonic()) < end:
+        conn.send(data)
+        r = conn.response()
+        out.append([sent, time.monotonic(), r.get("x-version") if r.status == 200 else str(r.status)])
+    conn.close()
+    return out
+
+
 def upload(host, port, size, target="/echo", vhost=None, as_chunks=False, expect=False, timeout=30.0, blocking=False):
     """Sends `size` bytes and compares what the server says it saw with what was sent."""
     conn = Conn(host, port, timeout, blocking)
