@@ -68,6 +68,7 @@ struct hr_h2_stream *hr_h2_stream_new(struct hr_h2 *h, int32_t id, void *user)
 	s->id = id;
 	s->user = user;
 	s->opened_ms = h->now_ms;
+	s->grpc_status = -1;
 	hr_list_add_tail(&h->streams, &s->link);
 	hr_list_init(&s->ready);
 	h->n_streams++;

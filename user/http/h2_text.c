@@ -171,12 +171,25 @@ static bool regular(struct hr_h2_stream *s, struct hr_slice name, struct hr_slic
 	return true;
 }
 
+/* One or two digits of "grpc-status". */
+static void note_grpc(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice value)
+{
+	if (!hr_slice_eq(name, HR_SLICE("grpc-status")) || !value.n || value.n > 2 ||
+	    !hr_is_digit((uint8_t)value.p[0]) || !hr_is_digit((uint8_t)value.p[value.n - 1]))
+		return;
+	s->grpc_status = (int16_t)(value.p[0] - '0');
+	if (value.n == 2)
+		s->grpc_status = (int16_t)(10 * s->grpc_status + (value.p[1] - '0'));
+}
+
 void hr_h2_block_field(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice value)
 {
 	s->block += name.n + value.n + 4; /* of what is dropped too */
 	s->nfields++;
 	if (hr_h2_limit_block(s))
 		return;
+	if (name.n == 11)
+		note_grpc(s, name, value);
 	if (s->block > HR_HEAD_MAX || s->nfields > HR_HEADERS_MAX)
 		s->too_large = true;
 	else if (!bytes_ok(name, value))

@@ -136,7 +136,7 @@ static void final_head(struct px_req *r)
 	struct px_buf *in = &r->up->s.in;
 
 	in->start += r->resp.head_len; /* the head's bytes stay until it is written */
-	px_outlier(r, r->resp.status, false);
+	px_outlier(r, px_grpc_answer_status(r), false);
 	if (px_retry_status(r, r->resp.status))
 		return;
 	px_head_response(r);

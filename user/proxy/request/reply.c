@@ -68,13 +68,26 @@ static void add_type(struct px_headers *h, const char *type)
 	px_headers_add(h, HR_SLICE("content-type"), hr_slice_of(type));
 }
 
+/* In the form that the client understands. */
+static void say(struct px_req *r, unsigned status, const char *flags, struct px_headers *h,
+		const char *body, size_t n)
+{
+	if (*flags)
+		r->flags = flags;
+	if (!r->bad && px_is_grpc(r)) {
+		px_reply_grpc(r, px_grpc_code(status), h, body, n);
+		return;
+	}
+	if (n)
+		add_type(h, "text/plain");
+	answer(r, status, flags, h, body, n);
+}
+
 void px_reply(struct px_req *r, unsigned status, const char *flags, const char *body)
 {
 	struct px_headers h = {};
 
-	if (*body)
-		add_type(&h, "text/plain");
-	answer(r, status, flags, &h, body, strlen(body));
+	say(r, status, flags, &h, body, strlen(body));
 }
 
 void px_reply_headers(struct px_req *r, unsigned status, struct px_headers *h)
@@ -86,9 +99,8 @@ void px_reply_overflow(struct px_req *r)
 {
 	struct px_headers h = {};
 
-	add_type(&h, "text/plain");
 	px_headers_add(&h, HR_SLICE("x-envoy-overloaded"), HR_SLICE("true"));
-	answer(r, 503, "UO", &h, PX_BODY_UO, sizeof(PX_BODY_UO) - 1);
+	say(r, 503, "UO", &h, PX_BODY_UO, sizeof(PX_BODY_UO) - 1);
 }
 
 void px_reply_failure(struct px_req *r, enum px_failure f)

@@ -44,6 +44,7 @@ struct px_req *px_req_new(struct px_client *c)
 	r->head = head;
 	r->head_cap = head_cap;
 	r->flags = r->no_retry = "";
+	r->grpc_status = -1;
 	hr_list_init(&r->wait);
 	hr_list_init(&r->copies);
 	hr_http_init(&r->msg, HR_HTTP_REQUEST, false);
@@ -106,6 +107,8 @@ void px_req_leave(struct px_req *r, bool reusable)
 
 	hr_timer_stop(&r->per_try);
 	r->last_reused = u && u->reused;
+	if (u && u->stream)
+		r->grpc_status = u->stream->grpc_status;
 	if (u && reusable)
 		px_up_idle(u);
 	else if (u)
@@ -297,16 +300,17 @@ void px_req_received(struct px_req *r)
 {
 	struct hr_loop *l = r->c->w->loop;
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
-	int64_t timeout;
+	int64_t timeout = r->match.route ? r->match.route->timeout : -1;
+	int64_t grpc = px_grpc_timeout(r);
 
-	if (!http)
-		return;
-	timeout = r->match.route->timeout;
+	/* Istio lets Envoy heed grpc-timeout, and the route's timeout bounds it */
+	if (grpc > 0 && r->match.vhost)
+		timeout = timeout > 0 ? HR_MIN(timeout, grpc) : grpc;
 	if (r->c->mirror && timeout <= 0)
 		timeout = HR_MIRROR_TIMEOUT_MS;
 	if (timeout > 0 && !hr_timer_running(&r->timeout) && !r->timed_out)
 		hr_timer_start(l, &r->timeout, (uint64_t)timeout, on_timeout, r);
-	if (http->retries.set && http->retries.per_try_timeout > 0 && !r->started && r->up)
+	if (http && http->retries.set && http->retries.per_try_timeout > 0 && !r->started && r->up)
 		hr_timer_start(l, &r->per_try, (uint64_t)http->retries.per_try_timeout,
 			       on_try_timeout, r);
 }

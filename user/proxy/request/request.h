@@ -89,7 +89,8 @@ struct px_req {
 	bool answered;	   /* it went out whole */
 	uint8_t interims;
 	uint16_t status;
-	const char *flags; /* "" or Envoy's words */
+	int16_t grpc_status; /* -1: none */
+	const char *flags;   /* "" or Envoy's words */
 	uint64_t t0_us;
 	uint64_t req_bytes, resp_bytes;
 	uint16_t why; /* enum hr_why */
@@ -233,7 +234,20 @@ void px_budget_release(struct px_req *r);
 
 /* ---- fault.abort (abort.c) ---- */
 void px_abort(struct px_req *r);
+/* ---- gRPC (grpc.c) ---- */
+struct px_headers;
 bool px_is_grpc(const struct px_req *r);
+/* What a status of gRPC is in HTTP, and the other way. */
+unsigned px_grpc_http(int code);
+int px_grpc_code(unsigned http);
+int px_grpc_parse(struct hr_slice text); /* -1: it is none */
+/* The client's deadline from here on, ms; -1: it has none. */
+int64_t px_grpc_timeout(const struct px_req *r);
+/* Of the answer in r->resp: what it means, its status where gRPC says nothing else. */
+unsigned px_grpc_answer_status(const struct px_req *r);
+/* A call that ends with `code` before it began ("Trailers-Only"): the one form of what we say
+ * ourselves to clients of gRPC. `body` becomes grpc-message. */
+void px_reply_grpc(struct px_req *r, int code, struct px_headers *h, const char *body, size_t n);
 
 /* May be sent twice without harm, and can be: a safe method without body. */
 bool px_retry_safe(const struct px_req *r);

@@ -170,21 +170,16 @@ bool px_retry_failure(struct px_req *r, enum px_failure f)
 static bool grpc_wanted(const struct px_req *r)
 {
 	static const struct {
-		uint64_t code;
+		int code;
 		uint32_t bit;
 	} codes[] = {{1, PX_RETRY_CANCELLED},
 		     {4, PX_RETRY_DEADLINE},
 		     {8, PX_RETRY_EXHAUSTED},
 		     {13, PX_RETRY_INTERNAL},
 		     {14, PX_RETRY_UNAVAILABLE}};
-	struct hr_slice said = hr_http_get(&r->resp, HR_SLICE("grpc-status"));
-	char text[4] = "";
-	uint64_t code;
+	int code = px_grpc_parse(hr_http_get(&r->resp, HR_SLICE("grpc-status")));
 
-	if (!said.n || said.n >= sizeof(text) || !px_is_grpc(r))
-		return false;
-	memcpy(text, said.p, said.n);
-	if (hr_parse_u64(text, 16, &code))
+	if (code < 0 || !px_is_grpc(r))
 		return false;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(codes); i++)
 		if (codes[i].code == code)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 and gRPC with stock clients and servers.
+
+    c1  curl, h2load, python3-grpcio --(VIP)--> agent --> v1, v2, user: grpcserver.py :9100
+                                                           v1, v2:       nghttpd :9101
+"""
+import json
+import os
+
+import mesh
+from mesh import dst, header, rule
+from runner import check, check_share, test
+from servers import HERE, PYTHON
+from world import RECO
+
+GRPC, WEB, UP = "10.96.1.10", "10.96.1.11", "10.96.1.12"
+V1, V2, USER = "10.77.1.1", "10.77.2.1", "10.77.3.1"
+
+
+def servers(env):
+    """Started by the first test that needs them; they stay for the run."""
+    topo, w = env.topo, env.world
+    if getattr(w, "h2", None):
+        return
+    w.h2 = True
+    for pod in ("v1", "v2", "user"):
+        log = open(os.path.join(w.dir, f"h2-{pod}.log"), "w")
+        topo.spawn(pod, [PYTHON, os.path.join(HERE, "grpcserver.py"), "9100", pod], stdout=log, stderr=log)
+        docs = os.path.join(w.dir, f"docs-{pod}")
+        os.makedirs(docs)
+        with open(f"{docs}/who", "w") as f:
+            f.write(pod)
+        with open(f"{docs}/1m", "wb") as f:
+            f.write(bytes(range(256)) * 4096)
+        topo.spawn(pod, ["nghttpd", "--no-tls", "-d", docs, "--trailer", "x-trail: t", "--echo-upload", "9101"],
+                   stdout=log, stderr=log)
+    for pod in ("v1", "v2", "user"):
+        topo.wait_port(pod, 9100)
+        topo.wait_port(pod, 9101)
+
+
+def objects():
+    pods = [mesh.pod(f"g-{v}", [ip], {"app": "g", "version": v}) for v, ip in (("v1", V1), ("v2", V2), ("v3", USER))]
+    subsets = {v: {"version": v} for v in ("v1", "v2", "v3")}
+    return pods + [
+        mesh.service("greet", [GRPC], {"grpc": 9100}, {"app": "g"}), mesh.dr("greet", subsets),
+        mesh.service("web2", [WEB], {"http2": 9101}, {"app": "g"}),
+        mesh.service("web1", [UP], {"http": 9101}, {"app": "g"}),
+        mesh.dr("web1", policy={"connectionPool": {"http": {"h2UpgradePolicy": "UPGRADE"}}}),
+    ]
+
+
+def ready(env, *more):
+    servers(env)
+    env.policy(*objects(), *more)
+
+
+def grpc(env, name, target=f"{GRPC}:9100", **args):
+    done = env.exec_(PYTHON, os.path.join(HERE, "grpcclient.py"), target, name, json.dumps(args))
+    return json.loads(done.stdout)
+
+
+def curl(env, *args):
+    return env.curl("-w", " %{http_version} %{http_code}", *args)
+
+
+@test()
+def curl_all_ways(env):
+    """HTTP/1 and HTTP/2 clients, HTTP/1 and HTTP/2 servers, every combination; the body of an upload comes back whole."""
+    ready(env)
+    prior = "--http2-prior-knowledge"
+    check(curl(env, prior, f"http://{RECO}:8080/", "-o", "/dev/null"), " 2 200", "HTTP/2 to HTTP/1")
+    check(curl(env, "--http2", f"http://{RECO}:8080/", "-o", "/dev/null"), " 2 200", "upgrade")
+    for how, version in ((prior, "2"), ("--http1.1", "1.1")):
+        for vip in (WEB, UP):
+            got = curl(env, how, f"http://{vip}:9101/who").split(" ")
+            check((got[0] in ("v1", "v2", "user"), got[1:]), (True, [version, "200"]), f"{how} {vip}")
+            check(curl(env, how, f"http://{vip}:9101/1m", "-o", "/dev/null", "-w", "%{size_download}")[:7], "1048576")
+            check(curl(env, how, f"http://{vip}:9101/echo", "--data-binary", f"@{env.world.dir}/docs-v1/1m",
+                       "-o", "/dev/null", "-w", "%{size_download}")[:7], "1048576")
+
+
+@test()
+def h2load(env):
+    """20,000 requests over 8 connections with 10 streams each: all answered, spread over the three servers."""
+    ready(env)
+    out = env.exec_("h2load", "-n20000", "-c8", "-m10", f"http://{WEB}:9101/who").stdout
+    check([line for line in out.splitlines() if line.startswith("status codes")],
+          ["status codes: 20000 2xx, 0 3xx, 0 4xx, 0 5xx"])
+
+
+@test()
+def grpc_is_balanced_per_call(env):
+    """One channel is one connection; its calls are spread over three servers all the same."""
+    ready(env)
+    got = grpc(env, "calls", n=600)
+    check(set(got), {"OK v1", "OK v2", "OK user"})
+    for server in got:
+        check_share(got[server], 600, 1 / 3, server, sigmas=6)
+
+
+@test()
+def grpc_streams(env):
+    """Server, client and bidirectional streams, metadata both ways, binary trailers, a status after messages."""
+    ready(env, mesh.vs("greet", [rule(dst("greet", "v1"))]))
+    got = grpc(env, "streams")
+    check(got, {"head": {"x-version": "v1", "x-seen": "a, b"}, "trail": {"x-trail": "v1", "x-bin-bin": "00ff"},
+                "count": 500, "gather": str(8 * 256 * 4000), "chat": [f"m{i}" for i in range(10)],
+                "big": 4 * 256 * 4000, "status": ["first", "DATA_LOSS as asked"]})
+    check(grpc(env, "cancel"), {"seen": 5, "code": "CANCELLED"})
+
+
+@test()
+def grpc_canary(env):
+    """Weights and a metadata header, per call."""
+    ready(env, mesh.vs("greet", [rule(dst("greet", "v2"), header("x-canary", exact="true")),
+                                 rule([dst("greet", "v1", 90), dst("greet", "v3", 10)])]))
+    check(grpc(env, "calls", n=100, metadata=[["x-canary", "true"]]), {"OK v2": 100})
+    got = grpc(env, "calls", n=1000)
+    check(set(got), {"OK v1", "OK user"})
+    check_share(got["OK user"], 1000, 0.1, sigmas=4)
+
+
+@test()
+def grpc_failures(env):
+    """What the agent says itself has gRPC's form; deadlines, the client's and the route's; retries by gRPC status."""
+    ready(env, mesh.vs("greet", [
+        rule(dst("greet", "v1"), {"uri": {"exact": "/t.T/Who"}, "headers": {"x-abort": {"exact": "1"}}},
+             fault={"abort": {"httpStatus": 503, "percentage": {"value": 100}}}),
+        rule(dst("greet", "v1"), {"uri": {"exact": "/t.T/Slow"}}, timeout="0.3s"),
+        rule([dst("greet", "v1", 50), dst("greet", "v2", 50)], {"uri": {"exact": "/t.T/Who"}}),
+        rule(dst("greet"), {"uri": {"exact": "/t.T/Flaky"}},
+             retries={"attempts": 8, "retryOn": "unavailable", "backoff": "1ms"})]))
+    check(grpc(env, "calls", n=3, metadata=[["x-abort", "1"]]), {"UNAVAILABLE fault filter abort": 3})
+    check(grpc(env, "calls", method="Slow", message="2000"), {"UNAVAILABLE upstream request timeout": 1})
+    check(grpc(env, "calls", method="Slow", message="2000", timeout=0.1), {"DEADLINE_EXCEEDED Deadline Exceeded": 1})
+    check(grpc(env, "calls", n=30, method="Flaky"), {"OK v2": 30})
+    check(grpc(env, "calls", n=2, method="Nowhere"), {"UNIMPLEMENTED ": 2})
