@@ -34,6 +34,10 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	if (!scratch || bpf_map_update_elem(&conns, &cookie, &fresh_conn, BPF_NOEXIST))
 		goto failed;
 	__sync_fetch_and_add(&conns_used, 1);
+	if (g_grow_at && conns_used >= g_grow_at) {
+		g_grow_at = 0;
+		event_slot(HR_EV_G_LOW, cookie, 0, 0, 0);
+	}
 	scratch->cookie = cookie;
 	c = bpf_map_lookup_elem(&conns, &cookie);
 	if (!c)

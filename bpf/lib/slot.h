@@ -11,6 +11,9 @@
 
 /* Connections in `conns`: connect() sends new ones to door A before the table is full. */
 __u32 conns_used __weak;
+/* When there are so many, the agent is told to make G slots, before they are bound all at once. Set
+ * by the agent; 0: it has been told. */
+__u32 g_grow_at __weak;
 
 /* Flags are set by programs of both directions and by the agent's peek_kill: the word that begins
  * with them is changed as one. */

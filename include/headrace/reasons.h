@@ -58,6 +58,7 @@ enum hr_why {
 	X(LATE, "answer-after-client-left")  /* agent: its bytes were thrown away */               \
 	X(UNSEEN, "sent-before-capture")     /* on a connection in the making: not let out, 503 */ \
 	X(CUT, "ended-without-agent-slot")   /* nobody could carry it: 503, closed */              \
+	X(RENEWED, "agent-slot-renewed")     /* a client left in the middle of a send into it */   \
 	X(UNDELIVERED, "answer-undelivered") /* C is not reachable any more: it was ended */
 
 enum hr_mishap {

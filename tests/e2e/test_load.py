@@ -64,6 +64,14 @@ def every_way_pipelined(env):
 
 
 @test(timeout=60)
+def burst_for_the_agent(env):
+    """3,000 new connections whose first requests all need the agent: none is refused for lack of a slot."""
+    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), headers={"request": {"set": {"x-b": "1"}}})]))
+    got = env.call("crosstalk", host=ORIGIN, port=9000, connections=3000, rounds=2, vhost="origin", timeout=40)
+    check((got["answers"], got["wrong"], got["errors"]), (6000, [], {}), str(env.agent.status()["fallback"]))
+
+
+@test(timeout=60)
 def every_way_cut_short(env):
     """All ways, sizes and framings, split heads, IPv6 and mapped addresses, while one client in eight resets,
     half-closes or leaves in the middle of a request or an answer: nobody else notices."""

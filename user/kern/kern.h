@@ -130,6 +130,12 @@ int hr_kern_pool_del(struct hr_kern *k, const struct hr_pool_key *key);
  * relayed moved answer, the one set by hr_kern_inject_to. Any thread.
  */
 int hr_kern_g_put(struct hr_kern *k, uint32_t slot, int g, int p);
+/* Takes the pair of an EMPTY slot out of the tables. */
+void hr_kern_g_take(struct hr_kern *k, uint32_t slot);
+/* Connections on the kernel path: each may need a slot. */
+uint32_t hr_kern_conns(const struct hr_kern *k);
+/* HR_EV_G_LOW comes when there are that many, once. */
+void hr_kern_g_grow_at(struct hr_kern *k, uint32_t conns);
 /* FREE -> BOUND by the agent itself, to inject into `conn` (relay). -EBUSY when not FREE. */
 int hr_kern_inject_to(struct hr_kern *k, uint32_t slot, uint64_t conn);
 

@@ -121,6 +121,13 @@ int hr_kern_pool_del(struct hr_kern *k, const struct hr_pool_key *key)
 
 /* ---- G -------------------------------------------------------------------------------------- */
 
+void hr_kern_g_take(struct hr_kern *k, uint32_t slot)
+{
+	__atomic_store_n(&k->g_sk[slot], 0, __ATOMIC_RELEASE);
+	bpf_map_delete_elem(KERN_MAP_FD(k, g_map), &slot);
+	bpf_map_delete_elem(KERN_MAP_FD(k, p_map), &slot);
+}
+
 int hr_kern_g_put(struct hr_kern *k, uint32_t slot, int g, int p)
 {
 	__u64 word;
@@ -139,9 +146,7 @@ int hr_kern_g_put(struct hr_kern *k, uint32_t slot, int g, int p)
 	if (!e)
 		e = learn(k, slot, true);
 	if (e) {
-		k->g_sk[slot] = 0;
-		bpf_map_delete_elem(KERN_MAP_FD(k, g_map), &slot);
-		bpf_map_delete_elem(KERN_MAP_FD(k, p_map), &slot);
+		hr_kern_g_take(k, slot);
 		return e;
 	}
 	k->g[slot].conn = 0;
@@ -149,6 +154,16 @@ int hr_kern_g_put(struct hr_kern *k, uint32_t slot, int g, int p)
 	__atomic_store_n(&k->g[slot].word, HR_G_WORD(HR_G_FREE, HR_G_GEN(word) + 1, 0),
 			 __ATOMIC_RELEASE);
 	return 0;
+}
+
+uint32_t hr_kern_conns(const struct hr_kern *k)
+{
+	return __atomic_load_n(&k->skel->bss->conns_used, __ATOMIC_RELAXED);
+}
+
+void hr_kern_g_grow_at(struct hr_kern *k, uint32_t conns)
+{
+	__atomic_store_n(&k->skel->bss->g_grow_at, conns, __ATOMIC_RELAXED);
 }
 
 int hr_kern_inject_to(struct hr_kern *k, uint32_t slot, uint64_t conn)

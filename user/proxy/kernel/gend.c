@@ -28,6 +28,7 @@
 #define GONE_MS 250
 /* C is closed: how often its last bytes are looked for. */
 #define DRAIN_MS 5
+#define DRAIN_TRIES 20
 /* An edge-triggered client that found its way full is woken after this many bytes, if then there
  * is room: less than its way holds, so that it always comes to that. */
 #define WAKE_BYTES (32 * 1024)
@@ -267,17 +268,39 @@ void px_g_shutdown(struct px_client *c)
 	hr_kern_conn_shutdown(kern_of(c->g), c->g->cookie);
 }
 
+/* A client that was cut off in the middle of a send may still be at it: what it meant to put into g
+ * is in the count, and would come before the next client's bytes. So the pair is replaced. */
+static void retire(struct px_gslot *g)
+{
+	uint64_t word = word_of(g);
+
+	while (!__atomic_compare_exchange_n(&entry_of(g)->word, &word,
+					    HR_G_WORD(HR_G_EMPTY, g->gen + 1, 0), false,
+					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		;
+	hr_kern_mishap(kern_of(g), HR_MISHAP_RENEWED);
+	hr_watch_del(TAKE_PTR(g->watch));
+	hr_list_del(&g->link);
+	hr_list_init(&g->link);
+	g->draining = false;
+	atomic_store(&g->broken, true);
+}
+
 /* Reads and drops what C sent before it closed; then the slot is free again. */
 static void drain(struct px_gslot *g)
 {
-	bool arrived = g->gone && all_arrived(g);
+	uint64_t bytes = HR_G_BYTES(word_of(g));
 	char junk[4096];
 	ssize_t n;
 
 	while ((n = recv(g->p, junk, sizeof(junk), MSG_DONTWAIT)) > 0)
-		;
-	if (arrived && set_free(g, HR_G_BYTES(word_of(g)))) {
+		g->consumed += (uint64_t)n;
+	if (g->gone && g->consumed == bytes && set_free(g, bytes)) {
 		g->draining = false;
+		return;
+	}
+	if (g->gone && ++g->drains > DRAIN_TRIES && all_arrived(g)) {
+		retire(g);
 		return;
 	}
 	g->gone |= hr_kern_conn_queued(kern_of(g), g->cookie) == -ENOENT;
@@ -309,6 +332,8 @@ void px_g_detach(struct px_client *c)
 	if (!g->gone)
 		hr_kern_conn_shutdown(kern_of(g), g->cookie);
 	g->draining = true;
+	g->consumed = c->s.got;
+	g->drains = 0;
 	drain(g);
 }
 

@@ -15,7 +15,8 @@
 #include "core/log.h"
 #include "proxy/internal.h"
 
-/* A burst of connections can use up slots faster than they are made: begin with many. */
+/* A burst of connections can use up slots faster than they are made: begin with many, and have more
+ * than three for four connections, each of which may be bound. */
 #define FIRST_SLOTS 1024
 
 struct px_gpool {
@@ -81,6 +82,29 @@ static int make_pair(struct px_gpool *gp, int *g_out, int *p_out)
 	return 0;
 }
 
+static void close_pair(struct px_gslot *g)
+{
+	hr_closep(&g->g);
+	hr_closep(&g->p);
+	g->g = g->p = -1;
+}
+
+static int fill_slot(struct hr_proxy *px, struct px_gslot *g)
+{
+	int r = make_pair(px->gpool, &g->g, &g->p);
+
+	if (!r)
+		r = hr_kern_g_put(px->opts.kern, g->slot, g->g, g->p);
+	if (r) {
+		close_pair(g);
+		return r;
+	}
+	/* the worker may hear of it after the kernel has used it: adding the watch shows that */
+	if (hr_loop_post(g->w->loop, px_g_added, g))
+		hr_err("out of memory: an agent slot is lost");
+	return 0;
+}
+
 static int add_slot(struct hr_proxy *px, uint32_t slot)
 {
 	struct px_gpool *gp = px->gpool;
@@ -89,31 +113,51 @@ static int add_slot(struct hr_proxy *px, uint32_t slot)
 
 	if (!g)
 		return -ENOMEM;
-	*g = (struct px_gslot){.w = &px->workers[gp->next_worker], .slot = slot, .g = -1, .p = -1};
+	g->w = &px->workers[gp->next_worker];
+	g->slot = slot;
+	g->g = g->p = -1;
 	hr_list_init(&g->link);
-	r = make_pair(gp, &g->g, &g->p);
-	if (!r)
-		r = hr_kern_g_put(px->opts.kern, slot, g->g, g->p);
+	r = fill_slot(px, g);
 	if (r) {
-		hr_closep(&g->g);
-		hr_closep(&g->p);
 		free(g);
 		return r;
 	}
-	/* the worker may hear of it after the kernel has used it: adding the watch shows that */
-	r = hr_loop_post(g->w->loop, px_g_added, g);
-	if (r)
-		hr_err("out of memory: an agent slot is lost");
 	gp->slots[slot] = g;
 	gp->next_worker = (gp->next_worker + 1) % px->n_workers;
 	return 0;
+}
+
+/* New pairs for slots whose worker has given theirs up. */
+static void renew(struct hr_proxy *px)
+{
+	for (unsigned i = 0; i < px->gpool->n; i++) {
+		struct px_gslot *g = px->gpool->slots[i];
+
+		if (!g || !atomic_load(&g->broken))
+			continue;
+		hr_kern_g_take(px->opts.kern, g->slot);
+		close_pair(g);
+		atomic_store(&g->broken, false);
+		if (fill_slot(px, g))
+			atomic_store(&g->broken, true); /* again in a second */
+	}
+}
+
+/* Two descriptors a slot: half of what the process may open. */
+static unsigned slot_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == RLIM_INFINITY)
+		return HR_G_SLOTS;
+	return (unsigned)HR_MIN(rl.rlim_cur / 4, (rlim_t)HR_G_SLOTS);
 }
 
 static void grow(struct hr_proxy *px, unsigned to)
 {
 	struct px_gpool *gp = px->gpool;
 
-	to = HR_MIN(to, (unsigned)HR_G_SLOTS);
+	to = HR_MIN(to, slot_limit());
 	for (; gp->n < to; gp->n++) {
 		int r = add_slot(px, gp->n);
 
@@ -124,6 +168,16 @@ static void grow(struct hr_proxy *px, unsigned to)
 		gp->full = true;
 		return;
 	}
+}
+
+/* As many as the connections there are may ask for. */
+static void keep_up(struct hr_proxy *px)
+{
+	struct px_gpool *gp = px->gpool;
+
+	while (4 * hr_kern_conns(px->opts.kern) >= 3 * gp->n && gp->n < slot_limit() && !gp->full)
+		grow(px, 2 * gp->n);
+	hr_kern_g_grow_at(px->opts.kern, gp->n < slot_limit() && !gp->full ? gp->n / 4 * 3 : 0);
 }
 
 /* Slots that are in use now. */
@@ -137,16 +191,6 @@ static unsigned used(struct hr_proxy *px)
 	return n;
 }
 
-/* Two descriptors a slot: half of what the process may open. */
-static unsigned slot_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur == RLIM_INFINITY)
-		return HR_G_SLOTS;
-	return (unsigned)HR_MIN(rl.rlim_cur / 4, (rlim_t)HR_G_SLOTS);
-}
-
 int px_gpool_new(struct hr_proxy *px)
 {
 	struct px_gpool *gp = calloc(1, sizeof(*gp));
@@ -158,8 +202,11 @@ int px_gpool_new(struct hr_proxy *px)
 	r = open_listener(gp);
 	if (r)
 		return r;
-	grow(px, HR_MIN((unsigned)FIRST_SLOTS, slot_limit()));
-	return gp->n ? 0 : -EMFILE;
+	grow(px, FIRST_SLOTS);
+	if (!gp->n)
+		return -EMFILE;
+	keep_up(px);
+	return 0;
 }
 
 struct posted {
@@ -182,7 +229,10 @@ void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev)
 	struct posted *m;
 
 	if (ev->kind == HR_EV_G_LOW) {
-		grow(px, HR_MIN(2 * gp->n, slot_limit()));
+		if (ev->conn) /* many connections: not yet many that are bound */
+			keep_up(px);
+		else
+			grow(px, 2 * gp->n);
 		return;
 	}
 	if (ev->kind == HR_EV_UNDELIVERED) {
@@ -202,7 +252,9 @@ void px_gpool_event(struct hr_proxy *px, const struct hr_event *ev)
 void px_gpool_tick(struct hr_proxy *px)
 {
 	if (2 * used(px) > px->gpool->n)
-		grow(px, HR_MIN(2 * px->gpool->n, slot_limit()));
+		grow(px, 2 * px->gpool->n);
+	keep_up(px);
+	renew(px);
 }
 
 /* The workers are gone. */
@@ -215,8 +267,7 @@ void px_gpool_free(struct hr_proxy *px)
 	for (unsigned i = 0; i < gp->n; i++) {
 		if (!gp->slots[i])
 			continue;
-		hr_closep(&gp->slots[i]->g);
-		hr_closep(&gp->slots[i]->p);
+		close_pair(gp->slots[i]);
 		free(gp->slots[i]);
 	}
 	hr_closep(&gp->listener);

@@ -23,6 +23,9 @@ struct px_gslot {
 	bool draining;	     /* no client: what C sent is dropped until it is gone */
 	bool end;	     /* lent: C is shut down afterwards */
 	bool lent;	     /* used to inject a relayed answer (urelay.c): no client here */
+	atomic_bool broken;  /* the worker has let go of the pair: it is to be replaced */
+	uint64_t consumed;   /* draining: bytes of C that were read, before and since */
+	unsigned drains;     /* looks since C was gone */
 	uint32_t wait_ms;
 	struct hr_timer timer;
 	int g, p; /* the pair; the main thread closes them */
