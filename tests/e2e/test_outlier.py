@@ -157,3 +157,17 @@ def timeouts_count_apart(env):
     check(ask("/late?ms=400")["status"], 504)
     eventually(lambda: set(states(env, "one").values()) == {"ejected"}, "ejected", 2)
     check("consecutive_local_origin_failure" in env.agent.log_tail(), True)
+
+
+@test(timeout=60)
+def error_codes(env):
+    """outlierDetectionHttpErrorCodes: only these statuses are errors, below 500 too."""
+    only_one(env, {"consecutive5xxErrors": 3, "outlierDetectionHttpErrorCodes": [404, 503]})
+
+    def ask(*codes):
+        rows = [{"host": "one", "target": f"/status?code={c}"} for c in codes]
+        return [r["status"] for r in env.call("exchange", host=ONE, port=80, requests=rows)]
+    check(ask(500, 500, 500, 500, 404, 404, 500, 503, 503, 200), [500, 500, 500, 500, 404, 404, 500, 503, 503, 200])
+    check(set(states(env, "one").values()), {"healthy"})
+    ask(404, 503, 404)
+    eventually(lambda: set(states(env, "one").values()) == {"ejected"}, "ejected", 2)

@@ -4,13 +4,16 @@
     c1 --> pool 10.96.1.9:80 --> v1 :9000, an origin that says which connection and which request on it it saw
 """
 import json
+import os
 import threading
 import time
 
 import mesh
+from agent import HEADRACE
 from mesh import dst, rule
 from runner import check, eventually, test
 from topo import sh
+from world import ORIGIN
 
 VIP, TCP_VIP = "10.96.1.9", "10.96.1.10"
 
@@ -215,3 +218,121 @@ def client_leaves_silent_server(env):
         time.sleep(0.2)
         check(breaker(env)["requests"]["active"], 1)
         eventually(lambda: breaker(env)["requests"]["active"] == 0, "answered", 2)
+
+
+def counts(env):
+    """Everything that is said to be under way: {what: number}, without zeros."""
+    out = {}
+    for e in json.loads(env.agent.ctl("endpoints", "-o", "json").stdout):
+        out[f"endpoint {e['cluster']} {e['address']}"] = e["inFlight"]
+    for r in json.loads(env.agent.ctl("breakers", "-o", "json").stdout):
+        for k in ("connections", "pending", "requests", "retries"):
+            out[f"{k} {r['cluster']}"] = r[k]["active"]
+    return {k: v for k, v in out.items() if v}
+
+
+def all_quiet(env, thread):
+    thread.join()
+    for client in env.clients.values():
+        client.close()
+    env.clients = {}
+    deadline = time.monotonic() + 8
+    while counts(env) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    check(counts(env), {})
+
+
+@test(timeout=90, fresh=True)
+def numbers_return_to_zero(env):
+    """Every way of ending a request there is: clients that reset, half-close and leave, servers that reset, close and
+    say nothing, timeouts, retries, refusals, ejections, a changed policy in mid-flight, and an agent that is killed and
+    started again. When all is quiet, every number is 0: neither above (places lost) nor below (limits gone)."""
+    def policy(n):
+        limits = {"connectionPool": {"tcp": {"maxConnections": 40 + n % 3}, "http": {"http1MaxPendingRequests": 20 + n, "maxRequestsPerConnection": 7}},
+                  "outlierDetection": {"consecutive5xxErrors": 30, "interval": "1s", "baseEjectionTime": "0.2s", "maxEjectionPercent": 50}}
+        rules = [rule(dst("origin", "v1"), mesh.header("x-k", exact="n")),
+                 rule(dst("origin", "v2"), mesh.header("x-k", exact="m")),
+                 rule(dst("origin", "v1"), {"uri": {"prefix": "/hang"}}, timeout="0.3s"),
+                 rule([dst("origin", "v1", 50), dst("origin", "v2", 50)], timeout="2s",
+                      retries={"attempts": 2, "retryOn": "5xx,reset", "perTryTimeout": "0.5s"})]
+        env.policy(mesh.dr("origin", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}, policy=limits), mesh.vs("origin", rules))
+
+    def storm(seed, seconds):
+        def run():
+            storms.append(env.client("c1", name=f"storm{seed}").call(
+                "storm", hosts=[ORIGIN], port=9000, vhost="origin", connections=60, seconds=seconds, abort=0.2, seed=seed, patience=4))
+        storms, t = [], threading.Thread(target=run)
+        t.start()
+        return t, storms
+
+    def misbehave(n):
+        for i, target in enumerate(("/reset", "/close", "/hang", "/half?n=900", "/garbage", "/status?code=503", "/chunked?n=70000")):
+            try:
+                env.client("c1", name="bad").call("ask_and_leave", host=ORIGIN, port=9000, vhost="origin", target=target,
+                                                  how=("close", "half", "late")[(n + i) % 3])
+            except AssertionError:
+                pass  # reset before it could half-close
+    policy(0)
+    env.client("c1")
+    t, _ = storm(1, 3)
+    for n in range(3):
+        policy(n)
+        misbehave(n)
+    all_quiet(env, t)
+    t, _ = storm(2, 2)
+    time.sleep(1)
+    env.agent.kill()
+    env.agent.start()
+    all_quiet(env, t)
+
+
+@test(timeout=60, args=("--lenient",))
+def practice_guide(env):
+    """policies/practice/resilience-config.yaml, mistakes and all: check names each of them, --lenient loads it, and then it
+    does what it says: on port 8080 its own pool and nothing else (a port's policy replaces), elsewhere users stick to a
+    server that takes two requests a connection and is taken out after five errors."""
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "policies", "practice", "resilience-config.yaml")
+    with open(path) as f:
+        text = f.read()
+    mistakes = [("17:9", "consecutiveGatewayErrors"), ("18:9", "interval"), ("19:9", "baseEjectionTime"),
+                ("22:7", "consistentHash"), ("26:7", "consecutiveErrors"), ("59:7", "consecutiveErrors")]
+    strict, lenient = (sh(HEADRACE, "check", *more, path, check=False) for more in ((), ("--lenient",)))
+    for at, field in mistakes:
+        check(any(f":{at}: " in line and field in line for line in strict.stdout.splitlines()), True, at + strict.stdout)
+    check((strict.returncode, lenient.returncode, "error" in lenient.stdout), (1, 0, False), lenient.stdout)
+    ports = {"http": (8080, 9000), "http-web": (80, 9000)}
+    ends = {"http": 9000, "http-web": 9000}
+    objects = [mesh.service("user-service", ["10.96.1.20"], ports), mesh.service("user-service-v2", ["10.96.1.21"], ports)]
+    both = [("10.77.1.1", None), ("10.77.2.1", None)]
+    env.put("resilience.yaml", mesh.to_yaml([*objects, mesh.slice_("user-service", ends, both),
+                                             mesh.slice_("user-service-v2", ends, both)]) + "---\n" + text)
+
+    def rows(port, n, user=None, host="user-service", target="/echo"):
+        head = [["x-user-id", user]] if user else []
+        got = env.call("exchange", host="10.96.1.20" if host == "user-service" else "10.96.1.21", port=port,
+                       requests=[{"host": host, "target": target, "headers": head}] * n)
+        return [json.loads(r["body"]) if target == "/echo" and r["status"] == 200 else r for r in got]
+    for port, most in ((8080, 1), (80, 2)):
+        check(max(longest(rows(port, 12)).values()), most, f"port {port}")
+    check(max(longest(rows(80, 12, host="user-service-v2")).values()), 1)
+    homes = {user: {r["pod"] for r in rows(80, 6, user)} for user in (f"u{i}" for i in range(16))}
+    check({len(pods) for pods in homes.values()}, {1})
+    check(len(set.union(*homes.values())), 2, "users spread")
+    check({r["pod"] for _ in range(6) for r in rows(8080, 6, "u1")}, {"v1", "v2"}, "its pool is all that port 8080 has")
+    home = next(iter(homes["u1"]))
+    bad = rows(80, 5, "u1", target="/status?code=503")
+    check([r["status"] for r in bad], [503] * 5)
+    eventually(lambda: {r["pod"] for r in rows(80, 2, "u1")} == {"v1", "v2"} - {home}, "the other server has u1 now", 3)
+
+
+@test()
+def practice_guide_applied(env):
+    """`apply` refuses it, `apply --lenient` takes it, and a reload afterwards is no reason to refuse it."""
+    path = os.path.join(os.path.dirname(__file__), "..", "..", "policies", "practice", "resilience-config.yaml")
+    done = env.agent.ctl("apply", "-f", path, check=False)
+    check((done.returncode, "belongs to outlierDetection" in done.stderr), (1, True), done.stderr)
+    env.agent.ctl("apply", "--lenient", "-f", path)
+    env.agent.ctl("reload")
+    check(env.agent.status()["config"]["lastError"], None)
+    for name in ("user-service-resilience", "user-service-v2"):
+        env.agent.ctl("delete", "dr", name)

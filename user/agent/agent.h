@@ -14,6 +14,7 @@ struct hr_agent_opts {
 	const char *access_log; /* path, "-", NULL: none */
 	enum hr_datapath datapath;
 	bool registry_only, verbose;
+	bool lenient; /* known slips of policies are only warnings */
 	unsigned workers, drain_s;
 };
 

@@ -59,6 +59,7 @@ static json_t *warnings(const struct hr_diags *diags)
 /* The objects of a request as changes of the store. */
 struct wanted {
 	const struct hr_objects *set;
+	bool lenient;
 	HR_VEC(struct hr_store_entry) list;
 };
 
@@ -75,8 +76,11 @@ static int want(void *ctx, const struct hr_meta *m)
 		    hr_streq(last->name, m->name))
 			return 0;
 	}
-	hr_vec_push(&w->list, (struct hr_store_entry){
-				      .kind = m->kind, .ns = m->ns, .name = m->name, .yaml = yaml});
+	hr_vec_push(&w->list, (struct hr_store_entry){.kind = m->kind,
+						      .ns = m->ns,
+						      .name = m->name,
+						      .yaml = yaml,
+						      .strict = !w->lenient});
 	return 0;
 }
 
@@ -140,7 +144,8 @@ json_t *agent_op_apply(struct hr_agent *a, const json_t *req, const struct hr_co
 	_cleanup_diags_ struct hr_diags *diags = hr_diags_new(), *whole = hr_diags_new();
 	_cleanup_texts_ struct hr_texts t = {};
 	bool dry = json_is_true(json_object_get(req, "dryRun"));
-	struct wanted w = {};
+	struct wanted w = {.lenient =
+				   a->o.lenient || json_is_true(json_object_get(req, "lenient"))};
 	struct hr_objects *set;
 	json_t *objects;
 	int r;
@@ -148,7 +153,7 @@ json_t *agent_op_apply(struct hr_agent *a, const json_t *req, const struct hr_co
 	(void)peer;
 	if (read_files(req, &t) < 0)
 		return agent_refuse(code, "bad-request", why, "files: [{name, text}] is needed");
-	set = hr_merge(&t, (hr_store_entries){}, 0, diags, NULL);
+	set = hr_merge(&t, (hr_store_entries){}, w.lenient ? HR_DECODE_LENIENT : 0, diags, NULL);
 	if (!set) {
 		agent_all_errors(diags, why);
 		*code = "invalid";

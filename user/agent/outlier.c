@@ -50,7 +50,8 @@ static void on_interval(void *ctx)
 
 void agent_outliers_new(struct hr_agent *a)
 {
-	a->outliers = hr_outliers_new(hr_proxy_ep_rt(a->proxy), log_event, a);
+	a->outliers =
+		hr_outliers_new(hr_proxy_ep_rt(a->proxy), hr_proxy_codes(a->proxy), log_event, a);
 }
 
 void agent_outliers_plan(struct hr_agent *a)

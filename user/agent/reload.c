@@ -185,7 +185,11 @@ int agent_load(struct hr_agent *a, const struct hr_texts *files,
 	_cleanup_arena_ struct hr_arena *arena = hr_arena_new();
 	hr_store_entries applied = hr_store_preview(a->store, arena, changes, n);
 	struct hr_plan *plan = NULL;
-	int r = build(a, files, applied, flags, diags, &plan);
+	int r;
+
+	if (a->o.lenient)
+		flags |= HR_DECODE_LENIENT;
+	r = build(a, files, applied, flags, diags, &plan);
 
 	if (r == 0 && !dry)
 		r = commit(a, plan, changes, n, why);

@@ -19,7 +19,10 @@ int hr_verb_apply(const struct hr_args *a)
 	files = hr_files_json(a);
 	if (!files)
 		return HR_EXIT_REFUSED;
-	r = hr_ask(a, "apply", json_pack("{s:o,s:b}", "files", files, "dryRun", dry), &result);
+	r = hr_ask(a, "apply",
+		   json_pack("{s:o,s:b,s:b}", "files", files, "dryRun", dry, "lenient",
+			     hr_arg_flag(a, "lenient")),
+		   &result);
 	if (r)
 		return r;
 	json_array_foreach(json_object_get(result, "warnings"), i, line)

@@ -43,6 +43,9 @@ static const struct hr_option datapath_options[] = {
 	{},
 };
 
+#define OPT_LENIENT \
+	{"lenient", 0, HR_OPT_FLAG, NULL, "known slips of real users are only warnings", NULL}
+
 static const struct hr_option run_options[] = {
 	OPT_FILES("file or directory of objects, watched; - is stdin, read once"),
 	{"datapath", 0, HR_OPT_STRING, "MODE", "who carries requests; auto: self-test decides",
@@ -62,13 +65,14 @@ static const struct hr_option run_options[] = {
 	 "where applied objects live (default: /var/lib/headrace)", NULL},
 	{"pins", 0, HR_OPT_STRING, "DIR", "where maps are pinned (default: /sys/fs/bpf/headrace)",
 	 NULL},
+	OPT_LENIENT,
 	{"verbose", 'v', HR_OPT_FLAG, NULL, "debug lines, and those of libbpf", NULL},
 	{},
 };
 
 static const struct hr_option check_options[] = {
 	{"strict", 0, HR_OPT_FLAG, NULL, "objects of unknown API groups are errors", NULL},
-	{"lenient", 0, HR_OPT_FLAG, NULL, "known slips of real users are only warnings", NULL},
+	OPT_LENIENT,
 	{"output", 'o', HR_OPT_STRING, "FORMAT", "how to show it", "text|json|sarif"},
 	OPT_DOMAIN,
 	{},
@@ -100,6 +104,7 @@ static const struct hr_option top_options[] = {
 static const struct hr_option apply_options[] = {
 	OPT_FILES("file or directory to apply, - is stdin"),
 	{"dry-run", 0, HR_OPT_FLAG, NULL, "check only, change nothing", NULL},
+	OPT_LENIENT,
 	{},
 };
 

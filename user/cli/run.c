@@ -46,6 +46,7 @@ static void read_options(const struct hr_args *a, struct hr_agent_opts *o)
 	o->access_log = hr_arg_str(a, "access-log", NULL);
 	o->datapath = read_datapath(a);
 	o->verbose = hr_arg_flag(a, "verbose");
+	o->lenient = hr_arg_flag(a, "lenient");
 	o->workers = (unsigned)hr_arg_uint(a, "workers", usable_cpus());
 	o->drain_s = (unsigned)hr_arg_uint(a, "drain", 10);
 }

@@ -17,14 +17,30 @@ static void clear(uint32_t *count)
 		__atomic_store_n(count, 0, __ATOMIC_RELAXED);
 }
 
-enum hr_outlier_kind hr_health_count(struct hr_ep_rt *rt, unsigned status, bool local)
+/* What a status counts as (outlierDetectionHttpErrorCodes). */
+static unsigned meaning(const struct hr_ep_rt *rt, const struct hr_codes *codes, unsigned status)
+{
+	uint32_t row = __atomic_load_n(&rt->codes, __ATOMIC_RELAXED);
+
+	if (!row || row >= HR_CODES_MAX)
+		return status;
+	if (status < 100 || status > 599 ||
+	    !(codes[row].bits[(status - 100) / 64] >> (status - 100) % 64 & 1))
+		return 200;
+	return status < 500 ? 500 : status;
+}
+
+enum hr_outlier_kind hr_health_count(struct hr_ep_rt *rt, const struct hr_codes *codes,
+				     unsigned status, bool local)
 {
 	enum hr_outlier_kind reached = 0;
 
 	if (local && __atomic_load_n(&rt->limit_local, __ATOMIC_RELAXED))
 		return bump(&rt->consecutive_local, &rt->limit_local) ? HR_OUTLIER_LOCAL : 0;
-	if (!local)
+	if (!local) {
 		clear(&rt->consecutive_local);
+		status = meaning(rt, codes, status);
+	}
 	if (status < 502 || status > 504)
 		clear(&rt->consecutive_gateway);
 	else if (bump(&rt->consecutive_gateway, &rt->limit_gateway))
@@ -34,9 +50,4 @@ enum hr_outlier_kind hr_health_count(struct hr_ep_rt *rt, unsigned status, bool 
 	else if (bump(&rt->consecutive_5xx, &rt->limit_5xx))
 		reached = HR_OUTLIER_5XX;
 	return reached;
-}
-
-void hr_health_connected(struct hr_ep_rt *rt)
-{
-	hr_health_count(rt, 200, false);
 }

@@ -17,9 +17,10 @@
 
 #include "headrace/abi.h"
 
-/* `local`: the endpoint gave no answer (refused, reset, timed out), `status` is the one given in
+/* `codes`: the table of the shared words, [HR_CODES_MAX]; where the endpoint names a row of it, a
+ * status of that row counts as it is from 500 on and as 500 below, any other as 200.
+ * `local`: the endpoint gave no answer (refused, reset, timed out), `status` is the one given in
  * its place. Gives the count that has reached its limit with this request, or 0; where two have,
  * the 5xx one. Any thread. */
-enum hr_outlier_kind hr_health_count(struct hr_ep_rt *rt, unsigned status, bool local);
-/* The endpoint can be connected to: a success of a connection that carries no requests. */
-void hr_health_connected(struct hr_ep_rt *rt);
+enum hr_outlier_kind hr_health_count(struct hr_ep_rt *rt, const struct hr_codes *codes,
+				     unsigned status, bool local);

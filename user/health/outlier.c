@@ -6,6 +6,7 @@
 
 #include "core/cleanup.h"
 #include "core/list.h"
+#include "core/log.h"
 #include "core/map.h"
 #include "core/net.h"
 
@@ -34,12 +35,15 @@ struct cluster {
 	char *name;
 	uint32_t n, n_ejected;
 	uint32_t limit_5xx, limit_gateway, limit_local, max_percent, min_health;
+	uint32_t codes; /* row of the table, 0: none */
 	uint64_t interval, base, next;
 	struct hr_outlier_stats stats;
 };
 
 struct hr_outliers {
 	struct hr_ep_rt *rt;
+	struct hr_codes *codes;
+	uint32_t code_users[HR_CODES_MAX]; /* clusters; row 0 is none */
 	void (*on_event)(void *ctx, const struct hr_outlier_event *ev);
 	void *ctx;
 	struct hr_list clusters;
@@ -54,7 +58,7 @@ const char *hr_outlier_kind_text(enum hr_outlier_kind kind)
 	return kind < HR_OUTLIER_MAX ? words[kind] : "";
 }
 
-struct hr_outliers *hr_outliers_new(struct hr_ep_rt *ep_rt,
+struct hr_outliers *hr_outliers_new(struct hr_ep_rt *ep_rt, struct hr_codes *codes,
 				    void (*on_event)(void *ctx, const struct hr_outlier_event *ev),
 				    void *ctx)
 {
@@ -62,7 +66,7 @@ struct hr_outliers *hr_outliers_new(struct hr_ep_rt *ep_rt,
 
 	if (!o)
 		abort();
-	*o = (struct hr_outliers){.rt = ep_rt, .on_event = on_event, .ctx = ctx};
+	*o = (struct hr_outliers){.rt = ep_rt, .codes = codes, .on_event = on_event, .ctx = ctx};
 	hr_list_init(&o->clusters);
 	o->by_id = hr_map_new();
 	o->ep_by_id = hr_map_new();
@@ -91,6 +95,7 @@ static void set_limits(struct hr_ep_rt *rt, const struct cluster *c)
 	__atomic_store_n(&rt->limit_5xx, c ? c->limit_5xx : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&rt->limit_gateway, c ? c->limit_gateway : 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&rt->limit_local, c ? c->limit_local : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt->codes, c ? c->codes : 0, __ATOMIC_RELEASE);
 }
 
 /* Below minHealthPercent all endpoints are used, ejected or not. */
@@ -227,6 +232,38 @@ static uint32_t count_limit(int64_t value, uint32_t unset)
 	return value < 0 ? unset : (uint32_t)HR_MIN(value, (int64_t)UINT32_MAX);
 }
 
+/* The row of these codes, shared by clusters that have the same; 0 where there are none, or too
+ * many lists. A row in use is never changed. */
+static uint32_t codes_row(struct hr_outliers *o, const struct hr_outlier *m)
+{
+	uint32_t row = 0;
+
+	if (!m->codes_set)
+		return 0;
+	for (uint32_t i = 1; i < HR_CODES_MAX; i++) {
+		if (o->code_users[i] &&
+		    !memcmp(o->codes[i].bits, m->error_codes, sizeof(m->error_codes)))
+			return i;
+		if (!row && !o->code_users[i])
+			row = i;
+	}
+	if (row)
+		memcpy(o->codes[row].bits, m->error_codes, sizeof(m->error_codes));
+	else
+		hr_warn("more than %u lists of outlierDetectionHttpErrorCodes: 5xx are errors",
+			HR_CODES_MAX - 1);
+	return row;
+}
+
+static void set_codes(struct hr_outliers *o, struct cluster *c, const struct hr_outlier *m)
+{
+	uint32_t row = codes_row(o, m);
+
+	o->code_users[row]++;
+	o->code_users[c->codes]--;
+	c->codes = row;
+}
+
 static void configure(struct cluster *c, const struct hr_outlier *m)
 {
 	c->limit_5xx = count_limit(m->consecutive_5xx, CONSECUTIVE);
@@ -254,6 +291,7 @@ static struct cluster *cluster_for(struct hr_outliers *o, const struct hr_plan_c
 		hr_list_init(&c->eps);
 		c->id = pc->id;
 		c->next = UINT64_MAX;
+		o->code_users[0]++;
 		hr_list_add_tail(&o->clusters, &c->link);
 		hr_map_put(o->by_id, &c->id, sizeof(c->id), c);
 	}
@@ -264,6 +302,7 @@ static struct cluster *cluster_for(struct hr_outliers *o, const struct hr_plan_c
 	}
 	interval = c->interval;
 	configure(c, pc->outlier);
+	set_codes(o, c, pc->outlier);
 	if (c->interval != interval)
 		c->next = now + c->interval;
 	c->in_plan = true;
@@ -310,6 +349,7 @@ static void ep_drop(struct hr_outliers *o, struct ep *e)
 
 static void cluster_drop(struct hr_outliers *o, struct cluster *c)
 {
+	o->code_users[c->codes]--;
 	hr_map_del(o->by_id, &c->id, sizeof(c->id));
 	hr_list_del(&c->link);
 	free(c->name);

@@ -28,8 +28,8 @@ struct hr_outlier_event {
 	const char *cluster, *endpoint; /* name; address and port */
 };
 
-/* ep_rt: the shared words, [HR_EPS_MAX]. `on_event` may be NULL. */
-struct hr_outliers *hr_outliers_new(struct hr_ep_rt *ep_rt,
+/* ep_rt, codes: the shared words, [HR_EPS_MAX] and [HR_CODES_MAX]. `on_event` may be NULL. */
+struct hr_outliers *hr_outliers_new(struct hr_ep_rt *ep_rt, struct hr_codes *codes,
 				    void (*on_event)(void *ctx, const struct hr_outlier_event *ev),
 				    void *ctx);
 void hr_outliers_free(struct hr_outliers *o);

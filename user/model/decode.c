@@ -38,6 +38,11 @@ struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags)
 	return d;
 }
 
+void hr_decoder_flags(struct hr_decoder *d, unsigned flags)
+{
+	d->flags = flags;
+}
+
 /* ---- what kind is it ---- */
 
 struct head {

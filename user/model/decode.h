@@ -56,6 +56,8 @@ void hr_diag_text(const struct hr_diag *d, struct hr_strbuf *out);
  */
 struct hr_decoder;
 struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags);
+/* For the texts that follow. */
+void hr_decoder_flags(struct hr_decoder *d, unsigned flags);
 int hr_decode_text(struct hr_decoder *d, const char *file, const char *bytes, size_t n);
 /* A regular file, "-", or a directory (its *.yaml *.yml *.json, sorted, not recursive, no FIFOs or
  * devices). */

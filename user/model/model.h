@@ -275,6 +275,8 @@ struct hr_outlier {
 	int64_t consecutive_5xx, consecutive_gateway, consecutive_local, interval, base_ejection;
 	int32_t max_ejection_percent, min_health_percent;
 	int split_external_local; /* -1 */
+	bool codes_set;
+	uint64_t error_codes[8]; /* outlierDetectionHttpErrorCodes: bit 0 is status 100 */
 	struct hr_pos pos;
 };
 

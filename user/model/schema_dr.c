@@ -106,6 +106,29 @@ static void outlier_init(void *obj)
 	o->max_ejection_percent = o->min_health_percent = o->split_external_local = -1;
 }
 
+static void set_error_codes(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+			    void *obj)
+{
+	struct hr_outlier *o = obj;
+	size_t mark = x->path.len, i = 0;
+
+	if (!hr_dec_is_list(x, f, n))
+		return;
+	for (const struct hr_ynode *c = n->first; c; c = c->next, i++) {
+		int64_t v = 0;
+		const char *why = c->type == HR_NODE_SCALAR ? hr_scalar_int(c, 100, 599, &v)
+							    : "expected a status";
+
+		hr_path_index(&x->path, i);
+		if (why)
+			hr_dec_say(x, HR_SEV_ERROR, c->pos, "bad-value", "%s", why);
+		else
+			o->error_codes[(v - 100) / 64] |= 1ULL << (v - 100) % 64;
+		hr_path_cut(&x->path, mark);
+		o->codes_set = true;
+	}
+}
+
 #define OUTLIER(field, type, member, ...) \
 	HR_ROW(field, type, KERNEL, HR_AT(struct hr_outlier, member), __VA_ARGS__)
 #define WRAPPER .min = 0, .max = UINT32_MAX /* UInt32Value: 0 is a value */
@@ -123,7 +146,8 @@ static const struct hr_field outlier_fields[] = {
 	OUTLIER("maxEjectionPercent", INT, max_ejection_percent, .min = 0, .max = 100,
 		.flags = HR_F_ZERO_UNSET),
 	OUTLIER("minHealthPercent", INT, min_health_percent, .min = 0, .max = 100),
-	HR_ROW("outlierDetectionHttpErrorCodes", ANY, NOT_BUILT, .why = "own list of error codes",
+	HR_ROW("outlierDetectionHttpErrorCodes", ANY, KERNEL, .set = set_error_codes,
+	       .why = "list of statuses, 100 to 599: these are errors, all others are not",
 	       HR_NOWHERE),
 	HR_END};
 static const struct hr_hint outlier_hints[] = {{&hr_msg_pool_http, "connectionPool.http", true},

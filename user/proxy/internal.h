@@ -152,6 +152,7 @@ struct hr_proxy {
 	uint64_t own_netns;
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
+	struct hr_codes *codes;
 	struct hr_words words;	   /* the same, and the slots */
 	struct hr_tables *tables;  /* own ones, without kernel */
 	bool own_rt;		   /* the two arrays are ours: no kernel */

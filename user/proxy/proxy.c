@@ -45,6 +45,7 @@ static int runtime_words(struct hr_proxy *px)
 	if (px->opts.kern) {
 		px->ep_rt = hr_kern_ep_rt(px->opts.kern);
 		px->cluster_rt = hr_kern_cluster_rt(px->opts.kern);
+		px->codes = hr_kern_codes(px->opts.kern);
 		px->words = hr_kern_words(px->opts.kern);
 		if (px->ep_rt && px->cluster_rt && px->words.slots)
 			return 0;
@@ -52,9 +53,10 @@ static int runtime_words(struct hr_proxy *px)
 	px->own_rt = true;
 	px->ep_rt = calloc(HR_EPS_MAX, sizeof(*px->ep_rt));
 	px->cluster_rt = calloc(HR_CLUSTERS_MAX, sizeof(*px->cluster_rt));
+	px->codes = calloc(HR_CODES_MAX, sizeof(*px->codes));
 	px->words = (struct hr_words){px->ep_rt, px->cluster_rt,
 				      calloc(HR_SLOT_PAGES, sizeof(struct hr_slots))};
-	if (!px->ep_rt || !px->cluster_rt || !px->words.slots)
+	if (!px->ep_rt || !px->cluster_rt || !px->codes || !px->words.slots)
 		return -ENOMEM;
 	px->tables = hr_tables_new(&px->words);
 	return 0;
@@ -126,6 +128,7 @@ void hr_proxy_free(struct hr_proxy *px)
 	if (px->own_rt) {
 		free(px->ep_rt);
 		free(px->cluster_rt);
+		free(px->codes);
 		free(px->words.slots);
 		hr_tables_free(px->tables);
 	}
@@ -165,6 +168,11 @@ struct hr_tables *hr_proxy_tables(struct hr_proxy *px)
 struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *px)
 {
 	return px->ep_rt;
+}
+
+struct hr_codes *hr_proxy_codes(struct hr_proxy *px)
+{
+	return px->codes;
 }
 
 struct hr_cluster_rt *hr_proxy_cluster_rt(struct hr_proxy *px)

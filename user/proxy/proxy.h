@@ -93,6 +93,7 @@ struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *p);
 /* The balancing tables: likewise. Main thread. */
 struct hr_tables *hr_proxy_tables(struct hr_proxy *p);
 struct hr_cluster_rt *hr_proxy_cluster_rt(struct hr_proxy *p);
+struct hr_codes *hr_proxy_codes(struct hr_proxy *p);
 
 /* Stops accepting, finishes requests, answers with Connection: close; true when nothing is open.
  * Then hr_proxy_free. */

@@ -72,8 +72,9 @@ static void find_owners(struct owners *o, const struct hr_texts *files, unsigned
 	hr_objects_free(set);
 }
 
-static void decode_applied(struct hr_decoder *d, hr_store_entries applied, struct owners *o,
-			   struct hr_shadow *shadows, size_t *n_shadows)
+/* What is in the store was accepted once, perhaps with --lenient: it stays. */
+static void decode_applied(struct hr_decoder *d, hr_store_entries applied, unsigned flags,
+			   struct owners *o, struct hr_shadow *shadows, size_t *n_shadows)
 {
 	for (size_t i = 0; i < applied.len; i++) {
 		const struct hr_store_entry *e = &applied.data[i];
@@ -85,6 +86,7 @@ static void decode_applied(struct hr_decoder *d, hr_store_entries applied, struc
 			continue;
 		}
 		hr_sb_printf(&name, "<applied>/%s/%s/%s", hr_kind_name(e->kind), e->ns, e->name);
+		hr_decoder_flags(d, e->strict ? flags : flags | HR_DECODE_LENIENT);
 		hr_decode_text(d, name.data, e->yaml, strlen(e->yaml));
 	}
 }
@@ -120,7 +122,7 @@ struct hr_objects *hr_merge(const struct hr_texts *files, hr_store_entries appli
 	if (applied.len)
 		find_owners(&owners, files, flags);
 	decode_files(d, files);
-	decode_applied(d, applied, &owners, found, &n);
+	decode_applied(d, applied, flags, &owners, found, &n);
 	hr_sb_free(&owners.key);
 	set = hr_decoder_finish(d);
 	if (diags->errors) {

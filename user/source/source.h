@@ -40,6 +40,7 @@ struct hr_store_entry {
 	enum hr_kind kind;
 	const char *ns, *name;
 	const char *yaml; /* in a change: NULL deletes */
+	bool strict;	  /* in a change: not as lenient as what is in the store already */
 };
 typedef HR_LIST(struct hr_store_entry) hr_store_entries;
 

@@ -53,7 +53,7 @@ static void test_the_contract(void **state)
 	static const struct {
 		const char *verb, *options;
 	} promised[] = {
-		{"run", "file datapath metrics socket cluster-domain workers log drain"},
+		{"run", "file datapath metrics socket cluster-domain workers log drain lenient"},
 		{"check", "strict lenient output"},
 		{"explain", "file method header from source-labels source-ip gateway output"},
 		{"status", "wait output socket"},
@@ -61,7 +61,7 @@ static void test_the_contract(void **state)
 		{"routes", "output"},
 		{"endpoints", "output"},
 		{"breakers", "output socket"},
-		{"apply", "file dry-run"},
+		{"apply", "file dry-run lenient"},
 		{"get", "namespace output"},
 		{"delete", "file namespace"},
 		{"canary create", "namespace stable canary match subset timeout retries "

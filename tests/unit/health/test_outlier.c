@@ -15,6 +15,7 @@
 #include "health/outlier.h"
 
 static struct hr_ep_rt rt[HR_EPS_MAX];
+static struct hr_codes codes[HR_CODES_MAX];
 static struct hr_outliers *o;
 static struct hr_ids *ids;
 static struct hr_plan *plan;
@@ -62,7 +63,7 @@ static int setup(void **state)
 	(void)state;
 	memset(rt, 0, sizeof(rt));
 	ids = hr_ids_new();
-	o = hr_outliers_new(rt, on_event, NULL);
+	o = hr_outliers_new(rt, codes, on_event, NULL);
 	now = 1000000;
 	said[0] = 0;
 	return 0;
@@ -86,7 +87,7 @@ static uint32_t id_of(int ep)
 /* One request's end at endpoint `ep`, as the proxy or the kernel reports it. */
 static void end(int ep, unsigned status, bool local)
 {
-	enum hr_outlier_kind k = hr_health_count(&rt[id_of(ep)], status, local);
+	enum hr_outlier_kind k = hr_health_count(&rt[id_of(ep)], codes, status, local);
 
 	if (k)
 		hr_outliers_reached(o, id_of(ep), k, now);
@@ -119,6 +120,44 @@ static int n_out(void)
 	for (size_t i = 1; i <= plan->eps.len; i++)
 		n += out((int)i);
 	return n;
+}
+
+/* ---- outlierDetectionHttpErrorCodes ---- */
+
+/* Only the listed statuses are errors, 4xx too; a missing answer is one whatever the list says. */
+static void test_codes(void **state)
+{
+	(void)state;
+	use(4, "outlierDetection: {consecutive5xxErrors: 3, maxEjectionPercent: 100,\n"
+	       " outlierDetectionHttpErrorCodes: [429, 503, 599]}");
+	answers(1, 9, 500);
+	answers(2, 2, 429);
+	answers(2, 1, 500); /* a success, by the list */
+	answers(2, 2, 429);
+	assert_int_equal(n_out(), 0);
+	answers(2, 1, 599);
+	assert_true(out(2));
+	for (int i = 0; i < 3; i++)
+		end(3, 503, true);
+	assert_true(out(3));
+	use(4, "outlierDetection: {consecutive5xxErrors: 3, maxEjectionPercent: 100}");
+	answers(1, 3, 500);
+	assert_true(out(1));
+	answers(4, 9, 429);
+	assert_false(out(4));
+}
+
+/* consecutiveGatewayErrors counts those of 502, 503, 504 that are listed. */
+static void test_gateway_codes(void **state)
+{
+	(void)state;
+	use(4, "outlierDetection: {consecutive5xxErrors: 0, consecutiveGatewayErrors: 2,\n"
+	       " maxEjectionPercent: 100, outlierDetectionHttpErrorCodes: [404, 504]}");
+	answers(1, 5, 502);
+	answers(1, 5, 404);
+	assert_int_equal(n_out(), 0);
+	answers(1, 2, 504);
+	assert_true(out(1));
 }
 
 /* ---- consecutive5xxErrors ---- */
@@ -444,7 +483,7 @@ static void test_lost_report(void **state)
 	(void)state;
 	use(2, "outlierDetection: {consecutive5xxErrors: 3}");
 	for (int i = 0; i < 3; i++)
-		hr_health_count(&rt[id_of(1)], 500, false);
+		hr_health_count(&rt[id_of(1)], codes, 500, false);
 	answers(1, 2, 500);
 	assert_false(out(1));
 	end(1, 500, false);
@@ -457,6 +496,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_defaults),
+		T(test_codes),
+		T(test_gateway_codes),
 		T(test_success_resets),
 		T(test_zero_is_off),
 		T(test_deprecated_alias),

@@ -237,8 +237,8 @@ static void test_preview_changes_nothing(void **state)
 static void test_files_win_over_applied(void **state)
 {
 	const struct hr_store_entry applied[] = {
-		{HR_KIND_VIRTUAL_SERVICE, "default", "a", VS("a", "applied.example")},
-		{HR_KIND_VIRTUAL_SERVICE, "default", "b", VS("b", "b.example")},
+		{HR_KIND_VIRTUAL_SERVICE, "default", "a", VS("a", "applied.example"), false},
+		{HR_KIND_VIRTUAL_SERVICE, "default", "b", VS("b", "b.example"), false},
 	};
 	_cleanup_diags_ struct hr_diags *diags = hr_diags_new();
 	_cleanup_texts_ struct hr_texts t = {};

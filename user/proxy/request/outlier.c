@@ -13,7 +13,7 @@ void px_outlier_ep(struct px_worker *w, uint32_t ep, unsigned status, bool local
 
 	if (!ep || ep >= HR_EPS_MAX)
 		return;
-	kind = hr_health_count(&w->px->ep_rt[ep], status, local);
+	kind = hr_health_count(&w->px->ep_rt[ep], w->px->codes, status, local);
 	if (kind && o->outlier)
 		o->outlier(o->outlier_ctx, ep, kind);
 }
