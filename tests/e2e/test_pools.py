@@ -332,7 +332,7 @@ def practice_guide_applied(env):
     done = env.agent.ctl("apply", "-f", path, check=False)
     check((done.returncode, "belongs to outlierDetection" in done.stderr), (1, True), done.stderr)
     env.agent.ctl("apply", "--lenient", "-f", path)
-    env.agent.ctl("reload")
+    env.policy(mesh.vs("origin", [rule(dst("origin"))]))
     check(env.agent.status()["config"]["lastError"], None)
     for name in ("user-service-resilience", "user-service-v2"):
         env.agent.ctl("delete", "dr", name)
