@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The agent's sockets: what it writes on p goes into C; and where the kernel keeps U and g. */
+/* The agent's sockets: what it writes on p goes into C; where the kernel keeps U and g; and what C
+ * asked for. */
 #include "lib/slot.h"
 
 /*
@@ -64,6 +65,53 @@ int learn(struct __sk_buff *skb)
 	*place = (__u64)bpf_skc_to_tcp_sock(sk);
 	bpf_sk_release(sk);
 	return *place ? 0 : 1;
+}
+
+struct bytes_walk {
+	struct __sk_buff *skb;
+	struct conn_scratch *s;
+	struct conn *c;
+	__u32 what, from;
+};
+
+static long bytes_step(__u32 i, struct bytes_walk *w)
+{
+	__u32 at = w->from + 8 * i;
+	__u64 bytes;
+
+	if (w->what == BYTES_REQUEST)
+		bytes = hr_w8(w->s->scan.buf + hr_bound(at, HR_KHEAD_MAX - 1));
+	else
+		bytes = hr_w8(w->c->resp.buf + hr_bound(at, HR_KRESP_MAX - 1));
+	at = 14 + sizeof(struct bytes_in) + 8 * i;
+	return bpf_skb_store_bytes(w->skb, at, &bytes, 8, 0) != 0;
+}
+
+/* Run by the agent, never attached: what it needs of a request whose answer it gives. It is there
+ * until the next request is scanned, and that is not before the answer is given. */
+SEC("tc")
+int bytes_of(struct __sk_buff *skb)
+{
+	__u32 room = skb->len - 14 - sizeof(struct bytes_in);
+	struct bytes_walk w = {.skb = skb};
+	struct bytes_in in;
+	struct bpf_sock *sk;
+
+	if (bpf_skb_load_bytes(skb, 14, &in, sizeof(in)))
+		return 1;
+	sk = bpf_map_lookup_elem(&cl_hash, &in.cookie);
+	if (!sk)
+		return 1;
+	w.s = bpf_sk_storage_get(&conn_store, sk, NULL, 0);
+	w.c = bpf_map_lookup_elem(&conns, &in.cookie);
+	w.what = in.what;
+	w.from = in.from;
+	in.len = w.s ? w.s->scan.head_len : 0;
+	if (w.s && w.c)
+		bpf_loop(room / 8, bytes_step, &w, 0);
+	bpf_sk_release(sk);
+	bpf_skb_store_bytes(skb, 14, &in, sizeof(in), 0);
+	return w.c ? 0 : 1;
 }
 
 char LICENSE[] SEC("license")

@@ -51,7 +51,9 @@ int peek_conn(struct hr_peek *p)
 	p->owed = c->pub.owed;
 	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
 	/* in this order: nothing is owed any more, then what was owed has come */
-	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie);
+	p->owes = c->agent_owes;
+	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie) &&
+		   !p->owes;
 	p->drained = !sock_locked(addr) && settled(c);
 	p->quiet &= p->drained;
 	c = living(p->cookie);
@@ -67,6 +69,20 @@ int peek_kill(struct hr_peek *p)
 	if (!c)
 		return PEEK_GONE;
 	conn_flag(c, HR_CONN_F_DEAD);
+	return PEEK_OK;
+}
+
+/* The agent answers in place of E or U (1), or has answered (0). */
+SEC("syscall")
+int peek_owes(struct hr_peek *p)
+{
+	struct conn *c = living(p->cookie);
+
+	if (!c)
+		return PEEK_GONE;
+	if (!p->owes)
+		c->pub.owed = 0;
+	__sync_lock_test_and_set(&c->agent_owes, p->owes);
 	return PEEK_OK;
 }
 

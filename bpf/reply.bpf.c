@@ -6,7 +6,7 @@
  *	reply_u	on U: a short answer goes into C; any other is left to the agent (RELAY)
  */
 #include "lib/chunks.h"
-#include "lib/slot.h"
+#include "lib/watch.h"
 
 /* Heads that may follow each other in one packet: 100, 103, final. */
 #define HEADS_PER_PACKET 4
@@ -16,6 +16,7 @@
 static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 {
 	native_done(c, cookie, c->status, 0);
+	watch_end(c);
 	if (c->resp.close)
 		conn_flag(c, HR_CONN_F_DEAD);
 	c->rstate = RESP_HEAD;
@@ -28,6 +29,7 @@ static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 static __always_inline void answer_unknown(struct conn *c, __u64 cookie)
 {
 	native_done(c, cookie, c->status, 0);
+	watch_end(c); /* nobody could say when it is over */
 	c->rstate = RESP_UNKNOWN;
 	c->rx_at = bpf_ktime_get_ns();
 	conn_flag(c, HR_CONN_F_END_UNKNOWN);
@@ -130,6 +132,15 @@ static __always_inline void answer_body(struct __sk_buff *skb, struct conn *c, _
 	}
 }
 
+/* Only interim answers have come: the final one may still be late, or unwanted. */
+static __always_inline void watch_again(struct conn *c)
+{
+	__u64 w = c->watch;
+
+	if (WATCH_STATE(w) == WATCH_ANSWERING)
+		watch_move(c, w, WATCH_ARMED);
+}
+
 static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c, __u64 cookie)
 {
 	__u32 off = 0;
@@ -142,8 +153,10 @@ static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c,
 				return;
 			if (!c->resp.interim)
 				break;
-			if (off >= skb->len)
+			if (off >= skb->len) {
+				watch_again(c);
 				return; /* the final head is still to come */
+			}
 		}
 		if (c->resp.interim) {
 			answer_unknown(c, cookie);
@@ -165,6 +178,90 @@ static __always_inline void served_natively(struct conn *c, __u64 cookie)
 		answer_ended(c, cookie);
 }
 
+/* ---- C: answers that are tried again -------------------------------------------------------- */
+
+/* Status of the answer that begins with this packet; 0: it cannot be told from it. */
+static __always_inline __u32 status_of(struct __sk_buff *skb)
+{
+	__u8 b[16] = {};
+
+	if (bpf_skb_load_bytes(skb, 0, b, 13) || *(__u32 *)b != 0x50545448 || b[4] != '/')
+		return 0;
+	return (b[9] - '0') * 100 + (b[10] - '0') * 10 + (b[11] - '0');
+}
+
+/* The head is parsed for where the answer ends; 0: it does not say. */
+static __always_inline __u64 answer_size(struct __sk_buff *skb, struct conn *c)
+{
+	__u32 n = skb->len < HR_KRESP_MAX ? skb->len : HR_KRESP_MAX;
+
+	if (!n || head_append(skb, c, 0, 0, n) ||
+	    hr_scan_response(&c->resp, n, c->pub.head_req) != HR_RESP_OK)
+		return 0;
+	if (c->resp.end == HR_END_NONE)
+		return c->resp.head_len;
+	return c->resp.end == HR_END_LENGTH ? c->resp.head_len + c->resp.content_length : 0;
+}
+
+/*
+ * Keeps an unwanted answer from C, and asks the agent for another. Its connection goes on when the
+ * answer's end is known and near; otherwise it is given up. 0: C gets the answer after all.
+ */
+static __always_inline int swallow(struct __sk_buff *skb, struct conn *c, __u64 cookie, __u64 w,
+				   __u32 status)
+{
+	__u64 size = answer_size(skb, c), held;
+	struct hr_event *e;
+
+	held = size == skb->len && size <= HR_KRESP_MAX ? size : 0;
+	if (c->resp.ratelimited || (!held && (c->rule_flags & HR_RULE_HELD_ONLY)))
+		return 0;
+	e = taken_begin(c, cookie, HR_TAKEN_STATUS, status);
+	if (!e)
+		return 0;
+	if (!watch_move(c, w, WATCH_TAKEN)) {
+		bpf_ringbuf_discard(e, 0);
+		return 1; /* late: it is dropped as such */
+	}
+	e->bytes = held;
+	if (size < skb->len || size > HR_SWALLOW_MAX)
+		conn_flag(c, HR_CONN_F_DEAD | HR_CONN_F_DROP);
+	else
+		c->swallow = size - skb->len;
+	if (c->resp.close)
+		conn_flag(c, HR_CONN_F_DEAD);
+	taken_native(c, e);
+	return 1;
+}
+
+static __always_inline int swallow_more(struct __sk_buff *skb, struct conn *c)
+{
+	__u32 left = c->swallow, n = skb->len;
+
+	if (n > left) {
+		conn_flag(c, HR_CONN_F_DEAD | HR_CONN_F_DROP);
+		n = left;
+	}
+	c->swallow = left - n;
+	return SK_DROP;
+}
+
+/* May this packet of an answer that C is owed go to C? */
+static __always_inline int may_pass(struct __sk_buff *skb, struct conn *c, __u64 cookie)
+{
+	__u64 w = c->watch;
+	__u32 status;
+
+	if (WATCH_STATE(w) != WATCH_ARMED)
+		return WATCH_STATE(w) != WATCH_TAKEN;
+	if (c->rule_flags & HR_RULE_RETRY_STATUS) {
+		status = status_of(skb);
+		if (watch_retried(c, status) && swallow(skb, c, cookie, w, status))
+			return 0;
+	}
+	return watch_move(c, w, WATCH_ANSWERING);
+}
+
 SEC("sk_skb/stream_verdict")
 int reply_c(struct __sk_buff *skb)
 {
@@ -175,11 +272,18 @@ int reply_c(struct __sk_buff *skb)
 	if (!c || !skb->len || c->pub.state == HR_CONN_TUNNEL)
 		return SK_PASS;
 	stall();
+	if (c->swallow)
+		return swallow_more(skb, c);
+	if (c->pub.flags & HR_CONN_F_DROP)
+		return SK_DROP;
 	if (c->native_owed) {
-		if (c->pair.serving)
+		if (c->pair.serving) {
 			served_natively(c, cookie);
-		else
-			native_answer(skb, c, cookie);
+			return SK_PASS;
+		}
+		if (!may_pass(skb, c, cookie))
+			return SK_DROP;
+		native_answer(skb, c, cookie);
 		return SK_PASS;
 	}
 	if (c->pub.state == HR_CONN_ENDED)
@@ -200,7 +304,9 @@ static __always_inline int relay(struct hr_u *u, __u32 slot, struct conn *c)
 	__u64 word = u->word;
 	__u32 gen = HR_WORD_GEN(word);
 
-	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_RELAY, gen)))
+	/* its time, too, is the agent's to keep */
+	if (!watch_end(c) ||
+	    !word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_RELAY, gen)))
 		return SK_DROP;
 	inflight_to_agent(u->ep, u->cluster);
 	c->pub.owed = 0;
@@ -259,6 +365,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 
 	if (cut)
 		c->cut = 1;
+	watch_end(c);
 	c->pub.owed = 0;
 	stall();
 	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
@@ -282,6 +389,12 @@ static __always_inline int moved_answer(struct __sk_buff *skb, struct hr_u *u, _
 		return SK_DROP; /* C has closed: STATE_CB gives the slot up */
 	if (!u->left && short_answer(skb, u, c))
 		return relay(u, slot, c);
+	if (WATCH_STATE(c->watch) == WATCH_ARMED && watch_retried(c, c->status)) {
+		u->left = 0; /* the agent reads it, and tries again */
+		return relay(u, slot, c);
+	}
+	if (!watch_claim(c))
+		return SK_DROP;
 	if (skb->len > u->left)
 		return relay(u, slot, c);
 	u->left -= skb->len;

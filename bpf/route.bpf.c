@@ -64,7 +64,7 @@ static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct 
 }
 
 /* Reasons to bind that do not come from the request. */
-static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg, __u64 cookie)
+static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg)
 {
 	__u32 zero = 0;
 	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
@@ -74,13 +74,17 @@ static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg,
 		return HR_WHY_DATAPATH;
 	if (c->always)
 		return c->always;
-	if ((c->native_owed && c->rstate != RESP_UNKNOWN) || moved_pending(c, cookie))
-		return HR_WHY_PIPELINED;
-	if (c->pub.flags & HR_CONN_F_DEAD)
-		return HR_WHY_DEAD;
 	if (!sk || (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY))
 		return HR_WHY_ZEROCOPY;
 	return 0;
+}
+
+/* An answer is on its way, or bytes that nobody wants are: what comes now goes to the agent, which
+ * waits. The head of the request that is answered stays in the scanner's buffer for it. */
+static __always_inline int answer_pending(const struct conn *c, __u64 cookie)
+{
+	return (c->native_owed && c->rstate != RESP_UNKNOWN) || moved_pending(c, cookie) ||
+	       c->agent_owes || c->swallow;
 }
 
 static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
@@ -103,6 +107,7 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 	inflight_ep(d->ep, 1);
 	c->counted = 1;
 	c->used++;
+	watch_begin(c, cookie);
 	count_why(HR_WHY_NATIVE);
 	return carry(msg, c, cookie, 0);
 }
@@ -171,17 +176,20 @@ static __always_inline int not_sent(struct sk_msg_md *msg, struct conn *c, struc
 /* A message that begins with a request. */
 static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
 {
-	__u32 reason = scan(msg, c, s), by_force;
 	struct decision d = {};
 	__u64 cookie = s->cookie, total;
+	__u32 reason, by_force, dead;
 	int verdict;
 
+	if (answer_pending(c, cookie))
+		return bind(msg, c, cookie, HR_WHY_PIPELINED);
+	reason = scan(msg, c, s);
 	if (reason == HR_WHY_TUNNEL) {
 		count_why(HR_WHY_TUNNEL);
 		c->pub.state = HR_CONN_TUNNEL;
 		return pass(msg, c, cookie, 0);
 	}
-	by_force = forced(c, msg, cookie);
+	by_force = forced(c, msg);
 	if (by_force || reason)
 		return hand_over(msg, c, s, by_force ? by_force : reason);
 	conn_flag(c, HR_CONN_F_HTTP);
@@ -193,9 +201,10 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 		return hand_over(msg, c, s, d.why);
 	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id && !d.spent)
 		return send_native(msg, c, cookie, &d, total);
+	dead = c->pub.flags & HR_CONN_F_DEAD;
 	reason = movable(msg, c, total);
 	if (reason)
-		return not_sent(msg, c, s, &d, reason);
+		return not_sent(msg, c, s, &d, dead ? HR_WHY_DEAD : reason);
 	if (d.kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, &d, total)
 				  : hand_over(msg, c, s, HR_WHY_PIPELINED);
@@ -203,7 +212,7 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	if (verdict >= 0)
 		return verdict;
 	if (!d.own_ep)
-		return not_sent(msg, c, s, &d, HR_WHY_NO_U);
+		return not_sent(msg, c, s, &d, dead ? HR_WHY_DEAD : HR_WHY_NO_U);
 	/* the less loaded one cannot be had: C's own will do */
 	d.ep = d.own_ep;
 	return send_native(msg, c, cookie, &d, total);
@@ -224,6 +233,7 @@ static __always_inline int native_more(struct sk_msg_md *msg, struct conn *c, __
 	c->up_seq = seq;
 	if (!left)
 		return 0;
+	watch_body(c);
 	*verdict = carry(msg, c, cookie, left < size ? left : 0);
 	return 1;
 }

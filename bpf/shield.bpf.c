@@ -4,34 +4,30 @@
  * closing an idle connection is not C's business. FIN and RST are dropped and C is marked DEAD: its
  * later requests are bound. A FIN comes again by itself, and passes once nothing is pending: then
  * the client sees an ordinary close between two requests.
- * An endpoint that closes instead of answering is the agent's to make good (503).
+ * An endpoint that closes instead of answering is the agent's to make good (a retry, or 503).
  */
 #include "lib/packet.h"
-#include "lib/slot.h"
+#include "lib/watch.h"
 
 /* The endpoint goes away with an answer owed of which nothing has come: the agent gives one. */
 static __always_inline int answer_lost(struct conn *c, __u64 cookie, struct packet p)
 {
-	__u32 zero = 0;
-	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+	__u64 w = c->watch;
 	struct hr_event *e;
 
-	if (!cfg || !(cfg->flags & HR_CFG_ANSWER_LOST) || p.payload || c->rx)
+	if (p.payload || c->rx || WATCH_STATE(w) == WATCH_ANSWERING)
 		return 0;
 	if (carried_left(c, sk_write_seq(&c->pub.sk)))
 		return 0; /* still sending its request: it must be told */
-	e = event_begin(HR_EV_NATIVE_LOST, cookie);
+	e = taken_begin(c, cookie, HR_TAKEN_LOST, 503);
 	if (!e)
 		return 0; /* nobody would answer */
-	e->netns = c->pub.netns;
-	e->route = c->pub.route;
-	e->ep = c->pub.ep;
-	e->addr_id = c->pub.addr_id;
-	e->status = 503;
-	native_done(c, cookie, 503, 1);
-	c->native_owed = 0;
-	c->pub.owed = 0;
-	bpf_ringbuf_submit(e, 0);
+	if (!watch_move(c, w, WATCH_TAKEN)) {
+		bpf_ringbuf_discard(e, 0);
+		return WATCH_STATE(c->watch) == WATCH_TAKEN;
+	}
+	conn_flag(c, HR_CONN_F_DROP);
+	taken_native(c, e);
 	return 1;
 }
 
@@ -48,6 +44,9 @@ int shield(struct __sk_buff *skb)
 	c = bpf_map_lookup_elem(&conns, &cookie);
 	if (!c || c->pub.state == HR_CONN_TUNNEL)
 		return 1;
+	/* its native side was given up: C lives by the agent and by U */
+	if (c->pub.flags & HR_CONN_F_DROP)
+		return 0;
 	/* an answer of its own that has begun ends with this packet, or never: as in plain TCP */
 	if (c->native_owed ? !answer_lost(c, cookie, p) : !answered_elsewhere(c, cookie))
 		return 1;

@@ -133,7 +133,7 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 		count_why(HR_WHY_NO_G);
 		return SK_DROP;
 	}
-	if (c->native_owed || moved_pending(c, cookie) || !settled(c))
+	if (c->native_owed || moved_pending(c, cookie) || c->agent_owes || !settled(c))
 		flags |= HR_G_WAIT_NATIVE;
 	if (c->pub.flags & HR_CONN_F_HTTP)
 		flags |= HR_G_HTTP;

@@ -94,6 +94,17 @@ struct conn {
 	__u8 moved;  /* a request has gone by moved_slot */
 	__u8 g_rx;   /* the agent has put bytes into C since it was bound */
 	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
+	__u8 timed;  /* has an entry in watch_timers */
+	/* The watch on the answer in flight, see lib/watch.h. */
+	__u64 watch;	  /* WATCH_WORD, exchanged */
+	__u64 deadline;	  /* ktime ns, 0: none; written before the word */
+	__u32 wait_ms;	  /* from the request's last byte to the deadline, 0: there is none */
+	__u32 by_try;	  /* 1: the deadline is perTryTimeout's */
+	__u32 rule_flags; /* HR_RULE_* */
+	__u32 timer_on;	  /* exchanged: the timer is running */
+	__u32 agent_owes; /* 1: the agent answers in place of E or U */
+	__u32 swallow;	  /* bytes of an unwanted answer that are still to come from E */
+	__u64 retry_status[HR_STATUS_WORDS];
 	struct pair pair;
 	struct chunks chunks;
 	struct hr_resp resp;
@@ -135,11 +146,30 @@ enum dial_kind {
 	DIAL_DOOR,     /* sent to door A */
 };
 
+/* Value of `watch_timers`. */
+struct watch_timer {
+	struct bpf_timer timer;
+};
+
 /* What `learn` reads after the Ethernet header of its test packet. Gives 0, or 1 when the slot has
  * no socket. */
 struct learn_in {
 	__u32 slot;
 	__u32 is_g; /* 0: u_map and u_sk; 1: g_map and g_sk */
+};
+
+/* What `bytes_of` reads after the Ethernet header of its test packet, and what it leaves there; the
+ * rest of the packet is filled with the bytes from `from` on. Gives 0, or 1 when C is gone. */
+struct bytes_in {
+	__u64 cookie;
+	__u32 what; /* enum bytes_what */
+	__u32 from;
+	__u32 len; /* out: of the request's head; 0: it is not there any more */
+	__u32 pad;
+};
+enum bytes_what {
+	BYTES_REQUEST, /* the head of the request in flight */
+	BYTES_ANSWER,  /* the answer that was kept from C (HR_TAKEN_STATUS) */
 };
 
 /* Value of `dns_orig`. */

@@ -93,7 +93,7 @@ enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
 /* Small: it is on the stack of the longest chain of calls. */
 struct decision {
 	__u8 kind;   /* enum decision_kind */
-	__u8 spent;  /* SEND: C's own connection carries no request of this cluster any more */
+	__u8 spent;  /* SEND: C's own connection carries no (more) request of this cluster */
 	__u16 why;   /* BIND: enum hr_why */
 	__u32 route; /* 0: none */
 	__u16 reply; /* LOCAL */
@@ -279,7 +279,7 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 	if (!HR_TABLE_N(rt->table))
 		return decide_local(d, HR_REPLY_UH, 503);
 	d->conns = cl->conns;
-	d->spent = conn_spent(c, cl);
+	d->spent = (c->pub.flags & HR_CONN_F_DEAD) || conn_spent(c, cl);
 	if (cl->hash) {
 		if (choose_by_hash(c, s, cl, &p))
 			return decide_bind(d, HR_WHY_CLUSTER);
@@ -308,8 +308,26 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 	return 0;
 }
 
-/* Fills *d for the request in s->scan. */
-__noinline int decide(const struct conn *c, struct conn_scratch *s, struct decision *d)
+/* Until when an answer is waited for, and which answers are tried again: for watch_begin(). 0 or
+ * why to bind. */
+static __always_inline __u32 decide_watch(struct conn *c, const struct hr_rule *rule,
+					  const struct conn_scratch *s)
+{
+	if ((rule->flags & HR_RULE_REPLAY) && s->scan.content_length)
+		return HR_WHY_REPLAY_BODY;
+	c->rule_flags = rule->flags;
+	c->wait_ms = rule->timeout_ms;
+	c->by_try = rule->per_try_ms && (!c->wait_ms || rule->per_try_ms < c->wait_ms);
+	if (c->by_try)
+		c->wait_ms = rule->per_try_ms;
+	if (rule->flags & HR_RULE_RETRY_STATUS)
+		__builtin_memcpy(c->retry_status, rule->retry_status, sizeof(c->retry_status));
+	return 0;
+}
+
+/* Fills *d for the request in s->scan, and what its answer is held to into *c: nothing is owed to
+ * C. */
+__noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d)
 {
 	struct hr_rule_key key = {};
 	struct hr_rule *rule;
@@ -332,10 +350,11 @@ __noinline int decide(const struct conn *c, struct conn_scratch *s, struct decis
 		return decide_local(d, rule->reply, rule->status);
 	if (rule->action != HR_ACT_ROUTE || rule->why)
 		return decide_bind(d, rule->why ? rule->why : HR_WHY_RULE);
-	if (rule->timeout_ms)
-		return decide_bind(d, HR_WHY_RULE); /* only the agent keeps time */
 	if (rule->abort_ppm && bpf_get_prandom_u32() % 1000000 < rule->abort_ppm)
 		return decide_local(d, rule->reply, rule->status);
+	reason = decide_watch(c, rule, s);
+	if (reason)
+		return decide_bind(d, reason);
 	d->cluster = pick_destination(rule);
 	if (!d->cluster)
 		return decide_bind(d, HR_WHY_RULE);

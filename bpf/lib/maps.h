@@ -123,6 +123,11 @@ HR_STORAGE(p_store, __u32);
 /* (netns, addr_id, how they are kept) -> U slots. Agent. */
 HR_HASH(pools, HR_U_SLOTS, struct hr_pool_key, struct hr_pool);
 
+/* Cookie of C -> the timer of its watched requests (lib/watch.h). Programs only. */
+HR_HASH(watch_timers, HR_CONNS_MAX, __u64, struct watch_timer);
+/* 0 -> ktime ns at which the agent was last seen to live. Agent. mmap()able. */
+HR_SHARED_ARRAY(beat, 1, __u64);
+
 /* ---- Same node ----------------------------------------------------------------------------- */
 
 /* C is established, S is about to be. Programs only. LRU: of connections that leave the node. */

@@ -2,6 +2,7 @@
 /* MOVED: one whole request goes by a pooled connection to another endpoint. */
 #pragma once
 
+#include "lib/deadline.h"
 #include "lib/decide.h"
 #include "lib/send.h"
 
@@ -141,6 +142,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	c->pub.state = HR_CONN_MOVED;
 	c->pub.owed = 1;
 	inflight_ep(d->ep, 1);
+	watch_begin(c, cookie);
 	count_why(HR_WHY_MOVED);
 	stall();
 	return SK_PASS;

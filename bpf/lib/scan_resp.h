@@ -32,6 +32,7 @@ struct hr_resp {
 	__u8 close;   /* the server closes after it */
 	__u8 interim; /* 1xx but 101: another answer follows */
 	__u8 minor;
+	__u8 ratelimited; /* x-envoy-ratelimited: not to be tried again */
 
 	/* private */
 	__u8 odd, chunked, keep, has_length;
@@ -75,6 +76,9 @@ HR_INLINE void hr_resp_known(struct hr_resp *s, __u32 n, const __u64 f[3], __u32
 			s->close = 1;
 		else
 			s->odd = 1;
+	} else if (n == 19 && f[0] == HR_W("x-envoy-") && f[1] == HR_W("ratelimi") &&
+		   f[2] == HR_W("ted")) {
+		s->ratelimited = 1;
 	} else if ((n == 14 || n == 17) && (hr_w_eq(f[0], 0x7f) | hr_w_eq(f[1], 0x7f))) {
 		s->odd = 1; /* '_' that a reader may take for '-' */
 	}
@@ -162,7 +166,7 @@ HR_SCAN_GLOBAL int hr_scan_response(struct hr_resp *s, __u32 n, __u32 head_reque
 		return HR_RESP_ODD;
 	s->content_length = 0;
 	s->status = s->head_len = 0;
-	s->end = s->close = s->interim = s->minor = 0;
+	s->end = s->close = s->interim = s->minor = s->ratelimited = 0;
 	s->odd = s->chunked = s->keep = s->has_length = 0;
 	hr_lines_reset(&s->lines, n);
 	if (n < 13)

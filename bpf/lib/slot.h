@@ -152,7 +152,7 @@ static __always_inline struct hr_g *g_of(const struct conn *c)
 /* True while somebody else than the endpoint answers C. */
 static __always_inline int answered_elsewhere(struct conn *c, __u64 cookie)
 {
-	return g_of(c) || moved_pending(c, cookie);
+	return g_of(c) || moved_pending(c, cookie) || c->agent_owes;
 }
 
 /* C gets no other end than this: `status` is what the agent answers first, 0: nothing. */
@@ -188,6 +188,8 @@ static __always_inline void conn_gone(__u64 cookie)
 		g->flags |= HR_G_CLIENT_GONE;
 		event_slot(HR_EV_CLIENT_GONE, cookie, c->pub.slot, c->pub.gen, HR_G_BYTES(g->word));
 	}
+	if (c->timed)
+		bpf_map_delete_elem(&watch_timers, &cookie);
 	if (!bpf_map_delete_elem(&conns, &cookie))
 		__sync_fetch_and_add(&conns_used, -1);
 }

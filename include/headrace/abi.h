@@ -177,8 +177,18 @@ struct hr_rule {
 	struct hr_dst dst[HR_DST_MAX];
 	__u32 timeout_ms; /* 0: none */
 	__u32 abort_ppm;  /* fault.abort share, 1/1,000,000; the reply is `reply` with `status` */
+	__u32 per_try_ms; /* perTryTimeout, 0: none */
+	__u32 flags;	  /* HR_RULE_* */
+	/* Answers that are tried again: bit (status - 100). HR_RULE_RETRY_STATUS: some are. */
+	__u64 retry_status[HR_STATUS_WORDS];
 };
-HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 8);
+HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 16 + 8 * HR_STATUS_WORDS);
+/* The agent may have to send the request again: one with a body is bound at its head. */
+#define HR_RULE_REPLAY 0x01
+#define HR_RULE_RETRY_STATUS 0x02
+/* A retry may be refused (retry budget): an answer is only kept from the client when all of it is
+ * held (HR_KRESP_MAX), so that it can be given after all. */
+#define HR_RULE_HELD_ONLY 0x04
 
 /* replies: complete HTTP/1.1 responses for LOCAL answers, keep-alive, with Content-Length. */
 struct hr_reply {
@@ -455,6 +465,7 @@ HR_ASSERT_SIZE(struct hr_conn, 96);
 /* The answer in flight must be seen by the verdict on C (a timeout, a retriable status): a server
  * on the same node sends it natively. */
 #define HR_CONN_F_WATCHED 0x08
+#define HR_CONN_F_DROP 0x10 /* dead, and what its endpoint still sends is nobody's */
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 
@@ -543,57 +554,5 @@ struct hr_pool {
 	__u32 hint;		  /* where to start looking */
 };
 
-/* ---- Configuration and events -------------------------------------------------------------- */
-
-struct hr_config {
-	__u32 abi;	  /* HR_ABI_VERSION */
-	__u32 agent_only; /* kill switch: new connections to door A, new requests BOUND */
-	__u32 generation; /* of the plan, for status */
-	__u32 access_log; /* sample one in N requests to `events`, 0: none */
-	__u32 flags;	  /* HR_CFG_* */
-	__u32 pad;
-};
-/* The agent answers HR_EV_NATIVE_LOST. Without it the client sees its connection close. */
-#define HR_CFG_ANSWER_LOST 0x01
-/* Connections between two captured ends on this node are paired when they are established. */
-#define HR_CFG_SAME_NODE 0x02
-
-enum hr_event_kind {
-	HR_EV_NETNS = 1,   /* a namespace was seen for the first time: pid, netns */
-	HR_EV_POOL_MISS,   /* no U for (netns, addr_id, slot is `conns`): open some */
-	HR_EV_G_LOW,	   /* few G slots are free: open more */
-	HR_EV_RELAY,	   /* U slot must be read by the agent: slot, gen */
-	HR_EV_U_DIRTY,	   /* U slot lost its client: close it: slot, gen */
-	HR_EV_CLIENT_EOF,  /* bound C half-closed: slot, gen, bytes */
-	HR_EV_CLIENT_GONE, /* bound C closed: slot, gen */
-	HR_EV_NATIVE_LOST, /* E closed before the first byte of the answer it owed, and its FIN was
-			    * dropped: inject 503 (UC) into conn through a lent slot, now. The
-			    * kernel has counted it for the route and the endpoint. */
-	HR_EV_ACCESS,	   /* sampled access log record */
-	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
-			    * hr_outlier_kind */
-	HR_EV_END,	   /* conn is ENDED: to be shut down, after an answer if status says one */
-	HR_EV_DOOR_CLOSED, /* conn, at door A and WATCHED, was closed: slot is the worker */
-	HR_EV_UNDELIVERED, /* an answer of the agent did not reach conn, which is still open: to be
-			    * ended */
-};
-
-/* events: ring buffer. A full ring is counted in events_lost and never blocks the path. */
-struct hr_event {
-	__u32 kind;
-	__u32 pid;
-	__u64 netns;
-	__u64 conn;
-	__u32 slot;
-	__u32 gen;
-	__u32 addr_id;
-	__u32 route;
-	__u32 ep;
-	__u16 status;
-	__u16 why;
-	__u64 bytes;
-	__u64 dur_ns;
-};
-HR_ASSERT_SIZE(struct hr_event, 64);
-
 #include "abi_pair.h"
+#include "events.h"

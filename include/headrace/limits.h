@@ -46,6 +46,8 @@
 #define HR_HNAME_MAX 32
 /* Longest host of a virtual host that the kernel looks up, bytes (DNS allows 253: agent). */
 #define HR_HOST_MAX 64
+/* Words of a set of status codes from 100 on. */
+#define HR_STATUS_WORDS 8
 /* Weighted destinations of one rule. */
 #define HR_DST_MAX 16
 
@@ -88,6 +90,12 @@
 #define HR_MOVE_MAX (64 * 1024)
 /* Response that U may hand to C by itself, bytes: ingress redirects have no backpressure. */
 #define HR_MOVE_RESP_MAX (64 * 1024)
+/* Longest answer that is kept from its client and thrown away because it is tried again, bytes;
+ * with a longer one, or one of unknown length, its connection is given up. */
+#define HR_SWALLOW_MAX (64 * 1024)
+/* The agent writes the time into `beat` once a second. When that is older than this, it is dead or
+ * hangs: the kernel leaves late and unwanted answers to the client, ns. */
+#define HR_BEAT_MAX_NS (5 * 1000000000ULL)
 /* Bytes that the agent keeps in C's receive queue beyond what C has drained. */
 #define HR_INJECT_WINDOW (256 * 1024)
 

@@ -26,6 +26,8 @@
 	X(BODY_BIG, "body-too-big-to-move")                                              \
 	X(NO_U, "no-free-pooled-connection")                                             \
 	X(RELAY, "moved-response-relayed")                                               \
+	X(TAKEN, "timeout-or-retry") /* native or moved at first */                      \
+	X(REPLAY_BODY, "body-kept-for-retry")                                            \
 	X(RULE, "rule-needs-agent")                                                      \
 	X(VHOST, "vhost-needs-agent")                                                    \
 	X(HOST, "host-unknown-to-kernel")                                                \

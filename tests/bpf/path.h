@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tests of path.c: each is the body of a client process. */
 #pragma once
-
 void t_agent_only(void);
 void t_answer_lost(void);
 void t_body_and_next(void);
@@ -10,6 +9,7 @@ void t_breaker(void);
 void t_close_while_bound(void);
 void t_close_while_moved(void);
 void t_close_while_native(void);
+void t_close_while_taken(void);
 void t_dns(void);
 void t_doors(void);
 void t_flood_after_close(void);
@@ -33,6 +33,10 @@ void t_response_chunked(void);
 void t_response_close(void);
 void t_response_odd(void);
 void t_response_slow(void);
+void t_retry_held(void);
+void t_retry_in_pieces(void);
+void t_retry_moved(void);
+void t_retry_native(void);
 void t_round_robin(void);
 void t_send_while_connecting(void);
 void t_server_closes(void);
@@ -40,6 +44,12 @@ void t_shield_fin(void);
 void t_shield_reset(void);
 void t_split_head(void);
 void t_stress(void);
+void t_timed(void);
+void t_timeout_alone(void);
+void t_timeout_moved(void);
+void t_timeout_native(void);
+void t_timeout_pipelined(void);
+void t_timeout_upload(void);
 void t_tunnel(void);
 void t_two_senders(void);
 void t_upload_bound(void);

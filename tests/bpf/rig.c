@@ -28,6 +28,7 @@ struct hr_ep_rt *rig_ep_rt;
 struct hr_cluster_rt *rig_cluster_rt;
 static struct hr_slots *rig_slots;
 uint64_t rig_netns;
+uint64_t *rig_beat_at;
 
 bool rig_near;
 
@@ -114,6 +115,39 @@ static int add_addr(uint32_t addr_id, int family, uint16_t port)
 	return set(MAP(addrs), &addr_id, &a);
 }
 
+static const struct {
+	const char *to;
+	uint8_t action;
+	uint32_t cluster;
+	uint16_t reply;
+	uint32_t timeout_ms, flags;
+} by_header[] = {
+	{RIG_TO_TWO, HR_ACT_ROUTE, 2, 0, 0, 0},
+	{RIG_TO_DENY, HR_ACT_LOCAL, 0, HR_REPLY_FIRST_FREE, 0, 0},
+	{RIG_TO_AGENT, HR_ACT_AGENT, 0, 0, 0, 0},
+	{RIG_TO_RR, HR_ACT_ROUTE, 3, 0, 0, 0},
+	{RIG_TO_NONE, HR_ACT_ROUTE, 4, 0, 0, 0},
+	{RIG_TO_FULL, HR_ACT_ROUTE, 5, 0, 0, 0},
+	{RIG_TO_TIMED, HR_ACT_ROUTE, 1, 0, RIG_TIMEOUT_MS, 0},
+	{RIG_TO_TIMED2, HR_ACT_ROUTE, 2, 0, RIG_TIMEOUT_MS, 0},
+	{RIG_TO_RETRY, HR_ACT_ROUTE, 1, 0, 0, HR_RULE_REPLAY | HR_RULE_RETRY_STATUS},
+	{RIG_TO_RETRY2, HR_ACT_ROUTE, 2, 0, 0, HR_RULE_REPLAY | HR_RULE_RETRY_STATUS},
+	{RIG_TO_HELD, HR_ACT_ROUTE, 1, 0, 0,
+	 HR_RULE_REPLAY | HR_RULE_RETRY_STATUS | HR_RULE_HELD_ONLY},
+};
+#define N_HEADER (sizeof(by_header) / sizeof(by_header[0]))
+
+/* What the rule asks of the agent: a deadline, retries of 500 to 599. */
+static void watch(struct hr_rule *r, uint32_t index)
+{
+	if (index >= N_HEADER)
+		return;
+	r->timeout_ms = by_header[index].timeout_ms;
+	r->flags = by_header[index].flags;
+	for (int status = 500; r->flags && status < 600; status++)
+		r->retry_status[(status - 100) / 64] |= 1ULL << (status - 100) % 64;
+}
+
 static int add_rule(uint32_t index, uint8_t action, uint32_t cluster, uint16_t reply)
 {
 	struct hr_rule_key key = {.table = 1, .index = index};
@@ -128,6 +162,7 @@ static int add_rule(uint32_t index, uint8_t action, uint32_t cluster, uint16_t r
 		.why = action == HR_ACT_AGENT ? HR_WHY_RULE : 0,
 	};
 
+	watch(&r, index);
 	return set(MAP(rules), &key, &r);
 }
 
@@ -141,18 +176,6 @@ static int add_reply(uint32_t index, uint16_t status, const char *text)
 	r.len = strlen(r.bytes);
 	return set(MAP(replies), &index, &r);
 }
-
-static const struct {
-	const char *to;
-	uint8_t action;
-	uint32_t cluster;
-	uint16_t reply;
-} by_header[] = {
-	{RIG_TO_TWO, HR_ACT_ROUTE, 2, 0},   {RIG_TO_DENY, HR_ACT_LOCAL, 0, HR_REPLY_FIRST_FREE},
-	{RIG_TO_AGENT, HR_ACT_AGENT, 0, 0}, {RIG_TO_RR, HR_ACT_ROUTE, 3, 0},
-	{RIG_TO_NONE, HR_ACT_ROUTE, 4, 0},  {RIG_TO_FULL, HR_ACT_ROUTE, 5, 0},
-};
-#define N_HEADER (sizeof(by_header) / sizeof(by_header[0]))
 
 /* Dimension 0 is the path, 1 the header x-to. Rules: the header's, /p/, everything. */
 static int add_rules(void)
@@ -241,7 +264,10 @@ static int load(void)
 	rig_ep_rt = map_memory(rig_skel->maps.ep_rt, sizeof(*rig_ep_rt));
 	rig_cluster_rt = map_memory(rig_skel->maps.cluster_rt, sizeof(*rig_cluster_rt));
 	rig_slots = map_memory(rig_skel->maps.slots, sizeof(*rig_slots));
-	return rig_u && rig_g && rig_ep_rt && rig_cluster_rt && rig_slots ? 0 : say("mmap");
+	rig_beat_at = map_memory(rig_skel->maps.beat, 4096);
+	return rig_u && rig_g && rig_ep_rt && rig_cluster_rt && rig_slots && rig_beat_at
+		       ? 0
+		       : say("mmap");
 }
 
 static int make_cgroup(void)
@@ -319,6 +345,7 @@ int rig_start(void)
 	door_fd = rig_listen(AF_INET, &door_port);
 	if (door_fd < 0 || load() || add_plan(port) || attach())
 		return -1;
+	rig_beat(true);
 	return rig_agent_start(port) ? say("agent") : 0;
 }
 
@@ -375,6 +402,11 @@ void rig_no_agent(bool on)
 					    HR_G_WORD(on ? HR_G_EMPTY : HR_G_FREE, gen, 0), false,
 					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
+}
+
+void rig_beat(bool on)
+{
+	*rig_beat_at = on ? UINT64_MAX / 2 : 0;
 }
 
 void rig_pool_block(bool on)

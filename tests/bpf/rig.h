@@ -28,11 +28,17 @@
 
 /* What the `x-to` header asks for; the rest goes to endpoint 1. Path /p/... goes to endpoint 2. */
 #define RIG_TO_TWO "two"
-#define RIG_TO_DENY "deny"   /* 403 in place */
-#define RIG_TO_AGENT "agent" /* bound */
-#define RIG_TO_RR "rr"	     /* round robin over both */
-#define RIG_TO_NONE "none"   /* cluster without endpoints: 503 in place */
-#define RIG_TO_FULL "full"   /* cluster with a breaker at one request */
+#define RIG_TO_DENY "deny"     /* 403 in place */
+#define RIG_TO_AGENT "agent"   /* bound */
+#define RIG_TO_RR "rr"	       /* round robin over both */
+#define RIG_TO_NONE "none"     /* cluster without endpoints: 503 in place */
+#define RIG_TO_FULL "full"     /* cluster with a breaker at one request */
+#define RIG_TO_TIMED "timed"   /* endpoint 1, RIG_TIMEOUT_MS */
+#define RIG_TO_TIMED2 "timed2" /* endpoint 2, the same */
+#define RIG_TO_RETRY "retry"   /* endpoint 1, 5xx is tried again: by the rig's agent */
+#define RIG_TO_RETRY2 "retry2" /* endpoint 2, the same */
+#define RIG_TO_HELD "held"     /* as retry, but only answers that are held */
+#define RIG_TIMEOUT_MS 60
 
 /* Servers are captured as well and have non-blocking sockets: connections to them are paired. Set
  * before rig_start. */
@@ -47,6 +53,10 @@ int rig_enter_cgroup(void);
 void rig_agent_only(bool on);
 /* No agent slot is free. */
 void rig_no_agent(bool on);
+/* The agent lives, or has not been seen for long. */
+void rig_beat(bool on);
+/* Answers that the agent gave in the kernel's place. */
+int rig_taken(void);
 /* A pool whose U slots are taken: the next move finds none. */
 void rig_pool_block(bool on);
 

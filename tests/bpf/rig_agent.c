@@ -348,6 +348,70 @@ static void answer_for(const struct hr_event *ev)
 	take_back(slot, word);
 }
 
+static _Atomic int taken_n;
+
+int rig_taken(void)
+{
+	return taken_n;
+}
+
+static void answered(uint64_t conn)
+{
+	struct hr_peek p = {.cookie = conn};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &p, .ctx_size_in = sizeof(p));
+
+	bpf_prog_test_run_opts(bpf_program__fd(rig_skel->progs.peek_owes), &opts);
+}
+
+/* The head of the request, as the agent would send it again. */
+static void head_of(uint64_t conn, char *out, size_t size)
+{
+	struct {
+		unsigned char ethernet[14];
+		struct {
+			uint64_t cookie;
+			uint32_t what, from, len, pad;
+		} in;
+		char bytes[2048];
+	} __attribute__((packed)) packet = {.in.cookie = conn};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &packet, .data_size_in = sizeof(packet),
+		    .data_out = &packet, .data_size_out = sizeof(packet));
+
+	*out = 0;
+	if (bpf_prog_test_run_opts(bpf_program__fd(rig_skel->progs.bytes_of), &opts) ||
+	    opts.retval || packet.in.len >= sizeof(packet.bytes))
+		return;
+	packet.bytes[packet.in.len] = 0;
+	snprintf(out, size, "%.*s", (int)strcspn(packet.bytes, "\r"), packet.bytes);
+}
+
+static void taken(const struct hr_event *ev)
+{
+	static const char *const word[] = {"", "lost", "late", "late", "again", "cut"};
+	static const int status[] = {0, 503, 504, 504, 200, 0};
+	char line[300], text[400], reply[600];
+	uint64_t word_before;
+	uint32_t slot;
+
+	head_of(ev->conn, line, sizeof(line));
+	snprintf(text, sizeof(text), "%s %s %llu", word[ev->why], line,
+		 (unsigned long long)ev->bytes);
+	snprintf(reply, sizeof(reply), "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n\r\n%s",
+		 status[ev->why], strlen(text), text);
+	usleep(5000); /* as long as a try elsewhere may take: what comes meanwhile must wait */
+	slot = lend(ev->conn, &word_before);
+	while (!peek(ev->conn).drained)
+		usleep(500);
+	rig_send(p_fd[slot], reply, strlen(reply));
+	take_back(slot, word_before);
+	answered(ev->conn);
+	__atomic_fetch_sub(&rig_ep_rt[ev->ep].inflight.by.agent, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&rig_cluster_rt[ev->cluster].inflight.by.agent, 1, __ATOMIC_SEQ_CST);
+	if (ev->slot < HR_U_SLOTS)
+		u_replace(ev->slot);
+	taken_n++;
+}
+
 static int on_event(void *ctx, void *data, size_t size)
 {
 	const struct hr_event *ev = data;
@@ -355,7 +419,9 @@ static int on_event(void *ctx, void *data, size_t size)
 	(void)ctx, (void)size;
 	if (ev->kind == HR_EV_RELAY)
 		relay(ev);
-	else if (ev->kind == HR_EV_NATIVE_LOST || (ev->kind == HR_EV_END && ev->status))
+	else if (ev->kind == HR_EV_TAKEN)
+		taken(ev);
+	else if (ev->kind == HR_EV_END && ev->status)
 		answer_for(ev);
 	else if (ev->kind == HR_EV_U_DIRTY && HR_WORD_STATE(rig_u[ev->slot].word) == HR_U_DEAD)
 		u_replace(ev->slot);

@@ -11,6 +11,7 @@ extern struct hr_g *rig_g;
 extern struct hr_ep_rt *rig_ep_rt;
 extern struct hr_cluster_rt *rig_cluster_rt;
 extern uint64_t rig_netns;
+extern uint64_t *rig_beat_at;
 
 void rig_leave_cgroup(void);
 int rig_listen(int family, uint16_t *port);

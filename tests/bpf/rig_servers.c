@@ -195,6 +195,18 @@ static bool answer(const struct one *o, const char *req, long body)
 			 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
 		return rig_send(o->fd, head, strlen(head)) && send_chunks(o->fd, n);
 	}
+	if (sscanf(path, "/chunk500/%zu", &n) == 1) {
+		snprintf(head, sizeof(head),
+			 "HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n");
+		return rig_send(o->fd, head, strlen(head)) && send_chunks(o->fd, n);
+	}
+	if (sscanf(path, "/len500/%zu", &n) == 1) { /* head and body in packets of their own */
+		snprintf(head, sizeof(head), "HTTP/1.1 500 No\r\nContent-Length: %zu\r\n\r\n", n);
+		if (!rig_send(o->fd, head, strlen(head)))
+			return false;
+		usleep(20000);
+		return send_fill(o->fd, n);
+	}
 	if (sscanf(path, "/close/%zu", &n) == 1) {
 		snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\n\r\n");
 		rig_send(o->fd, head, strlen(head));
@@ -211,6 +223,13 @@ static bool answer(const struct one *o, const char *req, long body)
 		return send_slowly(o->fd, head);
 	if (!strncmp(path, "/late", 5))
 		usleep(20000);
+	if (!strncmp(path, "/hang", 5))
+		usleep(150 * 1000);
+	if (!strncmp(path, "/hint", 5) &&
+	    !rig_send(o->fd, "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 37))
+		return false;
+	if (!strncmp(path, "/hint", 5))
+		usleep(10000);
 	return rig_send(o->fd, head, strlen(head)) && !strstr(path, "/fin") && !close_soon(o, path);
 }
 

@@ -6,6 +6,7 @@ import hashlib
 import select
 import socket
 import struct
+import threading
 import time
 
 from chaos import storm  # noqa: F401, called by name
@@ -133,6 +134,32 @@ def probe(host, port, seconds, vhost=None):
         out.append([sent, time.monotonic(), r.get("x-version") if r.status == 200 else str(r.status)])
     conn.close()
     return out
+
+
+def busy(host, port, seconds, connections=8, vhost=None, timeout=5.0):
+    """Every connection at once, each with one request after the other: how often each status came, and the errors."""
+    statuses, errors = collections.Counter(), collections.Counter()
+    until = time.monotonic() + seconds
+
+    def one(k):
+        conn = Conn(host, port, timeout)
+        try:
+            for i in range(1 << 30):
+                if time.monotonic() > until:
+                    break
+                conn.send(request("GET", f"/{k}/{i}", vhost or host))
+                statuses[str(conn.response().status)] += 1
+                if conn.buf:
+                    raise Broken(f"bytes after the answer: {conn.buf[:200]!r}")
+        except (Broken, OSError) as e:
+            errors[repr(e)[:200]] += 1
+        conn.close()
+    threads = [threading.Thread(target=one, args=(k,)) for k in range(connections)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return {"status": dict(statuses), "errors": dict(errors)}
 
 
 def upload(host, port, size, target="/echo", vhost=None, as_chunks=False, expect=False, timeout=30.0, blocking=False):

@@ -12,6 +12,7 @@
   /two-lengths  Content-Length twice, unequal         /both-framings     Content-Length and chunked
   /bad-chunk    a chunk size that is no number        /early             answers before it has read the body
   /big-head?n=N response header block of N bytes      /ws                101, then echoes bytes
+  /drip?n=N&ms=M  N bytes with Content-Length, one every M ms
   /drop-next    answers, then closes the connection without having said so
   /seen         JSON: what arrived for /echo paths, the last 1,000, and forgets it
 HEAD is answered with the headers of GET. `Expect: 100-continue` gets its 100, at /refuse a 417.
@@ -159,6 +160,12 @@ async def answer(method, path, q, seen, body, w):
         w.write(head("200 OK", f"content-length: {n}"))
         if method != "HEAD":
             await send_blocks(w, n)
+    elif path == "/drip":
+        w.write(head("200 OK", f"content-length: {n}"))
+        for _ in range(n):
+            w.write(b"x")
+            await w.drain()
+            await asyncio.sleep(int(q["ms"]) / 1000)
     elif path in ("/chunked", "/reflect-chunked"):
         w.write(head("200 OK", "transfer-encoding: chunked", "trailer: x-trailer"))
         if method == "HEAD":

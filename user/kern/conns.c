@@ -112,3 +112,54 @@ int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie)
 		return -errno;
 	return 0;
 }
+
+int hr_kern_conn_owes(struct hr_kern *k, uint64_t cookie, bool owes)
+{
+	struct hr_peek p = {.cookie = cookie, .owes = owes};
+
+	return kern_peek(bpf_program__fd(k->skel->progs.peek_owes), &p);
+}
+
+/* ---- what was asked, what was answered ---- */
+
+/* As much as a test packet may hold on every kernel, with what it begins with. */
+#define PIECE 2048
+
+/* Bytes from `from` on; gives the length of the request's head, or -errno. */
+static int64_t piece(struct hr_kern *k, uint64_t cookie, uint32_t what, uint32_t from, char *to)
+{
+	struct {
+		unsigned char ethernet[14]; /* what a test packet must begin with */
+		struct {
+			uint64_t cookie;
+			uint32_t what, from, len, pad;
+		} in; /* struct bytes_in of bpf/lib/conn.h */
+		char bytes[PIECE];
+	} __attribute__((packed)) packet = {.in = {cookie, what, from, 0, 0}};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = &packet, .data_size_in = sizeof(packet),
+		    .data_out = &packet, .data_size_out = sizeof(packet));
+
+	if (bpf_prog_test_run_opts(bpf_program__fd(k->skel->progs.bytes_of), &opts))
+		return -errno;
+	if (opts.retval)
+		return -ENOENT;
+	memcpy(to, packet.bytes, PIECE);
+	return packet.in.len;
+}
+
+int64_t hr_kern_conn_head(struct hr_kern *k, uint64_t cookie, char out[static HR_KHEAD_MAX])
+{
+	int64_t len = 0;
+
+	for (uint32_t at = 0; len >= 0 && at < HR_KHEAD_MAX; at += PIECE)
+		len = piece(k, cookie, 0, at, out + at);
+	return len == 0 || len > HR_KHEAD_MAX ? -ENODATA : len;
+}
+
+int hr_kern_conn_held(struct hr_kern *k, uint64_t cookie, char out[static HR_KRESP_MAX])
+{
+	_Static_assert(PIECE >= HR_KRESP_MAX, "one piece");
+	int64_t r = piece(k, cookie, 1, 0, out);
+
+	return r < 0 ? (int)r : 0;
+}

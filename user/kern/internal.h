@@ -49,7 +49,7 @@ struct hr_kern {
 	struct hr_slots *slots;
 	struct hr_u *u;
 	struct hr_g *g;
-	uint64_t *u_sk, *g_sk, *events_lost, *mishaps;
+	uint64_t *u_sk, *g_sk, *events_lost, *mishaps, *beat;
 	struct ring_buffer *ring;
 	HR_VEC(struct capture) captures;
 	HR_VEC(struct leaving) leaving;

@@ -153,6 +153,13 @@ bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie);
 /* True when what U has delivered so far is in C's receive queue: before the rest of a moved answer
  * is relayed (hr_u.left is not 0). */
 bool hr_kern_conn_drained(struct hr_kern *k, uint64_t cookie);
+/* The agent answers in place of E or U: what C sends meanwhile is bound and waits. HR_EV_TAKEN
+ * comes with it set; cleared when the answer is in C's receive queue. */
+int hr_kern_conn_owes(struct hr_kern *k, uint64_t cookie, bool owes);
+/* While it is set: the head of the request. Its length, -ENOENT when C is gone, -ENODATA. */
+int64_t hr_kern_conn_head(struct hr_kern *k, uint64_t cookie, char out[static HR_KHEAD_MAX]);
+/* And the answer that was kept back (hr_event.bytes of it). 0 or -errno. */
+int hr_kern_conn_held(struct hr_kern *k, uint64_t cookie, char out[static HR_KRESP_MAX]);
 /* Never native again. */
 int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie);
 /* Ends C's connection both ways (an answer that was cut short): pidfd_getfd and shutdown. */

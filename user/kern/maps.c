@@ -37,6 +37,7 @@ static size_t shared_maps(struct hr_kern *k, struct shared out[static SHARED_MAX
 		{k->skel->maps.g_sk, (void **)&k->g_sk},
 		{k->skel->maps.events_lost, (void **)&k->events_lost},
 		{k->skel->maps.mishaps, (void **)&k->mishaps},
+		{k->skel->maps.beat, (void **)&k->beat},
 	};
 
 	memcpy(out, all, sizeof(all));

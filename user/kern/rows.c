@@ -9,6 +9,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "plan/retry.h"
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -144,13 +145,39 @@ static void set_abort(struct build *b, const struct hr_plan_route *r, struct hr_
 	out->abort_ppm = (uint32_t)f->abort_ppm;
 }
 
+/* maxRetries or retryBudget of a destination: the agent may refuse a retry when it comes to it. */
+static bool has_budget(const struct build *b, const struct hr_plan_route *r)
+{
+	for (uint32_t i = 0; i < r->ndst; i++) {
+		const struct hr_plan_cluster *c = &b->plan->clusters.data[r->dst[i].cluster];
+
+		if (c->retry_budget || (c->pool && c->pool->max_retries > 0))
+			return true;
+	}
+	return false;
+}
+
+static void set_watch(struct build *b, const struct hr_plan_route *r, struct hr_rule *out)
+{
+	struct hr_plan_retry retry;
+
+	out->timeout_ms = r->timeout > 0 ? (uint32_t)HR_MIN(r->timeout, UINT32_MAX) : 0;
+	if (!r->http || !hr_plan_retry(r->http, &retry))
+		return;
+	out->per_try_ms = retry.per_try_ms;
+	memcpy(out->retry_status, retry.status, sizeof(out->retry_status));
+	out->flags = (retry.replay ? HR_RULE_REPLAY : 0) |
+		     (retry.any_status ? HR_RULE_RETRY_STATUS : 0) |
+		     (has_budget(b, r) ? HR_RULE_HELD_ONLY : 0);
+}
+
 static void build_rule(struct build *b, const struct hr_plan_rule *rule, struct hr_rule *out)
 {
 	const struct hr_plan_route *r = &b->plan->routes.data[rule->route];
 
 	out->route = r->id;
 	out->action = r->action;
-	out->timeout_ms = r->timeout > 0 ? (uint32_t)HR_MIN(r->timeout, UINT32_MAX) : 0;
+	set_watch(b, r, out);
 	set_destinations(b, r, out);
 	if (r->action == HR_ACT_LOCAL)
 		set_local(b, r, out);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/cleanup.h"
 #include "kern/capture.h"
@@ -15,8 +16,12 @@ int hr_kern_event_fd(const struct hr_kern *k)
 
 int hr_kern_poll(struct hr_kern *k)
 {
+	struct timespec ts;
 	int n = ring_buffer__consume(k->ring);
 
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	__atomic_store_n(k->beat, (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec,
+			 __ATOMIC_RELAXED);
 	kern_apply_tick(k, kern_now_ms());
 	kern_leaving_tick(k);
 	return n < 0 ? n : 0;

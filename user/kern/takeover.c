@@ -98,6 +98,23 @@ static void forget_inflight(struct hr_kern *k)
 	}
 }
 
+/* ---- answers -------------------------------------------------------------------------------- */
+
+/* Those that the dead agent was to give will not come. */
+static void end_owed(struct hr_kern *k)
+{
+	int fd = KERN_MAP_FD(k, conns), peek = bpf_program__fd(k->skel->progs.peek_conn);
+	uint64_t key, next;
+
+	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more;) {
+		struct hr_peek p = {.cookie = key = next};
+
+		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (!kern_peek(peek, &p) && p.owes)
+			shut_down(k, key);
+	}
+}
+
 void kern_take_over(struct hr_kern *k)
 {
 	int n = kern_adopt_captures(k);
@@ -121,6 +138,7 @@ void kern_take_over(struct hr_kern *k)
 	empty_table(k->skel->maps.names);
 	forget_inflight(k);
 	shut_down_ended(k);
+	end_owed(k);
 	k->muted = true;
 	ring_buffer__consume(k->ring);
 	k->muted = false;

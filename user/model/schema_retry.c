@@ -84,11 +84,12 @@ void hr_retries_init(void *obj)
 }
 
 static const struct hr_field retries_fields[] = {
-	HR_ROW("attempts", INT, AGENT, .why = "retries after the first try", .min = 0,
+	HR_ROW("attempts", INT, KERNEL, .why = "retries after the first try", .min = 0,
 	       .max = INT32_MAX, HR_AT(struct hr_retries, attempts)),
-	HR_ROW("perTryTimeout", DURATION, AGENT, .min = 1,
+	HR_ROW("perTryTimeout", DURATION, KERNEL, .min = 1,
 	       HR_AT(struct hr_retries, per_try_timeout)),
-	HR_ROW("retryOn", STRING, AGENT, .set = set_retry_on, .flags = HR_F_ANY_SCALAR, HR_NOWHERE),
+	HR_ROW("retryOn", STRING, KERNEL, .why = "retriable-headers, envoy-ratelimited: agent",
+	       .set = set_retry_on, .flags = HR_F_ANY_SCALAR, HR_NOWHERE),
 	HR_ROW("retryRemoteLocalities", BOOL, WARN, .why = "locality load balancing",
 	       HR_AT(struct hr_retries, retry_remote_localities)),
 	HR_ROW("retryIgnorePreviousHosts", BOOL, AGENT,

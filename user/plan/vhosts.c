@@ -6,6 +6,7 @@
 #include "core/net.h"
 #include "model/hosts.h"
 #include "plan/compile.h"
+#include "plan/retry.h"
 
 typedef HR_VEC(const struct hr_virtual_service *) vs_list;
 
@@ -98,11 +99,13 @@ static bool ops_set(const struct hr_headers *h)
 	       h->response.set.len || h->response.add.len || h->response.remove.len;
 }
 
-/* The kernel's own behaviour is Istio's default retry policy: a request that reached its
- * connection is not sent again. Anything beyond needs the agent. */
-static bool retries_need_agent(const struct hr_retries *r)
+/* The kernel waits for the first answer with the route's timeout, and keeps it back when it is one
+ * to be tried again; only conditions that it cannot see need the agent from the start. */
+static bool retries_need_agent(const struct hr_http_route *h)
 {
-	return r->set && r->attempts != 0 && (r->retry_on.len || r->per_try_timeout > 0);
+	struct hr_plan_retry r;
+
+	return !hr_plan_retry(h, &r);
 }
 
 /* The kernel aborts a share of the requests by itself; it has no clock to delay them. */
@@ -125,7 +128,7 @@ static bool response_needs_agent(const struct hr_direct_response *d)
 
 static bool needs_agent(const struct hr_http_route *h)
 {
-	if (h->timeout > 0 || retries_need_agent(&h->retries) || fault_needs_agent(h) ||
+	if (retries_need_agent(h) || fault_needs_agent(h) ||
 	    response_needs_agent(&h->direct_response) || h->redirect.set || h->rewrite.set ||
 	    h->mirrors.len || h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
 		return true;

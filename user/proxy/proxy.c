@@ -143,7 +143,7 @@ void hr_proxy_event(struct hr_proxy *px, const struct hr_event *ev)
 		return;
 	switch (ev->kind) {
 	case HR_EV_POOL_MISS:
-	case HR_EV_NATIVE_LOST:
+	case HR_EV_TAKEN:
 	case HR_EV_END:
 	case HR_EV_RELAY:
 	case HR_EV_U_DIRTY:

@@ -71,7 +71,7 @@ static void record(struct px_req *r, uint64_t us)
 
 	text(method, sizeof(method), r->bad ? HR_SLICE("") : hr_http_str(&r->msg, r->msg.method));
 	text(host, sizeof(host), r->bad ? HR_SLICE("") : hr_http_host(&r->msg));
-	if (r->tries && !r->relayed)
+	if (r->tries && r->port)
 		a.upstream = hr_addr_port_text(&r->addr, r->port, upstream);
 	o->access(o->ctx, &a);
 }

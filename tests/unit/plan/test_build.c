@@ -294,9 +294,12 @@ static void test_actions(void **state)
 		int action;
 	} cases[] = {
 		{"route: [{destination: {host: web}}]", HR_ACT_ROUTE},
-		{"route: [{destination: {host: web}}], timeout: 1s", HR_ACT_AGENT},
+		{"route: [{destination: {host: web}}], timeout: 1s", HR_ACT_ROUTE},
 		{"route: [{destination: {host: web}}], retries: {attempts: 0}", HR_ACT_ROUTE},
 		{"route: [{destination: {host: web}}], retries: {attempts: 3, retryOn: 5xx}",
+		 HR_ACT_ROUTE},
+		{"route: [{destination: {host: web}}], "
+		 "retries: {attempts: 3, retryOn: \"5xx,retriable-headers\"}",
 		 HR_ACT_AGENT},
 		{"route: [{destination: {host: web}}], fault: {abort: {httpStatus: 503, "
 		 "percentage: "

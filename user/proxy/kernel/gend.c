@@ -337,10 +337,18 @@ void px_g_detach(struct px_client *c)
 	drain(g);
 }
 
-struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn)
+struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn, const struct hr_conn *of)
 {
-	struct hr_door door = {.conn = conn, .proto = HR_PROTO_HTTP1, .why = HR_WHY_RELAY};
-	struct px_client *c = px_client_new(g->w, g->p, &door, 0);
+	struct hr_door door = {.conn = conn,
+			       .proto = HR_PROTO_HTTP1,
+			       .why = HR_WHY_RELAY,
+			       .workload = of->workload,
+			       .dst_port_be = of->dst_port_be};
+	uint64_t netns = of->netns == g->w->px->own_netns ? 0 : of->netns;
+	struct px_client *c;
+
+	memcpy(door.dst_ip, of->dst_ip, sizeof(door.dst_ip));
+	c = px_client_new(g->w, g->p, &door, netns);
 
 	g->gen = HR_G_GEN(word_of(g));
 	g->cookie = conn;

@@ -44,8 +44,9 @@ void px_g_detach(struct px_client *c);
 void px_g_added(void *gslot); /* posted by the main thread, which made it */
 void px_g_event(struct px_gslot *g, uint32_t kind, uint32_t gen);
 void px_g_close_all(struct px_worker *w);
-/* A client for injecting only, of a slot that hr_kern_inject_to has bound. NULL: no memory. */
-struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn);
+/* A client for injecting only, of a slot that hr_kern_inject_to has bound; `of` says what it asked
+ * for. NULL: no memory. */
+struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn, const struct hr_conn *of);
 
 /* ---- the kernel's sockets: gpool.c (main thread), upool.c (the holder's thread) ---- */
 int px_gpool_new(struct hr_proxy *px);

@@ -101,17 +101,23 @@ struct px_relay {
 	struct px_worker *w;
 	uint32_t slot, gen; /* HR_U_SLOTS: no U */
 	int fd;		    /* U; the holder closes it */
+	enum hr_taken why;  /* no answer will come from there; 0: U has it */
+	bool owes;	    /* hr_kern_conn_owes is set, to be cleared at the end */
+	bool reused;	    /* LOST: the connection was not new */
 	bool end;	    /* C is shut down afterwards */
-	bool fail;	    /* no answer will come from U: it gets ours */
-	bool head_request, reusable;
+	bool reusable;
 	uint64_t left; /* of an answer whose head C has had already, 0: none of it */
+	uint64_t held; /* STATUS: bytes of the answer, all of it; 0: it is not held */
+	uint16_t status;
 	uint64_t conn, t0_ns, tx;
+	struct hr_conn of; /* conn, when it was handed over */
 	uint32_t ep, cluster, route;
 	unsigned tries;
 	struct hr_timer timer; /* worker: waits for a free G slot */
 };
-/* Hands the answer to a worker; px_u_returned comes back. */
-int px_relay_start(struct px_u *u, uint32_t gen, bool fail);
-/* C's own endpoint broke off (HR_EV_NATIVE_LOST), or C is to be ended (HR_EV_END): C gets 503. */
-void px_relay_lost(struct px_holder *h, const struct hr_event *ev);
+/* Hands the answer to a worker; px_u_returned comes back. `lost`: U has broken off before its
+ * first byte, and hr_kern_conn_owes is set. */
+int px_relay_start(struct px_u *u, uint32_t gen, bool lost);
+/* The kernel gives up on an answer (HR_EV_TAKEN), or C is to be ended with 503 (HR_EV_END). */
+void px_relay_taken(struct px_holder *h, const struct hr_event *ev);
 void px_u_returned(struct px_relay *r);

@@ -396,8 +396,8 @@ static void on_posted(void *ctx)
 
 	if (m->ev.kind == HR_EV_POOL_MISS)
 		miss(m->h, &m->ev);
-	else if (m->ev.kind == HR_EV_NATIVE_LOST || m->ev.kind == HR_EV_END)
-		px_relay_lost(m->h, &m->ev);
+	else if (m->ev.kind == HR_EV_TAKEN || m->ev.kind == HR_EV_END)
+		px_relay_taken(m->h, &m->ev);
 	else
 		px_u_event(m->h, &m->ev);
 	free(m);

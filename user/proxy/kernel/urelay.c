@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Answers of moved requests that the kernel leaves to us (long, chunked, of unknown end), and our
- * own answer where the server broke off. A client without input is made of a lent G slot: what is
- * written to it is injected into C; the upstream side is U, whose answer is read like any other.
+ * Answers that the kernel leaves to us: of moved requests, when they are long, chunked, of unknown
+ * end, or to be tried again; and of any request, when its server broke off, was late, or gave an
+ * answer that is to be tried again. A client without input is made of a lent G slot: what is
+ * written to it is injected into C. Its request is the one that the kernel has sent (resume.c); the
+ * upstream side is U, whose answer is read like any other, or there is none, and the first try has
+ * failed.
  *
- *	holder: RELAY event -> px_relay_start --post--> worker: lend a G slot, relay
+ *	holder: RELAY, TAKEN -> px_relay_start, px_relay_taken --post--> worker: lend a G slot
  *	holder: px_u_returned <--post-- word RELAY -> FREE or DEAD, slot given back
  */
 #include <errno.h>
@@ -30,6 +33,8 @@ static void give_back(struct px_relay *r)
 	struct hr_u *e = r->slot < HR_U_SLOTS ? &hr_kern_u(r->h->kern)[r->slot] : NULL;
 	uint64_t expect = HR_WORD(HR_U_RELAY, r->gen), next;
 
+	if (r->owes)
+		hr_kern_conn_owes(r->h->kern, r->conn, false);
 	if (e) {
 		next = HR_WORD(r->reusable && e->uses ? HR_U_FREE : HR_U_DEAD, r->gen);
 		e->t0 = px_now_ns();
@@ -78,11 +83,11 @@ static struct px_up *borrow(struct px_relay *r, struct px_client *c)
 	return u;
 }
 
-/* The request as the kernel has sent it: only its answer is left to do. */
+/* The request as the kernel has sent it, whose head is not known yet. */
 static void prepare(struct px_relay *r, struct px_req *q)
 {
 	q->begun = q->bad = q->relayed = true;
-	q->body.done = q->req_sent = q->any_sent = q->stale_retried = true;
+	q->body.done = q->req_sent = q->any_sent = true;
 	q->msg.minor = 1;
 	q->t0_us = r->t0_ns / 1000;
 	q->req_bytes = r->tx;
@@ -91,27 +96,72 @@ static void prepare(struct px_relay *r, struct px_req *q)
 	q->cluster_id = r->cluster;
 	q->in_ep = r->ep && r->ep < HR_EPS_MAX;
 	q->in_cluster = r->cluster && r->cluster < HR_CLUSTERS_MAX;
-	q->why = HR_WHY_RELAY;
+	q->why = r->why ? HR_WHY_TAKEN : HR_WHY_RELAY;
 	q->tries = 1;
+	q->last_reused = r->reused;
 	q->state = PX_REQ_EXCHANGE;
 	PX_COUNT(r->w->active);
-	hr_http_init(&q->resp, HR_HTTP_RESPONSE, r->head_request);
-	if (!r->left)
-		return;
-	/* C has the head and a part of the body; bytes that follow the answer make U useless */
+	hr_http_init(&q->resp, HR_HTTP_RESPONSE, r->of.head_req);
+}
+
+/* C has the head and a part of the body; bytes that follow the answer make U useless. */
+static void begun_already(struct px_relay *r, struct px_req *q)
+{
 	q->resp_head = q->started = true;
 	q->mode = PX_BODY_RAW;
 	q->resp_body = (struct hr_http_body){.framing = HR_BODY_LENGTH, .left = r->left};
 }
 
+/* The answer that was kept back, when no other may be had. */
+static void give_held(struct px_relay *r, struct px_req *q)
+{
+	char held[HR_KRESP_MAX];
+
+	if (!r->held || r->held > sizeof(held) || hr_kern_conn_held(r->h->kern, r->conn, held)) {
+		px_reply(q, r->status, q->flags, "");
+		return;
+	}
+	px_req_leave(q, false);
+	hr_timer_stop(&q->timeout);
+	px_out_add(&q->c->out, held, r->held);
+	q->status = r->status;
+	q->resp_bytes = r->held;
+	q->started = q->resp_done = true;
+	q->state = PX_REQ_REPLY;
+}
+
+/* Why the kernel gave up is what has become of the first try. */
+static void first_try(struct px_relay *r, struct px_req *q)
+{
+	switch (r->why) {
+	case HR_TAKEN_TIMEOUT:
+		q->timed_out = true;
+		break;
+	case HR_TAKEN_TRY_TIMEOUT:
+		q->try_timed_out = true;
+		break;
+	case HR_TAKEN_STATUS:
+		px_outlier(q, r->status, false);
+		if (!px_retry_status(q, r->status))
+			give_held(r, q);
+		break;
+	default:
+		px_req_failed(q, PX_FAIL_RESET);
+		break;
+	}
+}
+
 static void start(struct px_relay *r, struct px_gslot *g)
 {
-	struct px_client *c = px_g_lend(g, r->conn);
+	struct px_client *c = px_g_lend(g, r->conn, &r->of);
 	struct px_req *q = c ? px_req_new(c) : NULL;
+	char head[HR_KHEAD_MAX];
+	int64_t n;
 
 	if (!q) {
 		if (c)
 			px_client_close(c, true);
+		px_inflight_lower(r->w->px, r->ep, r->cluster);
 		give_back(r);
 		return;
 	}
@@ -120,16 +170,20 @@ static void start(struct px_relay *r, struct px_gslot *g)
 	c->close = g->end = r->end;
 	c->state = PX_CLIENT_REQUEST;
 	prepare(r, q);
-	if (r->fail) {
-		px_outlier(q, 503, true);
-		px_reply(q, 503, "UC", PX_BODY_UC);
-	} else {
+	if (r->left)
+		begun_already(r, q);
+	if (!r->why)
 		q->up = borrow(r, c);
-	}
-	if (r->fail || q->up)
-		px_client_run(c);
-	else
+	n = r->end ? 0 : hr_kern_conn_head(r->h->kern, r->conn, head);
+	if (n > 0 && px_req_resume(q, head, (size_t)n))
+		px_req_elapsed(q, (px_now_ns() - r->t0_ns) / 1000000);
+	if (!r->why && !q->up) {
 		px_client_close(c, true);
+		return;
+	}
+	if (r->why)
+		first_try(r, q);
+	px_client_run(c);
 }
 
 static void find_slot(void *ctx)
@@ -159,27 +213,34 @@ static void find_slot(void *ctx)
 
 /* ---- in the holder ---- */
 
-int px_relay_start(struct px_u *u, uint32_t gen, bool fail)
+static struct px_worker *next_worker(struct px_holder *h)
+{
+	struct px_worker *w = &h->px->workers[h->next_worker];
+
+	h->next_worker = (h->next_worker + 1) % h->px->n_workers;
+	return w;
+}
+
+int px_relay_start(struct px_u *u, uint32_t gen, bool lost)
 {
 	struct px_holder *h = u->pool->holder;
 	const struct hr_u *e = &hr_kern_u(h->kern)[u->slot];
 	struct px_relay *r = calloc(1, sizeof(*r));
-	struct hr_conn conn = {};
 	int e2;
 
 	if (!r)
 		return -ENOMEM;
-	hr_kern_conn_get(h->kern, e->conn, &conn);
 	*r = (struct px_relay){
 		.h = h,
 		.u = u,
-		.w = &h->px->workers[h->next_worker],
+		.w = next_worker(h),
 		.slot = u->slot,
 		.gen = gen,
 		.fd = u->fd,
-		.fail = fail,
-		.head_request = conn.head_req,
-		.left = fail ? 0 : e->left,
+		.why = lost ? HR_TAKEN_LOST : 0,
+		.owes = lost,
+		.reused = lost, /* they are opened ahead of need */
+		.left = lost ? 0 : e->left,
 		.conn = e->conn,
 		.t0_ns = e->t0,
 		.tx = e->tx,
@@ -187,7 +248,7 @@ int px_relay_start(struct px_u *u, uint32_t gen, bool fail)
 		.cluster = e->cluster,
 		.route = e->route,
 	};
-	h->next_worker = (h->next_worker + 1) % h->px->n_workers;
+	hr_kern_conn_get(h->kern, e->conn, &r->of);
 	u->relay = r;
 	u->state = PX_U_RELAYED;
 	e2 = hr_loop_post(r->w->loop, find_slot, r);
@@ -199,24 +260,37 @@ int px_relay_start(struct px_u *u, uint32_t gen, bool fail)
 	return e2;
 }
 
-void px_relay_lost(struct px_holder *h, const struct hr_event *ev)
+void px_relay_taken(struct px_holder *h, const struct hr_event *ev)
 {
-	bool silent = ev->kind == HR_EV_END && !ev->status;
+	bool end = ev->kind == HR_EV_END;
+	bool silent = end ? !ev->status : ev->why == HR_TAKEN_CUT;
 	struct px_relay *r = silent ? NULL : calloc(1, sizeof(*r));
 
 	if (r) {
 		*r = (struct px_relay){.h = h,
-				       .end = ev->kind == HR_EV_END,
-				       .w = &h->px->workers[h->next_worker],
+				       .end = end,
+				       .w = next_worker(h),
 				       .slot = HR_U_SLOTS,
 				       .fd = -1,
-				       .fail = true,
+				       .why = end ? HR_TAKEN_LOST : ev->why,
+				       .owes = !end,
+				       .reused = ev->slot == HR_U_SLOTS && ev->gen,
+				       .held = ev->bytes,
+				       .status = ev->status,
 				       .conn = ev->conn,
-				       .t0_ns = px_now_ns()};
-		h->next_worker = (h->next_worker + 1) % h->px->n_workers;
-		if (!hr_loop_post(r->w->loop, find_slot, r))
-			return;
-		free(r);
+				       .t0_ns = end ? px_now_ns() : ev->t0,
+				       .tx = ev->tx,
+				       .ep = ev->ep,
+				       .cluster = ev->cluster,
+				       .route = ev->route};
+		hr_kern_conn_get(h->kern, ev->conn, &r->of);
 	}
+	if (!end && ev->slot < HR_U_SLOTS)
+		px_u_event(h, ev);
+	if (r && !hr_loop_post(r->w->loop, find_slot, r))
+		return;
+	free(r);
+	if (!silent)
+		px_inflight_lower(h->px, ev->ep, ev->cluster);
 	hr_kern_conn_shutdown(h->kern, ev->conn);
 }

@@ -116,7 +116,24 @@ void px_u_drop(struct px_u *u)
 	forget(u, false);
 }
 
-/* The server closed while it owed an answer: ours takes its place when C has had nothing of it. */
+/* BUSY to DEAD; from then on the answer is ours, and nothing may come before it. */
+static bool take(struct px_u *u, uint32_t gen)
+{
+	struct hr_kern *kern = u->pool->holder->kern;
+	uint64_t conn = entry_of(u)->conn;
+	bool taken;
+
+	hr_kern_conn_owes(kern, conn, true);
+	taken = swap(u, HR_U_BUSY, HR_U_DEAD, gen);
+	if (!taken || entry_of(u)->conn != conn)
+		hr_kern_conn_owes(kern, conn, false);
+	if (taken && entry_of(u)->conn != conn) /* another's by then */
+		hr_kern_conn_owes(kern, entry_of(u)->conn, true);
+	return taken;
+}
+
+/* The server closed while it owed an answer: another try or ours takes its place when C has had
+ * nothing of it. */
 static void broken_off(struct px_u *u, uint32_t gen)
 {
 	struct px_holder *h = u->pool->holder;
@@ -125,6 +142,7 @@ static void broken_off(struct px_u *u, uint32_t gen)
 	inflight(u, HR_INFLIGHT_TO_AGENT);
 	if (entry_of(u)->left || px_relay_start(u, gen, true)) {
 		inflight(u, -HR_INFLIGHT_AGENT);
+		hr_kern_conn_owes(h->kern, conn, false);
 		hr_kern_conn_shutdown(h->kern, conn);
 		forget(u, false);
 	}
@@ -143,7 +161,7 @@ static void hung_up(struct px_u *u)
 			forget(u, false);
 		break;
 	case HR_U_BUSY:
-		if (!swap(u, HR_U_BUSY, HR_U_DEAD, gen))
+		if (!take(u, gen))
 			hung_up(u);
 		else
 			broken_off(u, gen);
@@ -375,7 +393,7 @@ void px_u_event(struct px_holder *h, const struct hr_event *ev)
 
 	if (!u || u->state == PX_U_CONNECTING)
 		return;
-	if (ev->kind == HR_EV_U_DIRTY) {
+	if (ev->kind == HR_EV_U_DIRTY || ev->kind == HR_EV_TAKEN) {
 		dirty(u, ev->gen);
 	} else if (u->relay) {
 		u->relay_again = true; /* given back already, and used again: soon told */

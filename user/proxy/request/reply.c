@@ -12,6 +12,8 @@
 
 static bool is_head(const struct px_req *r)
 {
+	if (r->relayed)
+		return r->resp.head_request;
 	return !r->bad && hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD"));
 }
 

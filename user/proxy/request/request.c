@@ -106,7 +106,8 @@ void px_req_leave(struct px_req *r, bool reusable)
 	struct px_up *u = TAKE_PTR(r->up);
 
 	hr_timer_stop(&r->per_try);
-	r->last_reused = u && u->reused;
+	if (u)
+		r->last_reused = u->reused;
 	if (u && u->stream)
 		r->grpc_status = u->stream->grpc_status;
 	if (u && reusable)
@@ -195,8 +196,7 @@ const struct hr_plan_vip *px_vip_of(const struct px_client *c, const struct hr_p
 	return hr_map_get(plan->vip_by_addr, &key, sizeof(key));
 }
 
-/* The path that rules and servers see; false when it has none. */
-static bool canonical_path(struct px_req *r)
+bool px_req_canonical(struct px_req *r)
 {
 	struct hr_slice raw = hr_http_path(&r->msg);
 	char path[HR_REQLINE_MAX];
@@ -231,7 +231,7 @@ static struct hr_slice scheme_of(const struct px_req *r)
 	return r->msg.https ? HR_SLICE("https") : HR_SLICE("http");
 }
 
-static void match(struct px_req *r)
+bool px_req_match(struct px_req *r)
 {
 	const struct hr_plan *plan = r->hold->plan;
 	const struct hr_plan_vip *vip = px_vip_of(r->c, plan);
@@ -253,6 +253,7 @@ static void match(struct px_req *r)
 	hr_http_joins_reset(&r->c->w->joins);
 	hr_plan_match(plan, &q, &r->match);
 	r->route_id = r->match.route ? r->match.route->id : 0;
+	return r->match.route;
 }
 
 void px_req_begin(struct px_client *c)
@@ -268,12 +269,12 @@ void px_req_begin(struct px_client *c)
 		px_reply(r, 503, "UH", PX_BODY_UH);
 		return;
 	}
-	if (!canonical_path(r)) {
+	if (!px_req_canonical(r)) {
 		c->close = true;
 		px_reply(r, 400, "DPE", "path is not valid");
 		return;
 	}
-	match(r);
+	px_req_match(r);
 	px_req_route(r);
 }
 
@@ -312,6 +313,24 @@ void px_req_received(struct px_req *r)
 		hr_timer_start(l, &r->timeout, (uint64_t)timeout, on_timeout, r);
 	if (http && http->retries.set && http->retries.per_try_timeout > 0 && !r->started && r->up)
 		hr_timer_start(l, &r->per_try, (uint64_t)http->retries.per_try_timeout,
+			       on_try_timeout, r);
+}
+
+static uint64_t rest(int64_t whole, uint64_t gone)
+{
+	return (uint64_t)whole > gone ? (uint64_t)whole - gone : 0;
+}
+
+void px_req_elapsed(struct px_req *r, uint64_t ms)
+{
+	struct hr_loop *l = r->c->w->loop;
+	const struct hr_plan_route *route = r->match.route;
+
+	if (route->timeout > 0)
+		hr_timer_start(l, &r->timeout, rest(route->timeout, ms), on_timeout, r);
+	if (route->http && route->http->retries.set && route->http->retries.per_try_timeout > 0 &&
+	    r->up && !r->started)
+		hr_timer_start(l, &r->per_try, rest(route->http->retries.per_try_timeout, ms),
 			       on_try_timeout, r);
 }
 
@@ -423,10 +442,13 @@ void px_req_failed(struct px_req *r, enum px_failure f)
 
 static bool timeouts(struct px_req *r)
 {
+	/* the answer is here in full: its server was in time, whatever the client takes to read */
+	if (r->resp_head && r->resp_body.done)
+		r->timed_out = false;
 	if (r->timed_out) {
 		r->timed_out = false;
 		hr_timer_stop(&r->timeout);
-		if (r->up && !r->resp_head)
+		if (r->in_ep && !r->resp_head)
 			px_outlier(r, 504, true);
 		px_req_leave(r, false);
 		if (r->started) {

@@ -51,7 +51,7 @@ struct px_req {
 	/* what goes upstream; kept from its start while it may have to be sent again */
 	struct px_out wire;
 	size_t wire_head;    /* length of the head in it */
-	bool relayed;	     /* only its answer is ours (urelay.c) */
+	bool relayed;	     /* the kernel has sent it: its answer is ours (urelay.c) */
 	bool begun, ended;   /* px_req_begin, px_req_end were here */
 	bool bad;	     /* no head could be read */
 	bool req_sent;	     /* head and body are out */
@@ -113,6 +113,15 @@ void px_req_leave(struct px_req *r, bool reusable);
 void px_req_try(struct px_req *r);
 /* The whole request is here: the timeouts begin. */
 void px_req_received(struct px_req *r);
+/* The path that rules and servers see; false when it has none. */
+bool px_req_canonical(struct px_req *r);
+/* Virtual host, rule and route; false when there is no route. */
+bool px_req_match(struct px_req *r);
+/* The timeouts as of a request that was received so many ms ago. */
+void px_req_elapsed(struct px_req *r, uint64_t ms);
+/* resume.c: `head` is that of a request which the kernel has sent to ep_id of cluster_id by
+ * route_id. False: it cannot be read, or the plan has changed: it is not tried again. */
+bool px_req_resume(struct px_req *r, const char *head, size_t n);
 /* The VIP that C asked for, NULL when the plan does not own it. */
 const struct hr_plan_vip *px_vip_of(const struct px_client *c, const struct hr_plan *plan);
 

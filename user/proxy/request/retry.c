@@ -224,7 +224,7 @@ bool px_retry_status(struct px_req *r, unsigned status)
 			r->flags = "URX";
 		return false;
 	}
-	px_req_leave(r, swallow(r));
+	px_req_leave(r, r->up && swallow(r));
 	schedule(r);
 	return true;
 }
