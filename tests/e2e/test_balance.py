@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets how much, and who carries it: weights of endpoints, and consistentHash in the kernel with the agent's answers."""
+import time
+
 import mesh
 from mesh import dst, rule
-from runner import check, check_share, test
+from runner import check, check_share, eventually, test
 from world import RECO
 
 VIP = "10.96.8.1"
@@ -76,3 +78,55 @@ def what_the_kernel_does_not_hash(env):
     check(set(rows), {"v1", "v2"})
     by(env, httpCookie={"name": "sid"})
     check(set(versions(env, [{}] * 40)), {"v1", "v2"}, "no ttl: no cookie is made, any server will do")
+
+
+def placed(env, policy, *localities):
+    """Service `shop` of the flaky servers of v1 and v2, with those localities and a label `at`."""
+    se = mesh.service_entry("shop", ["shop.mesh"], {"http": (8096, "HTTP")}, [("10.77.1.1", {"at": "v1"}), ("10.77.2.1", {"at": "v2"})], [VIP])
+    for e, place in zip(se["spec"]["endpoints"], localities):
+        e["locality"] = place
+    env.policy(se, mesh.dr("shop.mesh", policy=policy), mesh.vs("shop", [rule(dst("shop.mesh"))], ["shop.mesh"]))
+
+
+@test()
+def locality_shares_and_failover(env):
+    """distribute is a share of requests; failover goes where the priority says, and back, on a connection that is open."""
+    from test_outlier import Flaky
+    with Flaky(env) as flaky:
+        spread = {"distribute": [{"from": "*", "to": {"r1/*": 80, "r2/*": 20}}]}
+        placed(env, {"loadBalancer": {"simple": "LEAST_REQUEST", "localityLbSetting": spread}}, "r1/a", "r2/b")
+        got = env.call("count", host=VIP, port=8096, total=1000, connections=2, vhost="shop.mesh")
+        check(got["errors"], {})
+        check_share(got["seen"].get("v1", 0), 1000, 0.8, "v1", sigmas=4)
+
+        def ask(n):
+            return env.call("exchange", name="kept", host=VIP, port=8096, requests=[{"host": "shop.mesh"}] * n)
+        placed(env, {"loadBalancer": {"localityLbSetting": {"failoverPriority": ["at=v1"]}},
+                     "outlierDetection": {"consecutive5xxErrors": 2, "interval": "300ms", "baseEjectionTime": "1s", "maxEjectionPercent": 100}},
+               "r1/a", "r2/b")
+        check({r["version"] for r in ask(20)}, {"v1"})
+        flaky.set("v1", True)
+        rows = ask(20)
+        check([r["status"] for r in rows[:2]], [503, 503])
+        check({(r["status"], r["version"]) for r in rows[3:]}, {(200, "v2")})
+        flaky.set("v1", False)
+        eventually(lambda: {r["version"] for r in ask(5)} == {"v1"}, "back to v1", 5)
+
+
+@test()
+def warmup(env):
+    """A newcomer gets a tenth at first, an equal share when it is warm."""
+    def shop(*pods):
+        se = mesh.service_entry("shop", ["shop.mesh"], {"http": (8080, "HTTP")}, [(f"10.77.{p}.1", None) for p in pods], [VIP])
+        env.policy(se, mesh.dr("shop.mesh", policy={"loadBalancer": {"simple": "ROUND_ROBIN", "warmup": {"duration": "2s"}}}),
+                   mesh.vs("shop", [rule(dst("shop.mesh"))], ["shop.mesh"]))
+
+    def share():
+        got = env.call("count", host=VIP, port=8080, total=200, connections=1, vhost="shop.mesh")
+        check(got["errors"], {})
+        return got["seen"].get("v2", 0) / 200
+    shop(1)
+    time.sleep(2.1)  # it is warm itself
+    shop(1, 2)
+    check(0.2 < share() < 0.45, True, "half its weight in the first second of two")
+    eventually(lambda: abs(share() - 0.5) < 0.03, "warm", 6)

@@ -9,9 +9,10 @@ struct hr_agent_opts {
 	const char *const *paths; /* -f, in order */
 	size_t n_paths;
 	const char *socket, *store_dir, *pin_dir /* NULL: default */, *cluster_domain;
-	const char *metrics;	/* "ADDR:PORT", NULL: none */
-	bool metrics_required;	/* it was asked for by name: a taken port is an error */
-	const char *access_log; /* path, "-", NULL: none */
+	const char *locality, *node; /* of the clients, NULL: not known */
+	const char *metrics;	     /* "ADDR:PORT", NULL: none */
+	bool metrics_required;	     /* it was asked for by name: a taken port is an error */
+	const char *access_log;	     /* path, "-", NULL: none */
 	enum hr_datapath datapath;
 	bool registry_only, verbose;
 	bool lenient; /* known slips of policies are only warnings */

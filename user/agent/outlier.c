@@ -48,6 +48,17 @@ static void on_interval(void *ctx)
 		hr_timer_stop(&a->outlier_tick);
 }
 
+static void on_warm(void *ctx)
+{
+	struct hr_agent *a = ctx;
+	uint64_t now = now_ms(), next = hr_tables_warm(hr_proxy_tables(a->proxy), now);
+
+	if (next != UINT64_MAX)
+		hr_timer_start(a->loop, &a->warm_tick, next - now, on_warm, a);
+	else
+		hr_timer_stop(&a->warm_tick);
+}
+
 void agent_outliers_new(struct hr_agent *a)
 {
 	a->outliers =
@@ -58,6 +69,7 @@ void agent_outliers_plan(struct hr_agent *a)
 {
 	hr_outliers_plan(a->outliers, a->plan, now_ms());
 	hr_tables_refresh(hr_proxy_tables(a->proxy), now_ms());
+	on_warm(a);
 	on_interval(a);
 }
 
@@ -95,5 +107,6 @@ void agent_outlier_told(void *agent, uint32_t ep, enum hr_outlier_kind kind)
 void agent_outliers_free(struct hr_agent *a)
 {
 	hr_timer_stop(&a->outlier_tick);
+	hr_timer_stop(&a->warm_tick);
 	hr_outliers_free(TAKE_PTR(a->outliers));
 }

@@ -83,6 +83,8 @@ static int build(struct hr_agent *a, const struct hr_texts *files, hr_store_entr
 	const struct hr_plan_opts opts = {
 		.cluster_domain = a->o.cluster_domain,
 		.registry_only = a->o.registry_only,
+		.locality = a->o.locality,
+		.node = a->o.node,
 		.auto_vip = hr_ids_auto_vip,
 		.auto_vip_ctx = a->ids,
 	};

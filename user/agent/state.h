@@ -34,7 +34,7 @@ struct hr_agent {
 	struct hr_workloads *workloads;
 	struct hr_netns_table *netns;
 	struct hr_outliers *outliers;
-	struct hr_timer outlier_tick;
+	struct hr_timer outlier_tick, warm_tick;
 	struct hr_list watchers;
 	size_t grown; /* bytes that changes of weights added to the plan in effect */
 

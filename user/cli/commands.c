@@ -17,6 +17,16 @@
 	 "POLICY",                         \
 	 "for hosts that nothing defines", \
 	 "allow-any|registry-only"}
+#define OPT_LOCALITY                                                                       \
+	{"locality",                                                                       \
+	 0,                                                                                \
+	 HR_OPT_STRING,                                                                    \
+	 "REGION/ZONE/SUBZONE",                                                            \
+	 "where the clients are (default: labels of the Node that NODE_NAME names)",       \
+	 NULL},                                                                            \
+	{                                                                                  \
+		"node", 0, HR_OPT_STRING, "NAME", "their node (default: $NODE_NAME)", NULL \
+	}
 /* who a captured process is */
 #define OPT_IDENTITY                                                                              \
 	{"workload", 0, HR_OPT_STRING, "NS/NAME", "identity of its processes", NULL},             \
@@ -55,6 +65,7 @@ static const struct hr_option run_options[] = {
 	{"socket", 0, HR_OPT_STRING, "PATH", "control socket to serve", NULL},
 	OPT_DOMAIN,
 	OPT_OUTBOUND,
+	OPT_LOCALITY,
 	{"workers", 0, HR_OPT_UINT, "N", "worker threads (default: one a CPU)", NULL},
 	{"drain", 0, HR_OPT_UINT, "SECONDS", "how long SIGTERM waits for requests (default: 10)",
 	 NULL},
@@ -88,6 +99,7 @@ static const struct hr_option explain_options[] = {
 	{"gateway", 0, HR_OPT_STRING, "NS/NAME", "gateway the request comes through", NULL},
 	OPT_DOMAIN,
 	OPT_OUTBOUND,
+	OPT_LOCALITY,
 	{},
 };
 

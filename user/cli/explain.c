@@ -50,6 +50,8 @@ static struct hr_plan *load_plan(const struct hr_args *a, const char *const *pat
 	const struct hr_plan_opts opts = {
 		.cluster_domain = hr_arg_str(a, "cluster-domain", "cluster.local"),
 		.registry_only = hr_streq(hr_arg_str(a, "outbound", "allow-any"), "registry-only"),
+		.locality = hr_arg_str(a, "locality", NULL),
+		.node = hr_arg_str(a, "node", getenv("NODE_NAME")),
 	};
 	_cleanup_diags_ struct hr_diags *diags = hr_diags_new();
 	_cleanup_sb_ struct hr_strbuf text = {};

@@ -2,6 +2,7 @@
 // headrace run: options -> the agent.
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 
 #include "agent/agent.h"
 #include "cli/term.h"
@@ -39,6 +40,8 @@ static void read_options(const struct hr_args *a, struct hr_agent_opts *o)
 	o->pin_dir = hr_arg_str(a, "pins", NULL);
 	o->cluster_domain = hr_arg_str(a, "cluster-domain", "cluster.local");
 	o->registry_only = hr_streq(hr_arg_str(a, "outbound", "allow-any"), "registry-only");
+	o->locality = hr_arg_str(a, "locality", NULL);
+	o->node = hr_arg_str(a, "node", getenv("NODE_NAME"));
 	o->metrics_required = metrics != NULL;
 	o->metrics = metrics ? metrics : METRICS_DEFAULT;
 	if (hr_streq(o->metrics, "off"))

@@ -196,7 +196,9 @@ static void set_time(struct hr_dec *x, const struct hr_field *f, const struct hr
 	if (!why && dur && v < 0)
 		why = "a duration cannot be negative";
 	else if (!why && dur && v < f->min)
-		why = "too short, 1ms is the least";
+		why = f->min == 1 ? "too short, 1ms is the least" : "too short, 1s is the least";
+	else if (!why && dur && f->max && v > f->max)
+		why = "too long, 24h is the most";
 	if (why)
 		bad_value(x, n, why);
 	else if (to)

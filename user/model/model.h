@@ -385,6 +385,9 @@ struct hr_service {
 	hr_kvs selector;
 	hr_ports ports;
 	const char *session_affinity;
+	const char *traffic_distribution; /* NULL: not set */
+	const char *internal_policy;	  /* "Cluster", "Local", NULL */
+	bool publish_not_ready;
 };
 
 /* One address of a service: from an EndpointSlice, an Endpoints subset or a Pod. */

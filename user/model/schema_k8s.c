@@ -101,6 +101,16 @@ static const struct hr_word service_types[] = {
 	{"ExternalName", 3, HR_ST_WARN, "services that are another name"},
 	{NULL, 0, 0, NULL}};
 
+static const struct hr_word internal_policies[] = {
+	{"Cluster", 0, HR_ST_CONTROL, NULL},
+	{"Local", 1, HR_ST_CONTROL, "where the agent knows its node (NODE_NAME)"},
+	{NULL, 0, 0, NULL}};
+static const struct hr_word distributions[] = {
+	{"PreferClose", 0, HR_ST_CONTROL, "as PreferSameZone"},
+	{"PreferSameZone", 1, HR_ST_CONTROL, NULL},
+	{"PreferSameNode", 2, HR_ST_CONTROL, NULL},
+	{NULL, 0, 0, NULL}};
+
 static const struct hr_field service_spec_fields[] = {
 	HR_ROW("ports", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &service_port,
 	       HR_AT(struct hr_service, ports)),
@@ -116,8 +126,10 @@ static const struct hr_field service_spec_fields[] = {
 	HR_FOREIGN("sessionAffinityConfig"),
 	HR_FOREIGN("externalIPs"),
 	HR_FOREIGN("externalTrafficPolicy"),
-	HR_FOREIGN("internalTrafficPolicy"),
-	HR_FOREIGN("trafficDistribution"),
+	HR_ROW("internalTrafficPolicy", WORD, CONTROL, .words = internal_policies,
+	       HR_AT(struct hr_service, internal_policy)),
+	HR_ROW("trafficDistribution", WORD, CONTROL, .words = distributions,
+	       HR_AT(struct hr_service, traffic_distribution)),
 	HR_FOREIGN("healthCheckNodePort"),
 	HR_FOREIGN("ipFamilies"),
 	HR_FOREIGN("ipFamilyPolicy"),
@@ -125,8 +137,8 @@ static const struct hr_field service_spec_fields[] = {
 	HR_FOREIGN("loadBalancerClass"),
 	HR_FOREIGN("loadBalancerSourceRanges"),
 	HR_FOREIGN("allocateLoadBalancerNodePorts"),
-	HR_ROW("publishNotReadyAddresses", ANY, WARN,
-	       .why = "sending requests to endpoints that are not ready", HR_NOWHERE),
+	HR_ROW("publishNotReadyAddresses", BOOL, CONTROL,
+	       HR_AT(struct hr_service, publish_not_ready)),
 	HR_END};
 static const struct hr_message service_spec = {
 	.name = "ServiceSpec", .fields = service_spec_fields, .check = service_check};

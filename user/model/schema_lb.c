@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rows of LoadBalancerSettings (networking/v1alpha3). */
+#include <string.h>
+
 #include "core/cleanup.h"
 #include "model/schema_int.h"
 
@@ -160,13 +162,48 @@ static const struct hr_field failover_fields[] = {
 static const struct hr_message failover = {.name = "LocalityLoadBalancerSetting.Failover",
 					   .fields = failover_fields,
 					   .size = sizeof(struct hr_locality_failover)};
+/* KEY or KEY=VALUE. Of the client itself only the place is known to all its node's tables. */
+static void check_priority_label(struct hr_dec *x, const struct hr_ynode *n, const char *v)
+{
+	static const char *const known[] = {"topology.kubernetes.io/region",
+					    "topology.kubernetes.io/zone",
+					    "topology.istio.io/subzone", "kubernetes.io/hostname"};
+	size_t key = strcspn(v, "=");
+
+	if (!key || strchr(v, ' ')) {
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+			   "\"%.80s\" is no label (KEY, or KEY=VALUE)", v);
+		return;
+	}
+	for (size_t i = 0; i < HR_ARRAY_SIZE(known); i++)
+		if (v[key] || hr_streq(v, known[i]))
+			return;
+	hr_dec_say(x, HR_SEV_ERROR, n->pos, "not-built",
+		   "\"%.80s\": labels of the client's own are not built yet; say which value "
+		   "(KEY=VALUE), or use topology.kubernetes.io/region, /zone, "
+		   "topology.istio.io/subzone or kubernetes.io/hostname",
+		   v);
+}
+
+/* A region cannot stand in for itself. */
+static void locality_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_load_balancer *lb = obj;
+
+	for (size_t i = 0; i < lb->failover.len; i++)
+		if (hr_streq(lb->failover.data[i].from, lb->failover.data[i].to))
+			hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
+				   "failover from \"%.80s\" to itself", lb->failover.data[i].from);
+}
+
 static const struct hr_field locality_fields[] = {
 	LB("distribute", MESSAGES, CONTROL, distribute, .oneof = 1, .msg = &distribute),
 	LB("failover", MESSAGES, CONTROL, failover, .oneof = 1, .msg = &failover),
-	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .min = 0),
+	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = 32,
+	   .check = check_priority_label),
 	LB("enabled", BOOL, CONTROL, locality_enabled, .min = 0), HR_END};
-static const struct hr_message locality = {.name = "LocalityLoadBalancerSetting",
-					   .fields = locality_fields};
+static const struct hr_message locality = {
+	.name = "LocalityLoadBalancerSetting", .fields = locality_fields, .check = locality_check};
 
 static const struct hr_field zone_fields[] = {
 	HR_ROW("enabled", BOOL, CONTROL, .width = 1, HR_NOWHERE),
@@ -178,11 +215,28 @@ static const struct hr_message zone_aware = {.name = "ZoneAwareLoadBalancerSetti
 
 /* ---- warmup, LoadBalancerSettings ---- */
 
+#define WARMUP_MAX_MS (24 * 3600 * 1000LL)
 static const struct hr_field warmup_fields[] = {
-	LB("duration", DURATION, AGENT, warmup_ms, .flags = HR_F_REQUIRED, .min = 1),
-	LB("minimumPercent", DOUBLE, AGENT, warmup_min_percent, .min = 0, .max = 100),
-	LB("aggression", DOUBLE, AGENT, warmup_aggression, .min = 0), HR_END};
-static const struct hr_message warmup = {.name = "WarmupConfiguration", .fields = warmup_fields};
+	LB("duration", DURATION, KERNEL, warmup_ms, .flags = HR_F_REQUIRED, .min = 1000,
+	   .max = WARMUP_MAX_MS, .why = "with ROUND_ROBIN and LEAST_REQUEST (Envoy); 1s to 24h"),
+	LB("minimumPercent", DOUBLE, KERNEL, warmup_min_percent, .min = 0, .max = 100,
+	   .why = "10 when not set"),
+	LB("aggression", DOUBLE, KERNEL, warmup_aggression, .min = 0, .max = 100,
+	   .why = "above 0; 1 when not set: linear"),
+	HR_END};
+
+static void warmup_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_ynode *a = hr_node_get(n, "aggression");
+	const struct hr_load_balancer *lb = obj;
+
+	if (a && lb->warmup_aggression == 0)
+		hr_dec_say_at(x, "aggression", HR_SEV_ERROR, a->pos, "bad-value",
+			      "must be above 0, 1 is linear");
+}
+
+static const struct hr_message warmup = {
+	.name = "WarmupConfiguration", .fields = warmup_fields, .check = warmup_check};
 
 static void lb_init(void *obj)
 {
@@ -197,14 +251,13 @@ static const struct hr_field lb_fields[] = {
 	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
 	HR_ROW("consistentHash", MESSAGE, KERNEL, .oneof = 1, .flags = HR_F_LENIENT_WINS,
 	       .msg = &consistent_hash, .off = 0),
-	HR_ROW("localityLbSetting", MESSAGE, NOT_BUILT, .why = "locality load balancing",
-	       .msg = &locality, .off = 0),
-	HR_ROW("zoneAwareLbSetting", MESSAGE, NOT_BUILT, .why = "zone-aware load balancing",
+	HR_ROW("localityLbSetting", MESSAGE, KERNEL, .msg = &locality, .off = 0),
+	HR_ROW("zoneAwareLbSetting", MESSAGE, NOT_BUILT,
+	       .why = "shares by the number of clients in each zone; use localityLbSetting",
 	       .msg = &zone_aware, HR_NOWHERE),
-	HR_ROW("warmup", MESSAGE, NOT_BUILT, .oneof = 2, .why = "slow start of new endpoints",
-	       .msg = &warmup, .off = 0),
-	LB("warmupDurationSecs", DURATION, NOT_BUILT, warmup_ms, .oneof = 2, .min = 1,
-	   .why = "slow start of new endpoints; deprecated: use warmup"),
+	HR_ROW("warmup", MESSAGE, KERNEL, .oneof = 2, .msg = &warmup, .off = 0),
+	LB("warmupDurationSecs", DURATION, KERNEL, warmup_ms, .oneof = 2, .min = 1000,
+	   .max = WARMUP_MAX_MS, .flags = HR_F_DEPRECATED, .why = "use warmup.duration"),
 	HR_END};
 const struct hr_message hr_msg_load_balancer = {.name = "LoadBalancerSettings",
 						.fields = lb_fields,

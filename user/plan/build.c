@@ -98,7 +98,10 @@ static int run_steps(struct hr_build *b)
 {
 	int r;
 
-	hr_build_services(b);
+	hr_build_services(b); /* and where things are */
+	b->plan->locality =
+		hr_arena_strdup(b->a, b->opts->locality ? b->opts->locality
+							: hr_build_node_locality(b, b->opts->node));
 	hr_build_clusters(b);
 	r = hr_build_vhosts(b);
 	if (r)
@@ -170,6 +173,7 @@ int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_pl
 	p->objects = o;
 	p->cluster_domain = hr_arena_strdup(a, opts->cluster_domain);
 	p->registry_only = opts->registry_only;
+	p->node = hr_arena_strdup(a, opts->node ? opts->node : "");
 	p->vhost_by_name = hr_map_new();
 	p->vip_by_addr = hr_map_new();
 	b->plan = p;

@@ -111,6 +111,9 @@ static uint32_t build_cluster(struct hr_build *b, const struct hr_svc *s, size_t
 		.draining = eps->draining,
 	};
 
+	/* internalTrafficPolicy, where the node is known */
+	bool local = s->k8s && hr_streq(s->k8s->internal_policy, "Local") && *b->plan->node;
+
 	if (rule)
 		apply_policy(&c, &rule->policy);
 	if (subset)
@@ -120,10 +123,13 @@ static uint32_t build_cluster(struct hr_build *b, const struct hr_svc *s, size_t
 
 		if (subset && !hr_labels_match(&subset->labels, ep.labels))
 			continue;
+		if (local && !hr_streq(ep.node, b->plan->node))
+			continue;
 		ep.cluster = (uint32_t)b->clusters.len;
 		hr_vec_push(&b->eps, ep);
 		c.n_eps++;
 	}
+	hr_build_places(b, s, &c);
 	return add_cluster(b, c);
 }
 

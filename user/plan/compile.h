@@ -108,12 +108,17 @@ bool hr_exported_to(const struct hr_virtual_service *vs, const char *ns);
 bool hr_export_holds(const hr_strs *export_to, const char *own_ns, const char *ns);
 bool hr_speaks_for_mesh(const hr_strs *gateways);
 void hr_build_place_lookups(struct hr_build *b);
+/* "region/zone/subzone" of a node by its labels; "" when not known. */
+const char *hr_build_node_locality(const struct hr_build *b, const char *node);
 void hr_build_rule_lookups(struct hr_build *b); /* once the services are known */
 void hr_build_services(struct hr_build *b);
 void hr_build_endpoints(struct hr_build *b, struct hr_svc *s);
 void hr_build_policy(struct hr_build *b, struct hr_svc *s);
 /* Views of clusters behind the clusters that routes name. */
 void hr_build_views(struct hr_build *b);
+/* Localities of a cluster's endpoints (those from first_ep on), and what the policy makes of them.
+ */
+void hr_build_places(struct hr_build *b, const struct hr_svc *s, struct hr_plan_cluster *c);
 /* Clusters of every service port and subset. */
 void hr_build_clusters(struct hr_build *b);
 /* conns.c: from the cluster's pool. */

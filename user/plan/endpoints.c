@@ -42,11 +42,29 @@ static void keep(struct hr_build *b, ep_vec *v, struct hr_svc_eps *out, uint32_t
 	hr_vec_free(v);
 }
 
-static const char *node_locality(const struct hr_build *b, const char *node)
+const char *hr_build_node_locality(const struct hr_build *b, const char *node)
 {
 	const char *known = node ? hr_map_gets(b->locality_by_node, node) : NULL;
 
 	return known ? known : "";
+}
+
+/* A label that stands for the node's: "region.zone.subzone" (Istio). */
+static const char *pod_locality(const struct hr_build *b, const struct hr_pod *pod,
+				const char *node)
+{
+	for (size_t i = 0; pod && i < pod->meta.labels.len; i++) {
+		const struct hr_kv *kv = &pod->meta.labels.data[i];
+
+		if (hr_streq(kv->key, "istio-locality") && kv->value && *kv->value) {
+			char *l = hr_arena_strdup(b->a, kv->value);
+
+			for (char *c = l; *c; c++)
+				*c = *c == '.' ? '/' : *c;
+			return l;
+		}
+	}
+	return hr_build_node_locality(b, node);
 }
 
 static struct hr_plan_ep pod_ep(const struct hr_build *b, const struct hr_pod *pod,
@@ -58,7 +76,8 @@ static struct hr_plan_ep pod_ep(const struct hr_build *b, const struct hr_pod *p
 		ep.labels = &pod->meta.labels;
 		ep.workload = hr_arena_printf(b->a, "%s/%s", pod->meta.ns, pod->meta.name);
 	}
-	ep.locality = node_locality(b, node ? node : pod ? pod->node : NULL);
+	ep.node = node ? node : pod && pod->node ? pod->node : "";
+	ep.locality = pod_locality(b, pod, ep.node);
 	return ep;
 }
 
@@ -73,9 +92,10 @@ static const struct hr_port *slice_port(const struct hr_endpoint_slice *sl, cons
 		       : NULL;
 }
 
-/* Gives how many slices speak of the service, with or without endpoints. */
+/* Those that are ready, or (`leaving`) those that are terminating and still serve: they are used
+ * when there is no other. Gives how many slices speak of the service, with or without endpoints. */
 static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
-			  ep_vec *v, uint32_t *draining)
+			  bool leaving, ep_vec *v, uint32_t *draining)
 {
 	const char *key = hr_arena_printf(b->a, "%s/%s", s->ns, s->name);
 	size_t slices = 0;
@@ -91,10 +111,13 @@ static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const stru
 			const struct hr_endpoint *e = &sl->endpoints.data[k];
 			const struct hr_pod *pod = NULL;
 
-			if (!e->ready || e->terminating) {
+			if ((!e->ready || e->terminating) != leaving) {
 				(*draining)++;
 				continue;
 			}
+			/* not ready any more, but still at work (Kubernetes' rule) */
+			if (leaving && !(e->serving && e->terminating))
+				continue;
 			if (e->pod_name)
 				pod = hr_map_gets(b->pod_by_name,
 						  hr_arena_printf(b->a, "%s/%s",
@@ -103,6 +126,10 @@ static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const stru
 			if (!pod)
 				pod = hr_map_get(b->pod_by_addr, &e->addr, sizeof(e->addr));
 			hr_vec_push(v, pod_ep(b, pod, &e->addr, (uint16_t)sp->number, e->node));
+			/* what the slice says is enough to tell zones apart */
+			if (e->zone && *e->zone && !*v->data[v->len - 1].locality)
+				v->data[v->len - 1].locality =
+					hr_arena_printf(b->a, "/%s", e->zone);
 		}
 	}
 	return slices;
@@ -119,7 +146,7 @@ static uint16_t pod_port(const struct hr_pod *pod, const struct hr_port *p)
 }
 
 static void from_pods(struct hr_build *b, const char *ns, const hr_kvs *selector,
-		      const struct hr_port *p, ep_vec *v, uint32_t *draining)
+		      bool not_ready_too, const struct hr_port *p, ep_vec *v, uint32_t *draining)
 {
 	for (size_t i = 0; selector->len && i < b->o->pods.len; i++) {
 		const struct hr_pod *pod = b->o->pods.data[i];
@@ -128,7 +155,7 @@ static void from_pods(struct hr_build *b, const char *ns, const hr_kvs *selector
 		if (!hr_streq(pod->meta.ns, ns) || !port ||
 		    !hr_labels_match(selector, &pod->meta.labels))
 			continue;
-		if (!pod->ready || pod->terminating) {
+		if ((!pod->ready && !not_ready_too) || pod->terminating) {
 			(*draining)++;
 			continue;
 		}
@@ -145,6 +172,7 @@ static void from_entry(struct hr_build *b, const struct hr_svc *s,
 		.weight = we->weight < 0 ? 1 : (uint32_t)we->weight,
 		.workload = "",
 		.locality = we->locality ? we->locality : "",
+		.node = "",
 		.labels = &we->labels,
 	};
 
@@ -180,7 +208,18 @@ static void from_service_entry(struct hr_build *b, const struct hr_svc *s, const
 		    hr_labels_match(&se->workload_selector, &we->labels))
 			from_entry(b, s, we, p, v);
 	}
-	from_pods(b, s->ns, &se->workload_selector, p, v, draining);
+	from_pods(b, s->ns, &se->workload_selector, false, p, v, draining);
+}
+
+static void from_service(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
+			 ep_vec *v, uint32_t *draining)
+{
+	uint32_t others = 0;
+
+	if (!from_slices(b, s, p, false, v, draining))
+		from_pods(b, s->ns, &s->k8s->selector, s->k8s->publish_not_ready, p, v, draining);
+	else if (!v->len)
+		from_slices(b, s, p, true, v, &others);
 }
 
 void hr_build_endpoints(struct hr_build *b, struct hr_svc *s)
@@ -194,8 +233,8 @@ void hr_build_endpoints(struct hr_build *b, struct hr_svc *s)
 
 		if (s->se)
 			from_service_entry(b, s, p, &v, &draining);
-		else if (!from_slices(b, s, p, &v, &draining))
-			from_pods(b, s->ns, &s->k8s->selector, p, &v, &draining);
+		else
+			from_service(b, s, p, &v, &draining);
 		keep(b, &v, &s->eps.data[i], draining);
 	}
 }

@@ -172,8 +172,9 @@ static const char *locality_of(struct hr_build *b, const struct hr_meta *node)
 		else if (hr_streq(kv->key, "topology.istio.io/subzone"))
 			sub = kv->value;
 	}
-	if (!region)
+	if (!region && !zone)
 		return "";
+	region = region ? region : "";
 	return hr_arena_printf(b->a, "%s%s%s%s%s", region, zone ? "/" : "", zone ? zone : "",
 			       zone && sub ? "/" : "", zone && sub ? sub : "");
 }

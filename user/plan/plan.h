@@ -17,6 +17,9 @@
 struct hr_plan_opts {
 	const char *cluster_domain; /* "cluster.local" */
 	bool registry_only;	    /* outboundTrafficPolicy REGISTRY_ONLY */
+	/* Where the clients are: "region/zone/subzone" (NULL: the labels of the Node object say),
+	 * and the name of the node; NULL: not known. */
+	const char *locality, *node;
 	/* Address for hosts without one: 240.240.0.0/16 and a ULA; the same name always gets the
 	 * same address while it exists (ids.c keeps the table). NULL: none is given. */
 	int (*auto_vip)(void *ctx, const char *fqdn, struct hr_addr *v4, struct hr_addr *v6);
@@ -32,6 +35,8 @@ struct hr_plan_ep { /* one address in one cluster */
 	uint32_t id, addr_id; /* stable ids */
 	const char *workload; /* pod or WorkloadEntry "ns/name", "" when not known */
 	const char *locality; /* "region/zone/subzone" or "" */
+	const char *node;     /* "" when not known */
+	uint32_t place;	      /* index in its cluster's places */
 	const hr_kvs *labels; /* NULL when not known */
 };
 
@@ -58,6 +63,16 @@ struct hr_plan_conns {
 	uint32_t max_streams, ping_ms, pong_ms;
 };
 
+/* Endpoints of one locality and priority. Of a priority the places share by weight, those with few
+ * healthy endpoints less; the next priority gets what one has no room for (Envoy's rules, with an
+ * overprovisioning factor of 140). */
+struct hr_plan_place {
+	const char *locality;
+	uint8_t priority; /* 0 first */
+	uint32_t n;	  /* endpoints */
+	double weight;	  /* 0: gets nothing */
+};
+
 /* Istio's name: "outbound|8080|v2|reviews.default.svc.cluster.local"; subset "" for none. */
 struct hr_plan_cluster {
 	const char *name, *host, *subset;
@@ -67,8 +82,12 @@ struct hr_plan_cluster {
 	uint32_t id;
 	uint32_t first_ep, n_eps; /* in plan->eps; IPv4 first, then by address */
 	uint32_t draining;	  /* endpoints known but not offered (terminating, not ready) */
-	bool missing_subset;	  /* no DestinationRule defines it: always 503 */
-	uint16_t agent_why;	  /* enum hr_why, 0: the kernel can carry it */
+	uint32_t n_places;
+	const struct hr_plan_place *places;
+	const char
+		*by_place; /* why places matter: "distribute", "failover" ...; NULL: they do not */
+	bool missing_subset; /* no DestinationRule defines it: always 503 */
+	uint16_t agent_why;  /* enum hr_why, 0: the kernel can carry it */
 	/* Effective policy: port level of the subset, subset, port level of the rule, rule. Each
 	 * NULL when not set. */
 	const struct hr_load_balancer *balancer;
@@ -184,6 +203,7 @@ struct hr_plan {
 	struct hr_arena *arena;
 	struct hr_objects *objects; /* owned */
 	const char *cluster_domain;
+	const char *locality, *node; /* of the clients; "" when not known */
 	bool registry_only;
 	bool asks_labels;    /* a rule looks at the labels of the source */
 	uint64_t generation; /* set by the publisher */

@@ -10,6 +10,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "core/vec.h"
+#include "plan/locality.h"
 #include "plan/slots.h"
 
 /* A program reads a table for microseconds; a preempted one, for as long as the scheduler likes. By
@@ -44,6 +45,7 @@ struct hr_tables {
 	uint8_t *taken; /* [HR_SLOT_PAGES] */
 	uint32_t rover, n_taken;
 	HR_VEC(struct late) late;
+	uint64_t *since; /* [HR_EPS_MAX] when an endpoint joined, ms */
 };
 
 /* ---- pages ---- */
@@ -91,6 +93,7 @@ static void give_back_late(struct hr_tables *t, struct run r, uint64_t now)
 struct made {
 	double *weight; /* [n_eps] */
 	bool *away;
+	bool any_away;
 	uint64_t sig;
 };
 
@@ -100,14 +103,57 @@ static void made_done(struct made *m)
 	free(m->away);
 }
 
+/* ---- warm-up (Envoy's slow start) ---- */
+
+#define WARM_PERCENT 10 /* the least of its weight that it gets, when not set */
+#define WARM_STEPS 50
+#define WARM_STEP_MIN_MS 100
+#define WARM_STEP_MAX_MS 1000
+
+/* As in Envoy, other policies know none. */
+static int64_t warm_ms(const struct hr_plan_cluster *c)
+{
+	if (!c->balancer || (c->lb != HR_LB_ROUND_ROBIN && c->lb != HR_LB_LEAST_REQUEST))
+		return 0;
+	return HR_MAX(c->balancer->warmup_ms, 0);
+}
+
+static double warmth(const struct hr_plan_cluster *c, uint64_t since, uint64_t now)
+{
+	const struct hr_load_balancer *b = c->balancer;
+	double aggression = b->warmup_aggression > 0 ? b->warmup_aggression : 1;
+	double least = b->warmup_min_percent >= 0 ? b->warmup_min_percent : WARM_PERCENT;
+	double past = (double)HR_MAX(now - since, (uint64_t)1000) / (double)warm_ms(c);
+
+	if (past >= 1)
+		return 1;
+	return fmax(least / 100, pow(past, 1 / aggression));
+}
+
 static uint64_t mix(uint64_t h, const void *data, size_t n)
 {
 	return (h ^ hr_hash(data, n)) * 0x9e3779b97f4a7c15ULL;
 }
 
+/* From weights to shares. Keys of consistentHash are not moved between those that stay: who is away
+ * is stood in for, unless localities decide. */
+static void shares(const struct hr_plan_cluster *c, const struct hr_plan_ep *eps, bool hashed,
+		   struct made *m)
+{
+	bool placed = c->by_place || (c->n_places > 1 && m->any_away && !hashed);
+
+	if (placed)
+		hr_place_weights(c, eps, m->weight, m->away, m->weight);
+	if (placed || !hashed)
+		for (uint32_t i = 0; i < c->n_eps; i++)
+			m->weight[i] = m->away[i] ? 0 : m->weight[i];
+	if (placed && hashed)
+		memset(m->away, 0, c->n_eps * sizeof(*m->away));
+}
+
 /* What the table is made from, and a number that tells it from others. */
 static struct made look(const struct hr_tables *t, const struct hr_plan *p,
-			const struct hr_plan_cluster *c)
+			const struct hr_plan_cluster *c, uint64_t now)
 {
 	struct made m = {.weight = calloc(c->n_eps + 1, sizeof(*m.weight)),
 			 .away = calloc(c->n_eps + 1, sizeof(*m.away))};
@@ -121,12 +167,13 @@ static struct made look(const struct hr_tables *t, const struct hr_plan *p,
 		uint32_t flags = __atomic_load_n(&t->w.ep[e->id].flags, __ATOMIC_RELAXED);
 
 		m.weight[i] = e->weight;
+		if (warm_ms(c))
+			m.weight[i] *= warmth(c, t->since[e->id], now);
 		m.away[i] = flags & HR_EPRT_EJECTED;
+		m.any_away |= m.away[i];
 		m.sig = mix(m.sig, &e->id, sizeof(e->id));
 	}
-	if (!shape[1]) /* its turn is nobody else's: shares are those of who is left */
-		for (uint32_t i = 0; i < c->n_eps; i++)
-			m.weight[i] = m.away[i] ? 0 : m.weight[i];
+	shares(c, p->eps.data + c->first_ep, shape[1] != 0, &m);
 	m.sig = mix(m.sig, m.weight, c->n_eps * sizeof(*m.weight));
 	m.sig = mix(m.sig, m.away, c->n_eps * sizeof(*m.away));
 	return m;
@@ -152,6 +199,15 @@ static void describe(const struct hr_tables *t, const struct hr_plan *p,
 	}
 }
 
+/* Has everybody a share who is not away? */
+static bool all_in(const struct hr_plan_cluster *c, const struct made *m)
+{
+	for (uint32_t i = 0; i < c->n_eps; i++)
+		if (m->weight[i] <= 0 && !m->away[i])
+			return false;
+	return true;
+}
+
 /* Into pages that nobody reads yet. */
 static int make(struct hr_tables *t, const struct hr_plan *p, const struct hr_plan_cluster *c,
 		const struct made *m, struct run *run, uint64_t *word)
@@ -167,7 +223,7 @@ static int make(struct hr_tables *t, const struct hr_plan *p, const struct hr_pl
 		for (uint32_t i = 0; i < table.n; i++)
 			t->w.slots[run->first + i / HR_SLOTS_PAGE].ep[i % HR_SLOTS_PAGE] =
 				(uint16_t)eps[table.ep[i]].id;
-		*word = HR_TABLE(run->first, table.n, table.even);
+		*word = HR_TABLE(run->first, table.n, table.even && all_in(c, m));
 	}
 	free(table.ep);
 	return r;
@@ -187,12 +243,27 @@ static void undo(struct hr_tables *t, struct state *s)
 	s->waits = false;
 }
 
+/* Endpoints that the plan in effect has not. */
+static void joined(struct hr_tables *t, const struct hr_plan *p, const struct hr_plan_cluster *c,
+		   uint64_t now)
+{
+	for (uint32_t i = 0; i < c->n_eps; i++) {
+		uint32_t id = p->eps.data[c->first_ep + i].id;
+
+		if (!t->plan || id >= t->plan->n_ep_by_id || !t->plan->ep_by_id[id])
+			t->since[id] = now;
+	}
+}
+
 static int prepare_cluster(struct hr_tables *t, const struct hr_plan *p,
-			   const struct hr_plan_cluster *c)
+			   const struct hr_plan_cluster *c, uint64_t now)
 {
 	struct state *s = &t->state[c->id];
-	struct made m = look(t, p, c);
+	struct made m;
 	int r = 0;
+
+	joined(t, p, c, now);
+	m = look(t, p, c, now);
 
 	t->top = HR_MAX(t->top, c->id + 1);
 	s->next_sig = m.sig;
@@ -228,7 +299,7 @@ int hr_tables_prepare(struct hr_tables *t, const struct hr_plan *p, uint64_t now
 	hr_tables_tick(t, now);
 	for (size_t i = 0; !r && i < p->clusters.len; i++)
 		if (p->clusters.data[i].id && p->clusters.data[i].id < HR_CLUSTERS_MAX)
-			r = prepare_cluster(t, p, &p->clusters.data[i]);
+			r = prepare_cluster(t, p, &p->clusters.data[i], now);
 	if (r)
 		hr_tables_drop(t, now);
 	return r;
@@ -274,7 +345,7 @@ static void renew(struct hr_tables *t, const struct hr_plan_cluster *c, uint64_t
 
 	if (!s->known)
 		return;
-	m = look(t, t->plan, c);
+	m = look(t, t->plan, c, now);
 	if (s->sig != m.sig && !make(t, t->plan, c, &m, &s->next, &s->next_word)) {
 		s->waits = true;
 		s->next_sig = m.sig;
@@ -295,6 +366,32 @@ void hr_tables_refresh(struct hr_tables *t, uint64_t now)
 {
 	for (size_t i = 0; t->plan && i < t->plan->clusters.len; i++)
 		renew(t, &t->plan->clusters.data[i], now);
+}
+
+static bool warming(const struct hr_tables *t, const struct hr_plan_cluster *c, uint64_t now)
+{
+	for (uint32_t i = 0; i < c->n_eps; i++)
+		if (now - t->since[t->plan->eps.data[c->first_ep + i].id] < (uint64_t)warm_ms(c))
+			return true;
+	return false;
+}
+
+uint64_t hr_tables_warm(struct hr_tables *t, uint64_t now)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (size_t i = 0; t->plan && i < t->plan->clusters.len; i++) {
+		const struct hr_plan_cluster *c = &t->plan->clusters.data[i];
+		uint64_t step = (uint64_t)warm_ms(c) / WARM_STEPS;
+
+		if (!warm_ms(c))
+			continue;
+		renew(t, c, now);
+		step = HR_MIN(HR_MAX(step, (uint64_t)WARM_STEP_MIN_MS), (uint64_t)WARM_STEP_MAX_MS);
+		if (warming(t, c, now))
+			next = HR_MIN(next, now + step);
+	}
+	return next;
 }
 
 static void end_gone(struct hr_tables *t, uint64_t now)
@@ -356,7 +453,8 @@ struct hr_tables *hr_tables_new(const struct hr_words *w)
 	t->w = *w;
 	t->state = calloc(HR_CLUSTERS_MAX, sizeof(*t->state));
 	t->taken = calloc(HR_SLOT_PAGES, 1);
-	if (!t->state || !t->taken)
+	t->since = calloc(HR_EPS_MAX, sizeof(*t->since));
+	if (!t->state || !t->taken || !t->since)
 		abort();
 	adopt(t);
 	return t;
@@ -369,5 +467,6 @@ void hr_tables_free(struct hr_tables *t)
 	hr_vec_free(&t->late);
 	free(t->state);
 	free(t->taken);
+	free(t->since);
 	free(t);
 }

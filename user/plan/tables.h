@@ -30,6 +30,9 @@ void hr_tables_drop(struct hr_tables *t, uint64_t now_ms);
 void hr_tables_ep(struct hr_tables *t, uint32_t ep, uint64_t now_ms);
 /* Whatever may have changed. */
 void hr_tables_refresh(struct hr_tables *t, uint64_t now_ms);
+/* Endpoints that are warming up get what is theirs by now. Gives the time of the next step,
+ * UINT64_MAX: none is. */
+uint64_t hr_tables_warm(struct hr_tables *t, uint64_t now_ms);
 /* Gives back what nobody reads any more. */
 void hr_tables_tick(struct hr_tables *t, uint64_t now_ms);
 /* Pages in use. */

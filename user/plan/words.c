@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/cleanup.h"
+#include "plan/locality.h"
 #include "plan/slots.h"
 
 static void number(struct hr_strbuf *out, const char *what, int64_t v)
@@ -176,6 +177,9 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		number(out, "active, at least", c->retry_budget->min_concurrency);
 		millis(out, "interval", c->retry_budget->interval);
 	}
+	hr_place_words(c, out);
+	if (c->balancer)
+		millis(out, "warmup", c->balancer->warmup_ms);
 	if (c->balancer && c->balancer->hash != HR_HASH_NONE) {
 		static const char *const by[] = {"", "header", "cookie", "source address", "query"};
 
