@@ -138,7 +138,7 @@
 #define HR_H2_RESETS 500
 #define HR_H2_RESET_AGE_MS 1000
 /* Token buckets, burst and tokens a second: frames that move nothing (empty DATA); frames that ask
- * for work (PING, SETTINGS, PRIORITY, unknown types). */
+ * for work (PING, SETTINGS, PRIORITY, HEADERS of ended streams). */
 #define HR_H2_EMPTY_BURST 100
 #define HR_H2_EMPTY_RATE 10
 #define HR_H2_CONTROL_BURST 1000

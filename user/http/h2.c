@@ -337,6 +337,7 @@ static int start(struct hr_h2 *h, nghttp2_session_callbacks *cb, nghttp2_option 
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
+	nghttp2_option_set_max_outbound_ack(o, 2 * HR_H2_CONTROL_BURST);
 	nghttp2_option_set_max_continuations(o, 2 * HR_H2_CONTINUATIONS); /* ours says GOAWAY */
 	if (h->role == HR_H2_SERVER)
 		r = nghttp2_session_server_new2(&h->session, cb, h, o);

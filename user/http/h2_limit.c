@@ -39,7 +39,11 @@ bool hr_h2_limit_begin(struct hr_h2 *h, const nghttp2_frame_hd *hd)
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 		h->continuations = 0;
-		return false;
+		/* of a stream that has ended: decoded, and ignored */
+		return h->role == HR_H2_SERVER &&
+		       hd->stream_id <= nghttp2_session_get_last_proc_stream_id(h->session) &&
+		       !nghttp2_session_get_stream_user_data(h->session, hd->stream_id) &&
+		       control(h, "HEADERS of ended streams");
 	case NGHTTP2_CONTINUATION:
 		return ++h->continuations > HR_H2_CONTINUATIONS && flood(h, "CONTINUATION flood");
 	case NGHTTP2_DATA:
@@ -54,11 +58,8 @@ bool hr_h2_limit_begin(struct hr_h2 *h, const nghttp2_frame_hd *hd)
 		return control(h, "PRIORITY flood");
 	case NGHTTP2_WINDOW_UPDATE:
 		return ++h->updates > HR_H2_UPDATES + h->earned && flood(h, "WINDOW_UPDATE flood");
-	case NGHTTP2_RST_STREAM:
-	case NGHTTP2_GOAWAY:
+	default: /* of unknown types nghttp2 only skips the bytes */
 		return false;
-	default:
-		return control(h, "flood of unknown frames");
 	}
 }
 
