@@ -121,7 +121,9 @@ static void set_error_codes(struct hr_dec *x, const struct hr_field *f, const st
 
 		hr_path_index(&x->path, i);
 		if (why)
-			hr_dec_say(x, HR_SEV_ERROR, c->pos, "bad-value", "%s", why);
+			hr_dec_say(x, HR_SEV_ERROR, c->pos, "bad-value",
+				   "expected a status from 100 to 599, found \"%s\"",
+				   c->value ? c->value : "");
 		else
 			o->error_codes[(v - 100) / 64] |= 1ULL << (v - 100) % 64;
 		hr_path_cut(&x->path, mark);

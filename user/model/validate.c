@@ -177,6 +177,14 @@ static void check_subset(struct refs *r, const struct hr_virtual_service *vs,
 	hr_vec_free(&others);
 }
 
+static bool has_port(const hr_ports *ports, uint32_t number)
+{
+	for (size_t i = 0; i < ports->len; i++)
+		if (ports->data[i].number == number)
+			return true;
+	return false;
+}
+
 static void check_port(struct refs *r, const struct hr_virtual_service *vs,
 		       const struct hr_destination *d, const char *fqdn, const char *field)
 {
@@ -184,9 +192,8 @@ static void check_port(struct refs *r, const struct hr_virtual_service *vs,
 
 	if (!s || !d->port)
 		return;
-	for (size_t i = 0; i < s->ports.len; i++)
-		if (s->ports.data[i].number == d->port)
-			return;
+	if (has_port(&s->ports, (uint32_t)d->port))
+		return;
 	hr_diag_add(r->diags, HR_SEV_ERROR, d->pos, "unknown-port", &vs->meta, field,
 		    "%u is no port of service %s/%s", d->port, s->meta.ns, s->meta.name);
 }
@@ -387,6 +394,23 @@ static void check_merge(struct refs *r, const struct hr_destination_rule *dr, co
 	}
 }
 
+/* portLevelSettings for a port that the service does not have: they would never be used. */
+static void check_port_levels(struct refs *r, const struct hr_destination_rule *dr,
+			      const struct hr_traffic_policy *p, const char *fqdn,
+			      const char *field)
+{
+	const struct hr_service *s = hr_map_gets(r->services, fqdn);
+
+	for (size_t i = 0; s && i < p->port_level.len; i++)
+		if (p->port_level.data[i].port && !has_port(&s->ports, p->port_level.data[i].port))
+			hr_diag_add(r->diags, HR_SEV_ERROR, p->port_level.data[i].pos,
+				    "unknown-port", &dr->meta,
+				    hr_arena_printf(r->arena, "%s.portLevelSettings[%zu].port",
+						    field, i),
+				    "%u is no port of service %s/%s", p->port_level.data[i].port,
+				    s->meta.ns, s->meta.name);
+}
+
 static void check_rules(struct refs *r)
 {
 	_cleanup_map_ struct hr_map *seen = hr_map_new();
@@ -396,6 +420,11 @@ static void check_rules(struct refs *r)
 		const char *fqdn = resolve(r, dr->host, dr->meta.ns);
 
 		check_merge(r, dr, fqdn, seen);
+		check_port_levels(r, dr, &dr->policy, fqdn, "spec.trafficPolicy");
+		for (size_t k = 0; k < dr->subsets.len; k++)
+			check_port_levels(
+				r, dr, &dr->subsets.data[k].policy, fqdn,
+				hr_arena_printf(r->arena, "spec.subsets[%zu].trafficPolicy", k));
 		if ((r->names.len || r->wildcards.len) && *dr->host != '*' && !host_known(r, fqdn))
 			unknown_host(r, HR_SEV_WARNING, &dr->meta, dr->host_pos, "spec.host",
 				     dr->host, fqdn);
