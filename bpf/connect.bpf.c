@@ -97,6 +97,13 @@ static __always_inline __u32 choose(const struct hr_vip *vip, __u32 family, stru
 	/* where no request comes, only the agent can hash */
 	if ((c->flags & HR_CLUSTER_AGENT) || (c->hash && vip->proto == HR_PROTO_TCP))
 		return HR_WHY_CLUSTER;
+	if (c->lb == HR_LB_PASSTHROUGH) {
+		__builtin_memcpy(out->ip, d->dst_ip, 16);
+		out->port_be = d->dst_port_be;
+		d->addr_id = HR_ADDR_ASKED;
+		d->cluster = id;
+		return 0;
+	}
 	pick_endpoint(&p, c, NULL, 0, 0);
 	if (!p.ep)
 		return p.n ? HR_WHY_FAMILY : HR_WHY_NO_ENDPOINT;

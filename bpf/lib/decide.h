@@ -276,7 +276,7 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
 	if (!rt)
 		return decide_bind(d, HR_WHY_CLUSTER);
-	if (!HR_TABLE_N(rt->table))
+	if (!HR_TABLE_N(rt->table) && cl->lb != HR_LB_PASSTHROUGH)
 		return decide_local(d, HR_REPLY_UH, 503);
 	d->conns = cl->conns;
 	d->spent = (c->pub.flags & HR_CONN_F_DEAD) || conn_spent(c, cl);
@@ -288,10 +288,15 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 		pick_endpoint(&p, cl, NULL, own_ep ? *own_ep : 0, c->pub.addr_id);
 		if (own_ep && (p.table & HR_TABLE_EVEN) && ep_alive(*own_ep))
 			d->own_ep = *own_ep;
+	} else if (cl->lb == HR_LB_PASSTHROUGH) {
+		/* only C's own connection leads there, and only if it was not led elsewhere */
+		if (c->pub.addr_id != HR_ADDR_ASKED || d->spent)
+			return decide_bind(d, HR_WHY_CLUSTER);
+		p.addr_id = HR_ADDR_ASKED;
 	} else {
 		pick_endpoint(&p, cl, NULL, 0, 0);
 	}
-	if (!p.ep)
+	if (!p.ep && cl->lb != HR_LB_PASSTHROUGH)
 		return decide_bind(d, HR_WHY_NO_ENDPOINT);
 	/* those that wait for a connection come first */
 	if ((cl->flags & HR_CLUSTER_WAIT) && rt->pending)

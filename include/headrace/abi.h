@@ -264,6 +264,9 @@ struct hr_member_key {
 	__u32 addr_id;
 };
 
+/* PASSTHROUGH: no endpoint, the address that C asked for. */
+#define HR_ADDR_ASKED 0
+
 /* addrs: addr_id -> where it is. */
 struct hr_ep_addr {
 	__u8 ip[16];

@@ -130,3 +130,21 @@ def warmup(env):
     shop(1, 2)
     check(0.2 < share() < 0.45, True, "half its weight in the first second of two")
     eventually(lambda: abs(share() - 0.5) < 0.03, "warm", 6)
+
+
+@test()
+def passthrough(env):
+    """The connection goes where the client asked, not to an endpoint; rules still speak for its requests."""
+    asked = "10.77.1.1"
+    se = mesh.service_entry("shop", ["shop.mesh"], {"http": (9000, "HTTP")}, [("10.77.2.1", None)], [asked])
+    deny = {"match": [{"uri": {"prefix": "/deny"}}], "directResponse": {"status": 403}}
+    env.policy(se, mesh.dr("shop.mesh", policy={"loadBalancer": {"simple": "PASSTHROUGH"}}),
+               mesh.vs("shop", [deny, rule(dst("shop.mesh"))], ["shop.mesh"]))
+    before = env.requests()
+    for blocking in (False, True):
+        rows = env.call("exchange", host=asked, port=9000, blocking=blocking,
+                        requests=[{"host": "shop.mesh", "target": t} for t in ("/", "/deny", "/", "/deny")])
+        check([r["status"] for r in rows], [200, 403, 200, 403])
+        check({r["version"] for r in rows if r["status"] == 200}, {"v1"})
+    if env.datapath == "kernel":
+        check(env.requests()["kernel"] - before["kernel"], 4, str(env.agent.status()["fallback"]))

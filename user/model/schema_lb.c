@@ -11,7 +11,7 @@ static const struct hr_word simple_words[] = {
 	{"LEAST_CONN", HR_LB_LEAST_REQUEST, HR_ST_KERNEL, "old name of LEAST_REQUEST"},
 	{"ROUND_ROBIN", HR_LB_ROUND_ROBIN, HR_ST_KERNEL, NULL},
 	{"RANDOM", HR_LB_RANDOM, HR_ST_KERNEL, NULL},
-	{"PASSTHROUGH", HR_LB_PASSTHROUGH, HR_ST_NOT_BUILT, "connecting where the client asked"},
+	{"PASSTHROUGH", HR_LB_PASSTHROUGH, HR_ST_KERNEL, "the address that the client asked for"},
 	{NULL, 0, 0, NULL}};
 
 #define LB(field, type, status, member, ...) \

@@ -35,7 +35,7 @@ static bool reaches(const struct hr_plan *p, const struct hr_plan_cluster *c, bo
 	for (uint32_t i = 0; i < c->n_eps; i++)
 		if (hr_addr_is4(&p->eps.data[c->first_ep + i].addr) == v4)
 			return true;
-	return false;
+	return c->lb == HR_LB_PASSTHROUGH;
 }
 
 /* Of the first destination that the kernel cannot take the connection to. */
@@ -46,7 +46,7 @@ static enum hr_why split_why(const struct hr_plan *p, const struct hr_plan_route
 
 		if (!r->dst[i].weight)
 			continue;
-		if (!c->n_eps)
+		if (!hr_plan_has_place(c))
 			return HR_WHY_NO_ENDPOINT;
 		if (c->agent_why)
 			return c->agent_why;
@@ -65,7 +65,7 @@ static enum hr_why vip_why(const struct hr_plan *p, const struct hr_plan_vip *vi
 		return HR_WHY_PROTO;
 	if (vip->split != HR_NONE)
 		return split_why(p, &p->routes.data[vip->split], hr_addr_is4(&vip->addr));
-	if (!c || !c->n_eps)
+	if (!c || !hr_plan_has_place(c))
 		return HR_WHY_NO_ENDPOINT;
 	if (c->agent_why)
 		return c->agent_why;

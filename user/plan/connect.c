@@ -22,7 +22,7 @@ uint32_t hr_connect_default(const struct hr_connect_view *p, const struct hr_pla
 		return service;
 	r = &p->routes[v->rules[v->nrules - 1].route];
 	for (uint32_t i = 0; i < r->ndst; i++) {
-		if (r->dst[i].weight <= best || !p->clusters[r->dst[i].cluster].n_eps)
+		if (r->dst[i].weight <= best || !hr_plan_has_place(&p->clusters[r->dst[i].cluster]))
 			continue;
 		best = r->dst[i].weight;
 		found = r->dst[i].cluster;
@@ -37,7 +37,7 @@ static bool reaches(const struct hr_connect_view *p, uint32_t cluster, bool v4)
 	for (uint32_t i = 0; i < c->n_eps; i++)
 		if (hr_addr_is4(&p->eps[c->first_ep + i].addr) == v4)
 			return true;
-	return false;
+	return c->lb == HR_LB_PASSTHROUGH;
 }
 
 /* connect() keeps the family of the address. Where the likeliest cluster has no endpoint of it, the

@@ -101,7 +101,8 @@ static bool any_endpoint(const struct hr_plan *p, const struct hr_verdict *v)
 	const struct hr_plan_route *r = v->m.route;
 
 	for (uint32_t i = 0; i < r->ndst; i++)
-		if (r->dst[i].weight && hr_asked_cluster(p, v, r->dst[i].cluster)->n_eps)
+		if (r->dst[i].weight &&
+		    hr_plan_has_place(hr_asked_cluster(p, v, r->dst[i].cluster)))
 			return true;
 	return false;
 }

@@ -30,7 +30,9 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 	}
 	if (c->n_eps > 8)
 		hr_sb_printf(out, " and %u more", c->n_eps - 8);
-	if (!c->n_eps)
+	if (c->lb == HR_LB_PASSTHROUGH)
+		hr_sb_add(out, " where the client asked to go");
+	else if (!c->n_eps)
 		hr_sb_add(out,
 			  c->missing_subset ? " nothing defines it (503)" : " no endpoint (503)");
 	hr_sb_addc(out, '\n');

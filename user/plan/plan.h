@@ -103,6 +103,12 @@ struct hr_plan_cluster {
 	const struct hr_plan_view *views;
 };
 
+/* Has it somewhere to go? PASSTHROUGH goes where the client wanted to go. */
+static inline bool hr_plan_has_place(const struct hr_plan_cluster *c)
+{
+	return c->n_eps || (c->lb == HR_LB_PASSTHROUGH && !c->missing_subset);
+}
+
 struct hr_plan_dst {
 	uint32_t cluster; /* index */
 	uint32_t weight;  /* as written; a lone destination without weight has 100 */

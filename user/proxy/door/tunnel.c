@@ -223,6 +223,12 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	set_times(c, cluster);
 	if (!take_place(c, cluster))
 		return false;
+	if (cluster->lb == HR_LB_PASSTHROUGH) {
+		*addr = c->dst;
+		*port = c->dst_port;
+		*out = cluster;
+		return !px_is_own_door(c->w->px, &c->dst, c->dst_port);
+	}
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
 	hash = px_hash_source(c, plan, cluster);
 	ep = hr_plan_pick_ep(plan, cluster, &c->w->px->words, px_random(c->w),

@@ -81,7 +81,7 @@ static void copy(struct px_req *r, const struct hr_plan_mirror *to)
 	struct px_worker *w = r->c->w;
 	struct px_client *m;
 
-	if (!cluster->n_eps)
+	if (!hr_plan_has_place(cluster))
 		return lost(w, HR_MIRROR_NO_ENDPOINT);
 	if (r->msg.upgrade)
 		return lost(w, HR_MIRROR_UPGRADE);

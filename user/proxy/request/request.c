@@ -357,7 +357,14 @@ void px_req_try(struct px_req *r)
 	r->tries++;
 	r->any_sent = r->req_sent = r->resp_partial = false;
 	r->wire.off = 0;
-	if (r->cluster) {
+	if (r->cluster && r->cluster->lb == HR_LB_PASSTHROUGH) {
+		if (px_is_own_door(c->w->px, &c->dst, c->dst_port)) {
+			px_reply(r, 503, "UH", PX_BODY_UH);
+			return;
+		}
+		r->addr = c->dst;
+		r->port = c->dst_port;
+	} else if (r->cluster) {
 		r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, &c->w->px->words,
 					px_random(c->w), r->hashed ? &r->hash : NULL, r->avoid,
 					r->avoid_previous ? r->n_avoid : 0);

@@ -57,7 +57,7 @@ static void destination(struct px_req *r)
 
 	r->cluster = hr_plan_pick_cluster(r->hold->plan, route, px_random(r->c->w), &r->dst);
 	r->cluster = px_cluster_seen(r->c, r->hold->plan, r->cluster);
-	if (!r->cluster || r->cluster->missing_subset || !r->cluster->n_eps) {
+	if (!r->cluster || !hr_plan_has_place(r->cluster)) {
 		px_reply(r, 503, r->cluster && !r->cluster->missing_subset ? "UH" : "NC",
 			 PX_BODY_UH);
 		return;
