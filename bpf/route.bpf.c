@@ -132,6 +132,7 @@ static __always_inline int answer_local(struct sk_msg_md *msg, struct conn *c, _
 		.tx = total,
 		.route = d->route,
 		.status = d->status,
+		.reply = d->reply,
 		.why = HR_WHY_LOCAL,
 	};
 
@@ -173,6 +174,24 @@ static __always_inline int not_sent(struct sk_msg_md *msg, struct conn *c, struc
 	return hand_over(msg, c, s, reason);
 }
 
+/* One in so many requests is remembered for the access log. */
+static __noinline int sample(struct conn *c, const struct conn_scratch *s)
+{
+	__u32 every = access_every(), n = s->scan.head_len;
+
+	c->sampled = every && bpf_get_prandom_u32() % every == 0;
+	if (!c->sampled)
+		return 0;
+	c->seen.host_len = s->scan.host_len;
+	c->seen.method_len = s->scan.method_len;
+	c->seen.line_len = n < HR_LOG_LINE_MAX ? n : HR_LOG_LINE_MAX;
+	__builtin_memcpy(c->seen.host, s->scan.host, sizeof(c->seen.host));
+	HR_UNROLL
+	for (int i = 0; i < HR_LOG_LINE_MAX; i += 8)
+		*(__u64 *)(c->seen.line + i) = hr_w8(s->scan.buf + i);
+	return 0;
+}
+
 /* A message that begins with a request. */
 static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
 {
@@ -196,6 +215,7 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	total = s->scan.head_len + s->scan.content_length;
 	c->pub.t0 = bpf_ktime_get_ns();
 	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
+	sample(c, s);
 	decide(c, s, &d);
 	if (d.kind == DECIDE_BIND)
 		return hand_over(msg, c, s, d.why);

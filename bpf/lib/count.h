@@ -135,7 +135,8 @@ struct done {
 	__u64 cookie, t0, tx, rx;
 	__u32 route, ep, addr_id;
 	__u16 status, why;
-	__u32 local; /* 1: the endpoint gave no answer, `status` is ours */
+	__u16 local; /* 1: the endpoint gave no answer, `status` is ours */
+	__u16 reply; /* LOCAL: index in replies */
 	__u32 pad;
 };
 
@@ -207,25 +208,46 @@ static __always_inline void outlier_count(const struct done *d)
 		outlier_clear(&rt->consecutive_5xx);
 }
 
-static __always_inline void access_sample(const struct done *d, __u64 ns)
+/* One in so many requests is logged; 0: none. */
+static __always_inline __u32 access_every(void)
 {
 	__u32 zero = 0;
 	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
-	struct hr_event *e;
 
-	if (!cfg || !cfg->access_log || bpf_get_prandom_u32() % cfg->access_log)
+	return cfg ? cfg->access_log : 0;
+}
+
+static __always_inline void access_log(const struct done *d, __u64 ns)
+{
+	__u64 cookie = d->cookie, *lost;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	struct hr_access_event *a;
+	__u32 one = 1;
+
+	if (!c || !c->sampled)
 		return;
-	e = event_begin(HR_EV_ACCESS, d->cookie);
-	if (!e)
+	c->sampled = 0;
+	a = bpf_ringbuf_reserve(&access_events, sizeof(*a), 0);
+	if (!a) {
+		lost = bpf_map_lookup_elem(&events_lost, &one);
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
 		return;
-	e->route = d->route;
-	e->ep = d->ep;
-	e->addr_id = d->addr_id;
-	e->status = d->status;
-	e->why = d->why;
-	e->bytes = d->rx;
-	e->dur_ns = ns;
-	bpf_ringbuf_submit(e, 0);
+	}
+	__builtin_memset(&a->ev, 0, sizeof(a->ev));
+	a->ev.kind = HR_EV_ACCESS;
+	a->ev.conn = cookie;
+	a->ev.route = d->route;
+	a->ev.ep = d->ep;
+	a->ev.addr_id = d->addr_id;
+	a->ev.status = d->status;
+	a->ev.why = d->why;
+	a->ev.slot = d->reply;
+	a->ev.bytes = d->rx;
+	a->ev.tx = d->tx;
+	a->ev.dur_ns = ns;
+	a->seen = c->seen;
+	bpf_ringbuf_submit(a, 0);
 }
 
 __weak __noinline int request_done(const struct done *d)
@@ -249,6 +271,7 @@ __weak __noinline int request_done(const struct done *d)
 		stats_add(bpf_map_lookup_elem(&ep_stats, &ep), &s);
 		outlier_count(d);
 	}
-	access_sample(d, ns);
+	if (access_every())
+		access_log(d, ns);
 	return 0;
 }

@@ -169,5 +169,10 @@ struct {
 } events __weak SEC(".maps");
 /* enum hr_mishap -> how often. mmap()able: the agent counts there too. */
 HR_SHARED_ARRAY(mishaps, HR_MISHAP_MAX, __u64);
-/* 0 -> records that found `events` full. mmap()able. */
-HR_SHARED_ARRAY(events_lost, 1, __u64);
+/* struct hr_access_event records: a ring of their own, a flood of them displaces nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 18);
+} access_events __weak SEC(".maps");
+/* 0, 1 -> records that found `events`, `access_events` full. mmap()able. */
+HR_SHARED_ARRAY(events_lost, 2, __u64);

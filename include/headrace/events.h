@@ -9,7 +9,7 @@ struct hr_config {
 	__u32 abi;	  /* HR_ABI_VERSION */
 	__u32 agent_only; /* kill switch: new connections to door A, new requests BOUND */
 	__u32 generation; /* of the plan, for status */
-	__u32 access_log; /* sample one in N requests to `events`, 0: none */
+	__u32 access_log; /* one in so many requests goes to `access_events`, 0: none */
 	__u32 flags;	  /* HR_CFG_* */
 	__u32 pad;
 };
@@ -31,7 +31,7 @@ enum hr_event_kind {
 			    * in-flight numbers of `ep` and `cluster` are its own from here on. Nothing
 			    * of the request is counted yet. slot, gen: its U, which is DEAD;
 			    * HR_U_SLOTS: it was native. */
-	HR_EV_ACCESS,	   /* sampled access log record */
+	HR_EV_ACCESS,	   /* in access_events: the beginning of struct hr_access_event */
 	HR_EV_OUTLIER,	   /* failures in a row of `ep` have reached a limit: slot is the enum
 			    * hr_outlier_kind */
 	HR_EV_END,	   /* conn is ENDED: to be shut down, after an answer if status says one */
@@ -69,3 +69,21 @@ struct hr_event {
 	__u32 tx;      /* TAKEN: bytes of the request */
 };
 HR_ASSERT_SIZE(struct hr_event, 80);
+
+/* What the access log says of a request that the kernel has carried. */
+struct hr_seen {
+	__u8 host_len; /* of `host`; longer ones are not the kernel's */
+	__u8 method_len;
+	__u16 line_len; /* of `line`, the beginning of the request line */
+	__u8 pad[4];
+	char host[HR_HOST_MAX];
+	char line[HR_LOG_LINE_MAX];
+};
+HR_ASSERT_SIZE(struct hr_seen, 8 + HR_HOST_MAX + HR_LOG_LINE_MAX);
+
+/* access_events: a request has ended. Of `ev`: conn, route, ep, addr_id, status (0: its client went
+ * away), why, slot (LOCAL: the index in replies), bytes and tx (answer, request), dur_ns. */
+struct hr_access_event {
+	struct hr_event ev;
+	struct hr_seen seen;
+};

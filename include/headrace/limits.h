@@ -46,6 +46,9 @@
 #define HR_HNAME_MAX 32
 /* Longest host of a virtual host that the kernel looks up, bytes (DNS allows 253: agent). */
 #define HR_HOST_MAX 64
+/* Of a request line, what the access log has of requests that the kernel carries, bytes. A power of
+ * two. */
+#define HR_LOG_LINE_MAX 256
 /* Words of a set of status codes from 100 on. */
 #define HR_STATUS_WORDS 8
 /* Weighted destinations of one rule. */

@@ -12,11 +12,12 @@ import signal
 import time
 
 import mesh
+from agent import ROOT
 import servers
 from mesh import dst, header, rule
-from runner import check, eventually, test
+from runner import check, check_share, eventually, test
 from topo import stop
-from world import ORIGIN, SOLO
+from world import ORIGIN, SOLO, V1, V2
 
 VIP = "10.96.1.17"
 MOVE = [["x-v2", "1"]]
@@ -252,6 +253,57 @@ def client_leaves(env):
             env.call("raw", host=ORIGIN, port=9000, timeout=wait,
                      data=f"GET /hang HTTP/1.1\r\nHost: origin\r\n{headers}\r\n")
     eventually(lambda: settled(env), "nothing in flight")
+
+
+@test(timeout=40)
+def practice_canary(env):
+    """The published example as it is, timeouts and retries included: its traffic stays in the kernel, with the
+    weights that it says."""
+    with open(os.path.join(ROOT, "policies/practice/canary-deployment.yaml")) as f:
+        text = f.read()
+    vip = "10.96.1.18"
+    net = {"v1": "10.77.1.1", "v2": "10.77.2.1"}
+    env.put("practice.yaml", text + "\n---\n" + mesh.to_yaml([
+        mesh.service("recommendation-service", [vip], {"http": 8080}),
+        mesh.slice_("recommendation-service", {"http": 8080}, [(ip, f"rec-{v}") for v, ip in net.items()]),
+        *(mesh.pod(f"rec-{v}", (ip,), {"app": "rec", "version": v}) for v, ip in net.items())]))
+    before = env.requests()
+    for headers, want in (([], {"v1": 0.95, "v2": 0.05}), ([["x-canary", "true"]], {"v2": 1.0}),
+                          ([["x-user-type", "premium"]], {"v1": 0.7, "v2": 0.3})):
+        got = env.call("count", host=vip, port=8080, total=400, vhost="recommendation-service", headers=headers)
+        check(got["errors"], {})
+        for version, share in want.items():
+            check_share(got["seen"].get(version, 0), 400, share, f"{headers} {version}", sigmas=4)
+    after = env.requests()
+    kernel, total = (after[k] - before[k] for k in ("kernel", "total"))
+    if env.datapath == "kernel":
+        check(kernel / total > 0.95, True, f"{kernel} of {total} in the kernel")
+
+
+@test(fresh=True, args=("--access-log", "-", "--access-log-sample", "1"), timeout=40)
+def logged(env):
+    """A line for every request says why it went as it did, whoever carried it."""
+    origin_policy(env, timeout="1s", retries={"attempts": 1, "perTryTimeout": "0.2s", "retryOn": "5xx"})
+    asked = [("/echo?q=secret", []), ("/echo", MOVE), ("/status?code=503", []), ("/status?code=404", MOVE),
+             ("/late?ms=900", [])]
+    time.sleep(0.5)  # until there are connections to both
+    for target, headers in asked:
+        ask(env, target, headers, name="kept")
+    env.get(f"http://{ORIGIN}:9000/nobody", [("Host", "origin")])
+
+    def lines():
+        with open(env.agent.log_path, errors="replace") as f:
+            rows = [json.loads(line) for line in f if line.startswith('{"time"') and '"path"' in line]
+        return rows if len(rows) >= 6 else None
+    rows = eventually(lines, "six lines")
+    got = [(r["path"], r["status"], r["flags"], r["tries"]) for r in rows]
+    check(got, [("/echo", 200, None, 1), ("/echo", 200, None, 1), ("/status", 503, "URX", 2), ("/status", 404, None, 1),
+                ("/late", 504, "UT,URX", 2), ("/nobody", 200, None, 1)])
+    check({(r["method"], r["host"]) for r in rows}, {("GET", "origin")})
+    check([r["upstream"] in (f"{ip[0]}:9000", f"[{ip[1]}]:9000") for r, ip in zip(rows, (V1, V2))], [True, True])
+    check([r["route"].split("@")[0] for r in rows[:2]], ["default/origin/http[1]", "default/origin/http[0]"])
+    if env.datapath == "kernel":
+        check([r["carrier"] for r in rows[:4]], ["kernel", "kernel", "agent", "kernel"])
 
 
 @test(datapaths=("kernel",), fresh=True, timeout=60)

@@ -43,6 +43,14 @@ static void on_kern_event(void *ctx, const struct hr_event *ev)
 		hr_proxy_event(a->proxy, ev);
 }
 
+static void on_kern_access(void *ctx, const struct hr_access_event *ev)
+{
+	struct hr_agent *a = ctx;
+
+	if (a->access && a->plan)
+		hr_access_kernel(a->access, a->plan, ev);
+}
+
 static void on_kern(void *ctx, uint32_t events)
 {
 	struct hr_agent *a = ctx;
@@ -179,7 +187,8 @@ void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *
 		.killed = a->killed,
 		.outliers = a->outliers,
 	};
-	m->access_dropped = a->access ? hr_access_dropped(a->access) : 0;
+	m->access_dropped =
+		a->access ? hr_access_dropped(a->access) + hr_kern_access_lost(a->kern) : 0;
 	m->mode = a->killed ? HR_DATAPATH_AGENT : m->kern->mode;
 	list_workloads(a, arena, m);
 	hr_meters_live(m, &a->live);
@@ -250,6 +259,7 @@ static int open_kern(struct hr_agent *a, struct hr_strbuf *err)
 		.requested = a->o.datapath,
 		.verbose = a->o.verbose,
 		.on_event = on_kern_event,
+		.on_access = on_kern_access,
 		.ctx = a,
 	};
 	int r = hr_kern_open(&a->kern, &opts, err);
@@ -274,6 +284,8 @@ static int open_proxy(struct hr_agent *a, struct hr_strbuf *err)
 		opts.access = hr_access_write;
 		opts.ctx = a->access;
 	}
+	if (r == 0)
+		r = hr_kern_set_access_log(a->kern, a->o.access_every);
 	if (r == 0) {
 		r = hr_proxy_new(&a->proxy, &opts);
 		if (r < 0)

@@ -71,6 +71,8 @@ static const struct hr_option run_options[] = {
 	 NULL},
 	{"access-log", 0, HR_OPT_STRING, "PATH",
 	 "JSON line for each request of the agent; - is stdout", NULL},
+	{"access-log-sample", 0, HR_OPT_UINT, "N",
+	 "and for one in N requests that the kernel carries; 0: none (default: 100)", NULL},
 	{"log", 0, HR_OPT_STRING, "FORMAT", "form of log lines", "text|json"},
 	{"store", 0, HR_OPT_STRING, "DIR",
 	 "where applied objects live (default: /var/lib/headrace)", NULL},

@@ -47,6 +47,7 @@ static void read_options(const struct hr_args *a, struct hr_agent_opts *o)
 	if (hr_streq(o->metrics, "off"))
 		o->metrics = NULL;
 	o->access_log = hr_arg_str(a, "access-log", NULL);
+	o->access_every = o->access_log ? (uint32_t)hr_arg_uint(a, "access-log-sample", 100) : 0;
 	o->datapath = read_datapath(a);
 	o->verbose = hr_arg_flag(a, "verbose");
 	o->lenient = hr_arg_flag(a, "lenient");

@@ -51,6 +51,7 @@ struct hr_kern {
 	struct hr_g *g;
 	uint64_t *u_sk, *g_sk, *events_lost, *mishaps, *beat;
 	struct ring_buffer *ring;
+	uint64_t access_seen; /* records of access_events so far */
 	HR_VEC(struct capture) captures;
 	HR_VEC(struct leaving) leaving;
 	struct hr_apply *apply;

@@ -26,6 +26,8 @@ struct hr_kern_opts {
 	bool verbose; /* libbpf's own lines */
 	/* events; called from hr_kern_poll */
 	void (*on_event)(void *ctx, const struct hr_event *ev);
+	/* one of the requests that are logged has ended; NULL: nobody wants to know */
+	void (*on_access)(void *ctx, const struct hr_access_event *ev);
 	void *ctx;
 };
 
@@ -75,6 +77,11 @@ int hr_kern_reweigh(struct hr_kern *k, const struct hr_plan *plan, const struct 
 
 /* The balancing tables, of the plan that was applied last. Main thread. */
 struct hr_tables *hr_kern_balance(struct hr_kern *k);
+
+/* One in `every` requests of the kernel goes to on_access; 0: none. */
+int hr_kern_set_access_log(struct hr_kern *k, uint32_t every);
+/* Those that found the ring full. */
+uint64_t hr_kern_access_lost(struct hr_kern *k);
 
 /* Kill switch: true sends new connections to door A and binds new requests. */
 int hr_kern_set_agent_only(struct hr_kern *k, bool on);

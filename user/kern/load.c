@@ -294,6 +294,18 @@ static int on_ring(void *ctx, void *data, size_t len)
 	return 0;
 }
 
+/* Of one look at most: the ring is filled by traffic, and other events wait meanwhile. */
+#define ACCESS_AT_ONCE 256
+
+static int on_access_ring(void *ctx, void *data, size_t len)
+{
+	struct hr_kern *k = ctx;
+
+	if (len >= sizeof(struct hr_access_event) && k->opts.on_access && !k->muted)
+		k->opts.on_access(k->opts.ctx, data);
+	return ++k->access_seen % ACCESS_AT_ONCE ? 0 : -EAGAIN;
+}
+
 /* Everything after the load, in an order that never shows traffic a half-made state. */
 static int start(struct hr_kern *k, struct hr_strbuf *err)
 {
@@ -307,7 +319,9 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 		hr_sb_printf(err, "the event ring cannot be read: %s", strerror(-e));
 		return e;
 	}
-	e = pin_programs(k, err);
+	e = ring_buffer__add(k->ring, KERN_MAP_FD(k, access_events), on_access_ring, k);
+	if (!e)
+		e = pin_programs(k, err);
 	if (!e)
 		e = attach_to_sockmaps(k, err);
 	if (e)
@@ -395,6 +409,12 @@ int kern_write_config(struct hr_kern *k)
 	__u32 zero = 0;
 
 	return bpf_map_update_elem(KERN_MAP_FD(k, config), &zero, &k->config, BPF_ANY);
+}
+
+int hr_kern_set_access_log(struct hr_kern *k, uint32_t every)
+{
+	k->config.access_log = every;
+	return kern_write_config(k);
 }
 
 int hr_kern_set_agent_only(struct hr_kern *k, bool on)

@@ -24,12 +24,17 @@ int hr_kern_poll(struct hr_kern *k)
 			 __ATOMIC_RELAXED);
 	kern_apply_tick(k, kern_now_ms());
 	kern_leaving_tick(k);
-	return n < 0 ? n : 0;
+	return n < 0 && n != -EAGAIN ? n : 0;
 }
 
 uint64_t hr_kern_events_lost(struct hr_kern *k)
 {
 	return __atomic_load_n(k->events_lost, __ATOMIC_RELAXED);
+}
+
+uint64_t hr_kern_access_lost(struct hr_kern *k)
+{
+	return __atomic_load_n(k->events_lost + 1, __ATOMIC_RELAXED);
 }
 
 void hr_kern_mishap(struct hr_kern *k, enum hr_mishap m)

@@ -106,7 +106,9 @@ void hr_access_line(const struct hr_access *rec, struct hr_strbuf *out)
 	member(out, "why", hr_why_text(rec->why));
 	if (rec->no_retry && *rec->no_retry)
 		member(out, "notRetried", rec->no_retry);
-	hr_sb_printf(out, ",\"door\":\"%s\",\"tries\":%u", rec->door_a ? "A" : "G", rec->tries);
+	member(out, "carrier", rec->kernel ? "kernel" : "agent");
+	member(out, "door", rec->kernel ? NULL : rec->door_a ? "A" : "G");
+	hr_sb_printf(out, ",\"tries\":%u", rec->tries);
 	hr_sb_printf(out, ",\"requestBytes\":%llu,\"responseBytes\":%llu,\"durationUs\":%llu",
 		     (unsigned long long)rec->req_bytes, (unsigned long long)rec->resp_bytes,
 		     (unsigned long long)rec->dur_us);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Access log: one JSON object a line for each request that the agent carried. */
+/* Access log: one JSON object a line for each request that the agent carried, and for a sample of
+ * those that the kernel carried. */
 #pragma once
 
 #include "core/str.h"
@@ -15,6 +16,9 @@ void hr_access_reopen(struct hr_access_log *log);
 /* For hr_proxy_opts.access, any thread: one write(), never waits; what a full pipe does not take
  * is dropped and counted. */
 void hr_access_write(void *log, const struct hr_access *rec);
+/* For hr_kern_opts.on_access: of a request that the kernel has carried. Main thread. */
+void hr_access_kernel(struct hr_access_log *log, const struct hr_plan *plan,
+		      const struct hr_access_event *a);
 uint64_t hr_access_dropped(const struct hr_access_log *log);
 /* The line alone, with its newline. */
 void hr_access_line(const struct hr_access *rec, struct hr_strbuf *out);

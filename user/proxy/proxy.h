@@ -43,6 +43,7 @@ struct hr_access {
 	uint16_t tries;
 	enum hr_why why; /* how it came to the agent */
 	uint64_t req_bytes, resp_bytes, dur_us;
+	bool kernel; /* carried by it, without the agent */
 	bool door_a;
 };
 

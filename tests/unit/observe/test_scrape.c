@@ -152,6 +152,63 @@ static void test_access_line_is_json(void **state)
 }
 
 /* Nobody reads the pipe: lines are dropped and counted, the worker never waits. */
+/* The bytes of a request line are the client's: bounded, cut at what ends them, escaped. */
+static void test_access_of_the_kernel(void **state)
+{
+	static const struct {
+		const char *line, *method, *path;
+		uint32_t why, slot;
+		uint16_t status;
+		const char *flags;
+	} cases[] = {
+		{"GET /a?b=c HTTP/1.1\r\nHost: x", "GET", "/a", HR_WHY_NATIVE, 0, 200, NULL},
+		{"GET /\"{}\x01 HTTP/1.1", "GET", "/\"{}\x01", HR_WHY_MOVED, 0, 0, "DC"},
+		{"POST /cut-off-in-the-mid", "POST", "/cut-off-in-the-mid", HR_WHY_LOCAL,
+		 HR_REPLY_NR, 404, "NR"},
+		{"GET / HTTP/1.1", "GET", "/", HR_WHY_LOCAL, HR_REPLY_UO, 503, "UO"},
+		{"", "", "", HR_WHY_LOCAL, HR_REPLY_UH, 503, "UH"},
+	};
+	struct hr_plan plan = {};
+	char path[] = "/tmp/hr-access-XXXXXX", text[2048];
+	int fd = mkstemp(path);
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++) {
+		_cleanup_sb_ struct hr_strbuf err = {};
+		struct hr_access_event ev = {.ev = {.why = (uint16_t)cases[i].why,
+						    .slot = cases[i].slot,
+						    .status = cases[i].status},
+					     .seen = {.host = "svc", .host_len = 3}};
+		struct hr_access_log *log = NULL;
+		const char *m, *p;
+		ssize_t n;
+		json_t *j;
+
+		ev.seen.line_len = (uint16_t)strlen(cases[i].line);
+		memcpy(ev.seen.line, cases[i].line, ev.seen.line_len);
+		assert_int_equal(ftruncate(fd, 0), 0);
+		assert_int_equal(hr_access_open(&log, path, &err), 0);
+		hr_access_kernel(log, &plan, &ev);
+		hr_access_close(log);
+		n = pread(fd, text, sizeof(text) - 1, 0);
+		assert_true(n > 0);
+		text[n] = 0;
+		j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+		m = json_string_value(json_object_get(j, "method"));
+		p = json_string_value(json_object_get(j, "path"));
+		assert_string_equal(m ? m : "", cases[i].method);
+		assert_string_equal(p ? p : "", cases[i].path);
+		if (cases[i].flags)
+			assert_string_equal(json_string_value(json_object_get(j, "flags")),
+					    cases[i].flags);
+		assert_string_equal(json_string_value(json_object_get(j, "carrier")), "kernel");
+		assert_string_equal(json_string_value(json_object_get(j, "host")), "svc");
+		json_decref(j);
+	}
+	close(fd);
+	unlink(path);
+}
+
 static void test_access_log_never_waits(void **state)
 {
 	const struct hr_access rec = {.method = "GET", .path = "/", .host = "a"};
@@ -183,6 +240,7 @@ int main(void)
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_access_line_is_json),
+		cmocka_unit_test(test_access_of_the_kernel),
 		cmocka_unit_test(test_access_log_never_waits),
 	};
 
