@@ -10,7 +10,7 @@ set -eu
 build="gcc make pkg-config|pkgconf clang-19 llvm-19 bpftool libbpf-dev libelf-dev zlib1g-dev
 	libyaml-dev libjansson-dev libnghttp2-dev linux-libc-dev"
 test="libclang-rt-19-dev libcmocka-dev libasan8 libubsan1 nginx-light|nginx wrk curl iproute2 python3
-	cppcheck clang-format-19 procps nodejs node-typescript nghttp2-client nghttp2-server
+	cppcheck clang-format-19 procps nodejs node-typescript jq nghttp2-client nghttp2-server
 	python3-grpcio"
 bench="haproxy"
 vm="qemu-system-x86 cpio kmod xz-utils busybox-static"

@@ -46,8 +46,9 @@ http {{
 """
 
 
-def nginx(topo, pod, version, workdir, port=8080, workers=1, extra=""):
-    """nginx on PORT of the pod: / /seen /files/1m /files/big (1 GB, sparse) /sink /status/NNN."""
+def nginx(topo, pod, version, workdir, port=8080, workers=1, extra="", who=None):
+    """nginx on PORT of the pod: / /seen /files/1m /files/big (1 GB, sparse) /sink /status/NNN. It answers with its
+    version and `who` it is (the pod)."""
     d = os.path.join(workdir, f"nginx-{pod}-{port}")
     os.makedirs(f"{d}/files", exist_ok=True)
     with open(f"{d}/files/1m", "wb") as f:
@@ -61,7 +62,7 @@ def nginx(topo, pod, version, workdir, port=8080, workers=1, extra=""):
     statuses += "\n    location = /status/204 { return 204; }"
     conf = f"{d}/nginx.conf"
     with open(conf, "w") as f:
-        f.write(_NGINX_CONF.format(dir=d, port=port, version=version, pod=pod, workers=workers,
+        f.write(_NGINX_CONF.format(dir=d, port=port, version=version, pod=who or pod, workers=workers,
                                    statuses=statuses, extra=extra))
     log = open(f"{d}/out.log", "w")
     proc = topo.spawn(pod, [NGINX, "-p", d, "-e", f"{d}/error.log", "-c", conf], stdout=log, stderr=log)
