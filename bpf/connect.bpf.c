@@ -13,6 +13,7 @@
 #include "lib/balance.h"
 #include "lib/capture.h"
 #include "lib/dns.h"
+#include "lib/pressure.h"
 #include "lib/slot.h"
 
 /* Connections that may be on their way to established when `conns` is nearly full. */
@@ -40,6 +41,13 @@ static __always_inline int opens_fast(struct bpf_sock_addr *ctx)
 	return tp && (tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, fastopen_connect));
 }
 
+static __always_inline int short_of_memory(struct bpf_sock_addr *ctx)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(ctx->sk);
+
+	return tp && sk_pressed(tp);
+}
+
 /* Why this connection must use door A, 0 when it need not. */
 static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct hr_vip *vip,
 					 const struct hr_workload *wl)
@@ -59,6 +67,9 @@ static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct
 		return HR_WHY_BLOCKING;
 	if (opens_fast(ctx))
 		return HR_WHY_FASTOPEN;
+	/* a sender in a sockhash that is refused memory is not woken when there is some again */
+	if (short_of_memory(ctx))
+		return HR_WHY_PRESSURE;
 	if (conns_used >= HR_CONNS_MAX - CONNS_MARGIN)
 		return HR_WHY_TABLE_FULL;
 	return 0;

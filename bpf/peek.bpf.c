@@ -21,6 +21,20 @@ struct sock___peek {
 
 #pragma clang attribute pop
 
+/* Bit of struct socket's flags: poll() for output is waited for. */
+#define SOCK_NOSPACE 2
+
+/* As the kernel sees it when it wakes a sender: its wake-up comes with no event, when it was memory
+ * that had been short. */
+static __always_inline int sender_stalled(struct sock *sk)
+{
+	struct socket *sock = BPF_CORE_READ(sk, sk_socket);
+	__s64 queued = BPF_CORE_READ(sk, sk_wmem_queued);
+
+	return sock && (BPF_CORE_READ(sock, flags) & 1UL << SOCK_NOSPACE) &&
+	       3 * queued < 2 * (__s64)BPF_CORE_READ(sk, sk_sndbuf);
+}
+
 #define PRESUMED_OVER_NS (200 * 1000 * 1000ULL)
 
 static __always_inline struct conn *living(__u64 cookie)
@@ -56,6 +70,7 @@ int peek_conn(struct hr_peek *p)
 		   !p->owes;
 	p->drained = !sock_locked(addr) && settled(c);
 	p->quiet &= p->drained;
+	p->stalled = sender_stalled((struct sock *)addr);
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }

@@ -33,6 +33,7 @@ struct file {
 };
 
 struct socket {
+	unsigned long flags;
 	struct file *file;
 };
 
@@ -64,6 +65,7 @@ struct sock {
 	struct sock_common __sk_common;
 	struct socket *sk_socket;
 	int sk_wmem_queued;
+	int sk_forward_alloc;
 	int sk_sndbuf;
 	__u8 sk_shutdown;
 	struct {
@@ -80,6 +82,7 @@ struct tcp_sock {
 	struct tcp_fastopen_request *fastopen_req; /* MSG_FASTOPEN */
 	__u8 fastopen_connect : 1;		   /* TCP_FASTOPEN_CONNECT */
 	__u32 write_seq;
+	__u32 notsent_lowat;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 };

@@ -11,7 +11,7 @@ struct hr_peek {
 	__u32 quiet;   /* 1: no byte of an answer of E or U, or of a relayed one, is yet to come */
 	__u32 drained; /* 1: what E and U have sent so far is in C's receive queue */
 	__u32 owes;    /* 1: the agent answers in place of E or U; peek_owes: in */
-	__u32 pad;
+	__u32 stalled; /* 1: its owner was told to wait for room, and there is some */
 };
 
 enum { PEEK_OK, PEEK_GONE };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lib/addr.h"
+#include "lib/pressure.h"
 #include "lib/slot.h"
 #include "lib/spill.h"
 
@@ -11,11 +12,18 @@
  * more: it is for messages that are larger than this or than half of the room. */
 #define PASS_MAX (16 * 1024)
 
+/* What TCP takes for a packet beyond its bytes. */
+#define SKB_OVERHEAD 2048
+
 static __always_inline int has_room(struct sk_msg_md *msg)
 {
-	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	struct sock *sk = (struct sock *)tp;
 
-	return sk && sk->sk_wmem_queued + 2 * (int)msg->size < sk->sk_sndbuf;
+	if (!tp || tp->notsent_lowat || sk->sk_wmem_queued + 2 * (int)msg->size >= sk->sk_sndbuf)
+		return 0;
+	/* memory that it has already, or that nothing speaks against */
+	return sk->sk_forward_alloc > (int)msg->size + SKB_OVERHEAD || !sk_pressed(sk);
 }
 
 static __always_inline __u32 own_write_seq(struct sk_msg_md *msg)

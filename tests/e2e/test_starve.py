@@ -6,11 +6,12 @@ the one who asked. What hands a connection over must not depend on who runs when
                                  \\-- agent (starved) --- server
 """
 import contextlib
+import re
 
 import mesh
 import starve
 from mesh import dst, header, rule
-from runner import check, test
+from runner import check, eventually, test
 from world import ORIGIN, ORIGIN6
 
 BY_WAY = [rule(dst("origin", "v1"), header("x-k", exact="n")),
@@ -25,7 +26,7 @@ def pids(env, who):
             "servers": [p.pid for p in env.topo.procs]}[who]
 
 
-def storms(env, how, seconds, kinds="pppnmbrsC", abort=0.0, connections=100):
+def storms(env, how, seconds, kinds="pppnmbrsC", abort=0.0, connections=100, hosts=(ORIGIN, ORIGIN6)):
     """Every way at once from both pods while `how` is in force; long patience, for time is what is taken."""
     env.policy(mesh.vs("origin", BY_WAY))
     clients = [env.client(pod) for pod in ("c1", "c2")]
@@ -33,7 +34,7 @@ def storms(env, how, seconds, kinds="pppnmbrsC", abort=0.0, connections=100):
         c.call("ping")
     with how():
         for i, c in enumerate(clients):
-            c.send("storm", hosts=[ORIGIN, ORIGIN6], port=9000, vhost="origin", connections=connections, seconds=seconds,
+            c.send("storm", hosts=list(hosts), port=9000, vhost="origin", connections=connections, seconds=seconds,
                    kinds=kinds, abort=abort, seed=i, patience=25)
         got = [c.receive() for c in clients]
     for g in got:
@@ -95,3 +96,16 @@ def long_and_every_way(env):
     for how in ways:
         storms(env, how, 8, kinds="nmblrspBC", abort=0.12)
         both(env, how, 6)
+
+
+@test(datapaths=("kernel",), timeout=120, args=("--metrics", "127.0.0.1:15924"))
+def clients_leave_a_stopped_agent(env):
+    """Clients go away in the middle of sends to an agent that does not read: what they meant to put into their slots
+    does not come before the next client's bytes, no slot is lost, and what happened is counted."""
+    storms(env, lambda: starve.stopped(pids(env, "agent"), stop=(0.05, 0.2)), 3, kinds="sBCb", abort=0.3, hosts=[ORIGIN])
+    storms(env, contextlib.nullcontext, 1, kinds="sb", hosts=[ORIGIN])
+    eventually(lambda: bound_now(env) == 0, f"no slot stays in use: {env.agent.status()['mishaps']}")
+
+
+def bound_now(env):
+    return int(float(re.search(r"^headrace_agent_bound_connections (\S+)", env.agent.metrics("127.0.0.1:15924"), re.M)[1]))

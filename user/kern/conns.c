@@ -93,6 +93,31 @@ int hr_kern_conn_shutdown(struct hr_kern *k, uint64_t cookie)
 	return kern_client_shutdown(c.pid, cookie);
 }
 
+/* A look costs 3 us; a wake-up a walk through the descriptors of a process. */
+#define LOOKS 2048
+#define WAKES 64
+
+void hr_kern_wake_stalled(struct hr_kern *k)
+{
+	int fd = KERN_MAP_FD(k, conns), wakes = 0;
+	uint64_t *key = k->stalled_at ? &k->stalled_at : NULL;
+
+	for (int i = 0; i < LOOKS && wakes < WAKES; i++) {
+		struct hr_peek p = {};
+
+		if (bpf_map_get_next_key(fd, key, &p.cookie)) {
+			k->stalled_at = 0; /* from the beginning, next time */
+			return;
+		}
+		k->stalled_at = p.cookie;
+		key = &k->stalled_at;
+		if (peek(k, &p) || !p.stalled || hr_kern_conn_wake(k, p.cookie))
+			continue;
+		hr_kern_mishap(k, HR_MISHAP_WOKEN);
+		wakes++;
+	}
+}
+
 int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie)
 {
 	struct hr_conn c;

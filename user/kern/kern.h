@@ -173,6 +173,9 @@ int hr_kern_conn_kill(struct hr_kern *k, uint64_t cookie);
 int hr_kern_conn_shutdown(struct hr_kern *k, uint64_t cookie);
 /* Wakes a client that waits for EPOLLOUT (DESIGN "Wake-up"): pidfd_getfd and TCP_NOTSENT_LOWAT. */
 int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie);
+/* Looks at some connections, at others the next time, and wakes senders that nothing else would:
+ * they were refused memory, not room. Main thread, once a second. */
+void hr_kern_wake_stalled(struct hr_kern *k);
 
 /* ---- events and counters ---- */
 int hr_kern_event_fd(const struct hr_kern *k); /* for epoll */

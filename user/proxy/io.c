@@ -260,7 +260,7 @@ size_t px_side_write(struct px_side *s, struct px_out *o, const char *p, size_t 
 		if (r < 0) {
 			if (errno == EAGAIN || errno == EWOULDBLOCK)
 				s->writable = false;
-			else
+			else if (errno != ENOMEM || !s->patient)
 				write_failed(s, errno);
 			break;
 		}

@@ -67,6 +67,7 @@ struct px_side {
 	bool readable, writable; /* last edge seen, nothing said EAGAIN since */
 	bool hup;		 /* the peer's FIN or a reset waits behind what is unread */
 	bool eof;		 /* read to the end */
+	bool patient;		 /* a write that finds no memory is tried again by the owner */
 	bool shut;		 /* we sent our FIN */
 	uint64_t got;		 /* bytes read in all */
 };

@@ -185,6 +185,8 @@ void hr_proxy_tick(struct hr_proxy *px)
 	px_plans_collect(px);
 	if (px->gpool)
 		px_gpool_tick(px);
+	if (kernel_path(px))
+		hr_kern_wake_stalled(px->opts.kern);
 }
 
 void hr_proxy_drain(struct hr_proxy *px)

@@ -78,7 +78,7 @@ static void serve(struct px_gslot *g, struct px_client *c)
 	g->gone = g->released = g->lent = g->end = false;
 	g->client = c;
 	c->g = g;
-	c->s.readable = c->s.writable = true;
+	c->s.readable = c->s.writable = c->s.patient = true;
 	PX_COUNT(g->w->bound);
 }
 
@@ -241,8 +241,11 @@ size_t px_g_write(struct px_client *c, const char *p, size_t n)
 		went = px_side_write(&c->s, &c->out, p + took, n - took, room);
 		took += went;
 		went += before - px_out_len(&c->out);
-		if (!went)
+		if (!went) {
+			if (c->s.writable)
+				px_g_wait(g); /* C's cgroup has no memory for it */
 			break;
+		}
 		g->credit -= HR_MIN((uint64_t)went, g->credit);
 		g->wait_ms = 0;
 	}
