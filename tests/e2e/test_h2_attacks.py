@@ -58,11 +58,12 @@ def half_open_and_stalled(env):
     """A hundred streams that never end, a hundred answers that may not be sent: the 101st stream is refused, what is
     kept for the others is bounded; an id that was used is no new stream, the last one is a stream like any other;
     three thousand changes of the table's size are three thousand changes."""
-    got = bounded(env, "half_open", "window_zero", "last_stream", "self_priority", "goaway_then_stream", "stream_again", "table_churn",
+    got = bounded(env, "half_open", "window_zero", "last_stream", "self_priority", "goaway_then_stream", "stream_again", "table_churn", "early_answer",
                   "stream_back")
     check((got["half_open"]["rst"], got["half_open"]["goaway"]), ([REFUSED], None))
     check((got["window_zero"]["status"], got["window_zero"]["ended"]), ([200], 0))
     check([got[n]["ended"] for n in ("stream_again", "stream_back")], [1, 1])
+    check((got["early_answer"]["status"], got["early_answer"]["rst"]), ([403], [NO_ERROR]))
     check(got["table_churn"]["status"], [200])
     check(got["last_stream"]["status"], [200])
     check(got["self_priority"]["goaway"] in (None, PROTOCOL), True)

@@ -243,6 +243,11 @@ def bad_window(c):
     c.send(frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 0x80000000)))
 
 
+def early_answer(c):
+    """A body that nobody reads: the answer comes, then NO_ERROR says that the rest is not wanted."""
+    c.send(request(1, end=False, method="POST", path="/status/403"))
+
+
 def goaway_then_stream(c):
     c.send(frame(GOAWAY, 0, 0, b"\0" * 8) + request(1))
 
@@ -314,9 +319,9 @@ def run(name, host, port):
         return upgrade_with_body(host, port)
     c = Conn(host, port, struct.pack(">HI", 4, 0) if name == "window_zero" else b"")
     HEADS[name](c) if name in HEADS else globals()[name](c)
-    one = name in HEADS or name in ("last_stream", "goaway_then_stream", "self_priority", "table_churn")
+    one = name in HEADS or name in ("last_stream", "early_answer", "goaway_then_stream", "self_priority", "table_churn")
     if one:
-        c.read(2, lambda seen: seen["rst"] or seen["ended"] or seen["goaway"] is not None)
+        c.read(2, lambda seen: seen["rst"] or (seen["ended"] and name != "early_answer") or seen["goaway"] is not None)
     return c.result(0.05 if one or name in ("half_open", "window_zero", "stream_again", "stream_back") else 2.0)
 
 
