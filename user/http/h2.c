@@ -14,6 +14,9 @@
 
 /* Allocation that a buffer keeps when it is empty. */
 #define BUF_KEEP 4096
+/* Bytes given to nghttp2 at once: a flood that was noticed goes on for no longer. Its own limits on
+ * what we count ourselves are set to be met later than that. */
+#define PIECE 4096
 
 /* ---- buffers ---- */
 
@@ -117,6 +120,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
 
 	if (f->hd.type != NGHTTP2_HEADERS)
 		return 0;
+	if (h->flood)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	if (!s && h->role == HR_H2_SERVER && f->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		s = hr_h2_stream_new(h, f->hd.stream_id, NULL);
 		if (!s)
@@ -337,8 +342,8 @@ static int start(struct hr_h2 *h, nghttp2_session_callbacks *cb, nghttp2_option 
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_option_set_no_auto_window_update(o, 1);
 	nghttp2_option_set_no_closed_streams(o, 1);
-	nghttp2_option_set_max_outbound_ack(o, 2 * HR_H2_CONTROL_BURST);
-	nghttp2_option_set_max_continuations(o, 2 * HR_H2_CONTINUATIONS); /* ours says GOAWAY */
+	nghttp2_option_set_max_outbound_ack(o, HR_H2_CONTROL_BURST + PIECE);
+	nghttp2_option_set_max_continuations(o, PIECE);
 	if (h->role == HR_H2_SERVER)
 		r = nghttp2_session_server_new2(&h->session, cb, h, o);
 	else
@@ -443,26 +448,42 @@ int hr_h2_upgrade(struct hr_h2 *h, struct hr_slice settings, bool head_request,
 
 /* ---- bytes ---- */
 
+static void calm(struct hr_h2 *h)
+{
+	if (!h->flood || h->calmed || h->broken)
+		return;
+	h->calmed = true;
+	nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 int hr_h2_recv(struct hr_h2 *h, const char *p, size_t n, uint64_t now_ms)
 {
-	ssize_t r;
-
 	h->now_ms = now_ms;
-	if (h->broken)
-		return -EPROTO;
-	r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, n);
-	if (r == (ssize_t)n)
-		return 0;
-	hr_debug("HTTP/2: %s", r < 0 ? nghttp2_strerror((int)r) : "input is not taken");
-	h->broken = true;
-	return -EPROTO;
+	while (n && !h->broken && !h->flood) {
+		size_t piece = HR_MIN(n, (size_t)PIECE);
+		ssize_t r = nghttp2_session_mem_recv(h->session, (const uint8_t *)p, piece);
+
+		if (r != (ssize_t)piece) {
+			hr_debug("HTTP/2: %s",
+				 r < 0 ? nghttp2_strerror((int)r) : "input is not taken");
+			h->broken = true;
+		}
+		p += piece;
+		n -= piece;
+		calm(h);
+	}
+	return h->broken ? -EPROTO : 0;
 }
 
 struct hr_slice hr_h2_out(struct hr_h2 *h)
 {
-	if (hr_h2_buf_len(&h->out) < HR_H2_OUT_HIGH && nghttp2_session_want_write(h->session) &&
-	    nghttp2_session_send(h->session))
-		h->broken = true;
+	/* what is sent may be what shows a flood: resets that the peer provoked */
+	for (int i = 0; i < 2; i++) {
+		calm(h);
+		if (hr_h2_buf_len(&h->out) < HR_H2_OUT_HIGH &&
+		    nghttp2_session_want_write(h->session) && nghttp2_session_send(h->session))
+			h->broken = true;
+	}
 	return (struct hr_slice){hr_h2_buf_at(&h->out), hr_h2_buf_len(&h->out)};
 }
 

@@ -8,12 +8,12 @@
 #include "core/log.h"
 #include "http/h2int.h"
 
+/* Only noted: in the middle of a frame nghttp2 must not be told to end (it asserts that it was
+ * not), so h2.c does it afterwards. */
 static bool flood(struct hr_h2 *h, const char *what)
 {
-	if (h->flood)
-		return true;
-	h->flood = what;
-	nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+	if (!h->flood)
+		h->flood = what;
 	return true;
 }
 

@@ -23,6 +23,7 @@ struct hr_h2 {
 	bool broken, in_block;
 	/* h2_limit.c */
 	const char *flood;
+	bool calmed; /* and the connection is being ended */
 	struct hr_h2_bucket empty, control;
 	uint32_t opened, resets, continuations;
 	uint64_t updates, earned, pongs;
