@@ -13,10 +13,7 @@ struct hr_agent_opts {
 	const char *metrics;	     /* "ADDR:PORT", NULL: none */
 	bool metrics_required;	     /* it was asked for by name: a taken port is an error */
 	const char *access_log;	     /* path, "-", NULL: none */
-	const char *metrics;	/* "ADDR:PORT", NULL: none */
-	bool metrics_required;	/* it was asked for by name: a taken port is an error */
-	const char *access_log; /* path, "-", NULL: none */
-	uint32_t access_every;	/* and of the kernel's requests one in so many, 0: none */
+	uint32_t access_every;	     /* and of the kernel's requests one in so many, 0: none */
 	enum hr_datapath datapath;
 	bool registry_only, verbose;
 	bool lenient; /* known slips of policies are only warnings */
