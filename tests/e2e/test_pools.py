@@ -136,7 +136,9 @@ def requests_at_once(env):
 def connections_at_once(env):
     """maxConnections in use, http1MaxPendingRequests wait for a place, the rest is refused at once."""
     pool(env, tcp={"maxConnections": 1}, http={"http1MaxPendingRequests": 2})
-    held = Held(env, 1, ms=800)
+    for name in ("c1", "held0", "waiting0", "waiting1"):  # they take their time to start
+        env.client("c1", name=name).call("ping")
+    held = Held(env, 1, ms=1500)
     eventually(lambda: breaker(env)["connections"]["active"] == 1, "in use")
     waiting = Held(env, 2, ms=10, name="waiting")
     eventually(lambda: breaker(env)["pending"]["active"] == 2, "two wait")

@@ -92,6 +92,8 @@ bool px_u_retire(struct px_u *u);
 /* Closes whatever it does: the namespace or the agent ends. */
 void px_u_drop(struct px_u *u);
 void px_u_event(struct px_holder *h, const struct hr_event *ev);
+/* As if the event had come that its word asks for: one may have found the ring full. */
+void px_u_look(struct px_u *u);
 uint64_t px_now_ns(void);
 
 /* ---- urelay.c: an answer that goes through a worker ---- */

@@ -350,8 +350,13 @@ static void tick(void *ctx)
 	struct px_holder *h = ctx;
 
 	reconcile(h);
-	hr_list_for_each (l, &h->pools)
-		shrink(hr_list_entry(l, struct px_upool, link));
+	hr_list_for_each (l, &h->pools) {
+		struct px_upool *p = hr_list_entry(l, struct px_upool, link);
+
+		hr_list_for_each (k, &p->conns)
+			px_u_look(hr_list_entry(k, struct px_u, link));
+		shrink(p);
+	}
 	hr_timer_start(h->loop, &h->tick, TICK_MS, tick, h);
 }
 

@@ -404,6 +404,19 @@ void px_u_event(struct px_holder *h, const struct hr_event *ev)
 	}
 }
 
+void px_u_look(struct px_u *u)
+{
+	struct px_holder *h = u->pool->holder;
+	uint64_t word = h->kern && u->state == PX_U_LISTED && !u->relay ? word_of(u) : 0;
+	struct hr_event ev = {.slot = u->slot, .gen = HR_WORD_GEN(word)};
+
+	if (HR_WORD_STATE(word) != HR_U_RELAY && HR_WORD_STATE(word) != HR_U_DEAD)
+		return;
+	ev.kind = HR_WORD_STATE(word) == HR_U_RELAY ? HR_EV_RELAY : HR_EV_U_DIRTY;
+	ev.conn = entry_of(u)->conn;
+	px_u_event(h, &ev);
+}
+
 /* The worker is done with it: the word says what it is good for. */
 void px_u_returned(struct px_relay *r)
 {
