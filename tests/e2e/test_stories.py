@@ -111,7 +111,9 @@ def add_story(name):
                     env.agent.ctl("delete", kind, o["metadata"]["name"], check=False)
     run.__name__ = run.__qualname__ = name.replace("-", "_")
     run.__doc__ = f"policies/{name}/README.md"
-    test(timeout=60)(run)
+    # where the clients are is an option of `run`: such a story has an agent of its own
+    where = re.search(r"headrace run [^`]*--locality (\S+?)`", open(os.path.join(BASE, name, "README.md")).read())
+    test(timeout=60, args=("--locality", where.group(1)) if where else ())(run)
 
 
 for folder in sorted(os.listdir(BASE)):

@@ -11,7 +11,8 @@ static void test_worked_examples_load(void **state)
 	/* no error, no warning, and references hold: each folder is a whole story */
 	static const char *const dirs[] = {"policies/canary",	     "policies/bookinfo",
 					   "policies/by-user-group", "policies/ab-test",
-					   "policies/resilience",    "policies/blue-green"};
+					   "policies/resilience",    "policies/blue-green",
+					   "policies/locality"};
 
 	(void)state;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(dirs); i++) {
