@@ -12,6 +12,7 @@
  */
 #include "lib/bind.h"
 #include "lib/end.h"
+#include "lib/mirror.h"
 #include "lib/move.h"
 
 /* The first bytes of the message into the scanner's buffer. Gives how many, negative: cannot. */
@@ -157,6 +158,7 @@ static __noinline int hand_over(struct sk_msg_md *msg, struct conn *c, struct co
 	int verdict = bind(msg, c, s->cookie, reason);
 	__u64 total = s->scan.head_len + s->scan.content_length;
 
+	s->mirrored = 0; /* the agent copies what it carries */
 	if (verdict == SK_PASS || !s->whole || c->native_owed || moved_pending(c, s->cookie) ||
 	    !settled(c))
 		return verdict;
@@ -299,7 +301,11 @@ static __always_inline int on_message(struct sk_msg_md *msg, struct conn *c, str
 		if (native_more(msg, c, cookie, &verdict))
 			return verdict;
 	}
-	return on_request(msg, c, s);
+	s->mirrored = 0;
+	verdict = on_request(msg, c, s);
+	if (s->mirrored)
+		mirror_copy(c, s);
+	return verdict;
 }
 
 SEC("sk_msg")

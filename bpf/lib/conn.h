@@ -120,9 +120,11 @@ struct conn_scratch {
 	__u64 cookie;
 	struct hr_vhost_key host;
 	struct hr_match_scratch match;
+	struct hr_copy copy; /* the head, scan.buf, lies behind it */
 	struct hr_scan scan;
-	__u32 seen;  /* a program has decided a send of it: see gate.bpf.c */
-	__u32 whole; /* the message is one request that `scan` accepted, to its last byte */
+	__u32 mirrored; /* once it is sent, the agent gets a copy of the head */
+	__u32 seen;	/* a program has decided a send of it: see gate.bpf.c */
+	__u32 whole;	/* the message is one request that `scan` accepted, to its last byte */
 };
 
 /* Value of `dials`: from connect() to established, then for getpeername(). */

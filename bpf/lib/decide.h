@@ -360,6 +360,10 @@ __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d
 	reason = decide_watch(c, rule, s);
 	if (reason)
 		return decide_bind(d, reason);
+	if (rule->mirror_ppm && s->scan.content_length) /* only the agent copies bodies */
+		return decide_bind(d, HR_WHY_MIRROR_BODY);
+	s->copy.route = rule->route;
+	s->mirrored = rule->mirror_ppm && bpf_get_prandom_u32() % 1000000 < rule->mirror_ppm;
 	d->cluster = pick_destination(rule);
 	if (!d->cluster)
 		return decide_bind(d, HR_WHY_RULE);

@@ -167,6 +167,11 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
 } events __weak SEC(".maps");
+/* struct hr_copy records, each with a head. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} copies __weak SEC(".maps");
 /* enum hr_mishap -> how often. mmap()able: the agent counts there too. */
 HR_SHARED_ARRAY(mishaps, HR_MISHAP_MAX, __u64);
 /* struct hr_access_event records: a ring of their own, a flood of them displaces nothing. */

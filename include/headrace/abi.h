@@ -179,10 +179,13 @@ struct hr_rule {
 	__u32 abort_ppm;  /* fault.abort share, 1/1,000,000; the reply is `reply` with `status` */
 	__u32 per_try_ms; /* perTryTimeout, 0: none */
 	__u32 flags;	  /* HR_RULE_* */
+	__u32 mirror_ppm; /* the largest share of its mirrors: of these requests the agent gets a
+			     copy */
+	__u32 pad;
 	/* Answers that are tried again: bit (status - 100). HR_RULE_RETRY_STATUS: some are. */
 	__u64 retry_status[HR_STATUS_WORDS];
 };
-HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 16 + 8 * HR_STATUS_WORDS);
+HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 24 + 8 * HR_STATUS_WORDS);
 /* The agent may have to send the request again: one with a body is bound at its head. */
 #define HR_RULE_REPLAY 0x01
 #define HR_RULE_RETRY_STATUS 0x02
@@ -469,6 +472,20 @@ HR_ASSERT_SIZE(struct hr_conn, 96);
  * on the same node sends it natively. */
 #define HR_CONN_F_WATCHED 0x08
 #define HR_CONN_F_DROP 0x10 /* dead, and what its endpoint still sends is nobody's */
+
+/* copies: ring buffer. The head of a request that the kernel carried and whose rule has mirrors;
+ * its bytes follow. A full ring costs the copy, counted as HR_MISHAP_COPY. */
+struct hr_copy {
+	__u64 netns;
+	__u64 conn;
+	__u32 route;
+	__u32 workload;
+	__u8 dst_ip[16]; /* what C asked for */
+	__u16 dst_port_be;
+	__u16 head_len;
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_copy, 48);
 
 /* ---- Capture ------------------------------------------------------------------------------- */
 

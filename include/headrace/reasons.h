@@ -28,6 +28,7 @@
 	X(RELAY, "moved-response-relayed")                                                  \
 	X(TAKEN, "timeout-or-retry") /* native or moved at first */                         \
 	X(REPLAY_BODY, "body-kept-for-retry")                                               \
+	X(MIRROR_BODY, "body-copied-for-mirror")                                            \
 	X(RULE, "rule-needs-agent")                                                         \
 	X(VHOST, "vhost-needs-agent")                                                       \
 	X(HOST, "host-unknown-to-kernel")                                                   \
@@ -58,6 +59,7 @@ enum hr_why {
 /* mishaps: what should not happen, or only to clients that leave. Counted where it is seen, by the
  * programs and by the agent; index enum hr_mishap. */
 #define HR_MISHAP_LIST(X)                                                                         \
+	X(COPY, "mirror-copy-lost")	    /* the ring was full, or the head too long */         \
 	X(LATE, "answer-after-client-left") /* agent: its bytes were thrown away */               \
 	X(UNSEEN, "sent-before-capture")    /* on a connection in the making: not let out, 503 */ \
 	X(CUT, "ended-without-agent-slot")  /* nobody could carry it: 503, closed */              \

@@ -4,10 +4,11 @@
     curl --> reco (10.96.0.10:8080, nginx) or origin (10.96.0.20:9000, says what it got)
 """
 import json
+import time
 
 import mesh
 from mesh import dst, rule
-from runner import check, eventually, test
+from runner import check, check_share, eventually, test
 from world import ORIGIN, V1, V2
 
 GOOD = "https://good.example"
@@ -139,8 +140,26 @@ def seen_by(env, pod):
 @test()
 def mirror(env):
     """Every request to v1 has a copy at v2: the same target, Host, fields and body; the client sees v1's answers."""
-    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), mirror=dst("origin", "v2")["destination"],
-                                       headers={"request": {"set": {"x-added": "1"}}})]))
+    copied(env, headers={"request": {"set": {"x-added": "1"}}})
+
+
+@test()
+def mirror_in_kernel(env):
+    """The same where nothing else needs the agent: requests without body stay in the kernel, which tells the agent."""
+    before = env.requests()["kernel"]
+    copied(env)
+    if env.datapath == "kernel":
+        check(env.requests()["kernel"] - before >= 10, True, "the GETs")
+    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), mirrors=[
+        {"destination": dst("origin", "v2")["destination"], "percentage": {"value": v}} for v in (40, 10)])]))
+    seen_by(env, "v2")
+    env.call("exchange", host=ORIGIN, port=9000, requests=[{"target": "/echo", "host": "origin:9000"}] * 400)
+    time.sleep(0.3)
+    check_share(len(seen_by(env, "v2")), 800, 0.25, "40 % and 10 % of 400", sigmas=4)
+
+
+def copied(env, **more):
+    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), mirror=dst("origin", "v2")["destination"], **more)]))
     seen_by(env, "v1"), seen_by(env, "v2")
     got = env.call("exchange", host=ORIGIN, port=9000, requests=[
         {"method": "POST" if i % 2 else "GET", "target": f"/echo?{i}", "host": "origin:9000",
@@ -157,7 +176,7 @@ def mirror(env):
         return sorted((r["method"], r["target"], r["body"], r["sha256"],
                        sorted((k.lower(), v) for k, v in r["headers"])) for r in rows)
     check(facts(copies), facts(seen_by(env, "v1")))
-    check(any(k.lower() == "x-added" for k, _ in copies[0]["headers"]), True)
+    check(any(k.lower() == "x-added" for k, _ in copies[0]["headers"]), bool(more))
 
 
 @test()

@@ -28,6 +28,8 @@ struct hr_kern_opts {
 	void (*on_event)(void *ctx, const struct hr_event *ev);
 	/* one of the requests that are logged has ended; NULL: nobody wants to know */
 	void (*on_access)(void *ctx, const struct hr_access_event *ev);
+	/* a request to be mirrored, with its head; NULL: nobody mirrors */
+	void (*on_copy)(void *ctx, const struct hr_copy *copy, const char *head);
 	void *ctx;
 };
 

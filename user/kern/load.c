@@ -294,8 +294,8 @@ static int on_ring(void *ctx, void *data, size_t len)
 	return 0;
 }
 
-/* Of one look at most: the ring is filled by traffic, and other events wait meanwhile. */
-#define ACCESS_AT_ONCE 256
+/* Of one look at most: these rings are filled by traffic, and other events wait meanwhile. */
+#define TRAFFIC_AT_ONCE 256
 
 static int on_access_ring(void *ctx, void *data, size_t len)
 {
@@ -303,7 +303,34 @@ static int on_access_ring(void *ctx, void *data, size_t len)
 
 	if (len >= sizeof(struct hr_access_event) && k->opts.on_access && !k->muted)
 		k->opts.on_access(k->opts.ctx, data);
-	return ++k->access_seen % ACCESS_AT_ONCE ? 0 : -EAGAIN;
+	return ++k->access_seen % TRAFFIC_AT_ONCE ? 0 : -EAGAIN;
+}
+
+static int on_copy(void *ctx, void *data, size_t len)
+{
+	struct hr_kern *k = ctx;
+	const struct hr_copy *copy = data;
+
+	if (len >= sizeof(*copy) && len - sizeof(*copy) >= copy->head_len && k->opts.on_copy &&
+	    !k->muted)
+		k->opts.on_copy(k->opts.ctx, copy, (const char *)(copy + 1));
+	return ++k->copies_seen % TRAFFIC_AT_ONCE ? 0 : -EAGAIN;
+}
+
+static int open_rings(struct hr_kern *k, struct hr_strbuf *err)
+{
+	int e = 0;
+
+	k->ring = ring_buffer__new(KERN_MAP_FD(k, events), on_ring, k, NULL);
+	if (!k->ring)
+		e = -errno;
+	else
+		e = ring_buffer__add(k->ring, KERN_MAP_FD(k, access_events), on_access_ring, k);
+	if (!e)
+		e = ring_buffer__add(k->ring, KERN_MAP_FD(k, copies), on_copy, k);
+	if (e)
+		hr_sb_printf(err, "the event rings cannot be read: %s", strerror(-e));
+	return e;
 }
 
 /* Everything after the load, in an order that never shows traffic a half-made state. */
@@ -311,15 +338,8 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 {
 	int e = kern_map_shared(k, err);
 
-	if (e)
-		return e;
-	k->ring = ring_buffer__new(KERN_MAP_FD(k, events), on_ring, k, NULL);
-	if (!k->ring) {
-		e = -errno;
-		hr_sb_printf(err, "the event ring cannot be read: %s", strerror(-e));
-		return e;
-	}
-	e = ring_buffer__add(k->ring, KERN_MAP_FD(k, access_events), on_access_ring, k);
+	if (!e)
+		e = open_rings(k, err);
 	if (!e)
 		e = pin_programs(k, err);
 	if (!e)

@@ -179,6 +179,8 @@ static void build_rule(struct build *b, const struct hr_plan_rule *rule, struct 
 	out->action = r->action;
 	set_watch(b, r, out);
 	set_destinations(b, r, out);
+	for (uint32_t i = 0; i < r->n_mirrors; i++)
+		out->mirror_ppm = HR_MAX(out->mirror_ppm, (uint32_t)r->mirrors[i].ppm);
 	if (r->action == HR_ACT_LOCAL)
 		set_local(b, r, out);
 	else

@@ -376,7 +376,7 @@ static const struct hr_field http_route_fields[] = {
 	HR_ROW("retries", MESSAGE, KERNEL, .msg = &hr_msg_retries,
 	       HR_AT(struct hr_http_route, retries)),
 	HR_ROW("fault", MESSAGE, AGENT, .msg = &hr_msg_fault, HR_AT(struct hr_http_route, fault)),
-	HR_ROW("mirror", MESSAGE, AGENT, .oneof = 1, .msg = &hr_msg_destination, .set = set_mirror,
+	HR_ROW("mirror", MESSAGE, KERNEL, .oneof = 1, .msg = &hr_msg_destination, .set = set_mirror,
 	       HR_NOWHERE),
 	HR_ROW("mirrors", MESSAGES, AGENT, .oneof = 1, .why = "bodies up to 32 KiB",
 	       .msg = &mirror_policy, HR_AT(struct hr_http_route, mirrors)),

@@ -130,7 +130,7 @@ static bool needs_agent(const struct hr_http_route *h)
 {
 	if (retries_need_agent(h) || fault_needs_agent(h) ||
 	    response_needs_agent(&h->direct_response) || h->redirect.set || h->rewrite.set ||
-	    h->mirrors.len || h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
+	    h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
 		return true;
 	for (size_t i = 0; i < h->route.len; i++)
 		if (ops_set(&h->route.data[i].headers))

@@ -163,6 +163,7 @@ struct hr_proxy {
 	bool draining;
 	uint64_t max_clients;
 	atomic_ullong n_clients;
+	atomic_uint n_copies;	  /* posted to workers, see copies.c */
 	struct px_holder *holder; /* with kernel path */
 	struct px_gpool *gpool;
 	struct px_sources *sources;

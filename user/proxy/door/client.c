@@ -68,6 +68,7 @@ static void client_free(struct px_client *c)
 	if (c->mirror) {
 		hr_list_del(&c->link);
 		c->w->n_mirrors--;
+		px_source_put(c->source);
 		px_out_free(&c->out);
 		free(c);
 		return;

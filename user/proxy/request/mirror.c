@@ -23,7 +23,7 @@ static void lost(struct px_worker *w, enum hr_mirror_lost why)
 /* ---- making a copy ---- */
 
 /* As the primary's client, without what ties it to a connection. */
-static struct px_client *client_of(const struct px_client *c)
+struct px_client *px_mirror_client(const struct px_client *c)
 {
 	struct px_client *m = calloc(1, sizeof(*m));
 
@@ -85,7 +85,7 @@ static void copy(struct px_req *r, const struct hr_plan_mirror *to)
 		return lost(w, HR_MIRROR_NO_ENDPOINT);
 	if (r->msg.upgrade)
 		return lost(w, HR_MIRROR_UPGRADE);
-	m = w->n_mirrors < HR_MIRRORS_MAX ? client_of(r->c) : NULL;
+	m = w->n_mirrors < HR_MIRRORS_MAX ? px_mirror_client(r->c) : NULL;
 	if (!m)
 		return lost(w, HR_MIRROR_BUSY);
 	hr_list_add_tail(&r->copies, &m->link);
@@ -138,6 +138,19 @@ void px_mirror(struct px_req *r)
 			copy(r, &route->mirrors[i]);
 	if (r->body.done)
 		start_all(r);
+}
+
+void px_mirror_head(struct px_req *r)
+{
+	const struct hr_plan_route *route = r->match.route;
+	int64_t most = 0;
+
+	for (uint32_t i = 0; i < route->n_mirrors; i++)
+		most = HR_MAX(most, (int64_t)route->mirrors[i].ppm);
+	for (uint32_t i = 0; i < route->n_mirrors; i++)
+		if (px_share(r->c->w, (int32_t)(route->mirrors[i].ppm * 1000000LL / most)))
+			copy(r, &route->mirrors[i]);
+	start_all(r);
 }
 
 void px_mirror_body(struct px_req *r, const char *p, size_t n)

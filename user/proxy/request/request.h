@@ -149,6 +149,11 @@ void px_mirror(struct px_req *r);
 void px_mirror_body(struct px_req *r, const char *p, size_t n);
 /* It ends before its body does. */
 void px_mirror_cut(struct px_req *r);
+/* Copies `r`, of which only the head is known (it has no body), for those mirrors that get this
+ * one of the requests that the kernel has chosen for the largest share. */
+void px_mirror_head(struct px_req *r);
+/* A client without a socket. NULL: no memory. */
+struct px_client *px_mirror_client(const struct px_client *like);
 void px_mirrors_close(struct px_worker *w);
 
 /* ---- moving bytes (relay.c) ---- */
