@@ -473,20 +473,6 @@ HR_ASSERT_SIZE(struct hr_conn, 96);
 #define HR_CONN_F_WATCHED 0x08
 #define HR_CONN_F_DROP 0x10 /* dead, and what its endpoint still sends is nobody's */
 
-/* copies: ring buffer. The head of a request that the kernel carried and whose rule has mirrors;
- * its bytes follow. A full ring costs the copy, counted as HR_MISHAP_COPY. */
-struct hr_copy {
-	__u64 netns;
-	__u64 conn;
-	__u32 route;
-	__u32 workload;
-	__u8 dst_ip[16]; /* what C asked for */
-	__u16 dst_port_be;
-	__u16 head_len;
-	__u32 pad;
-};
-HR_ASSERT_SIZE(struct hr_copy, 48);
-
 /* ---- Capture ------------------------------------------------------------------------------- */
 
 /* workloads: cgroup id -> who runs there. connect looks for the nearest enrolled ancestor. */
@@ -575,4 +561,5 @@ struct hr_pool {
 };
 
 #include "abi_pair.h"
+#include "copy.h"
 #include "events.h"
