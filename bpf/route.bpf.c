@@ -224,13 +224,14 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id && !d.spent)
 		return send_native(msg, c, cookie, &d, total);
 	dead = c->pub.flags & HR_CONN_F_DEAD;
-	reason = movable(msg, c, total);
+	/* "Connection: close": who answers elsewhere would have to close C */
+	reason = s->scan.close && !d.own_ep ? HR_WHY_CLOSE : movable(msg, c, total);
 	if (reason)
 		return not_sent(msg, c, s, &d, dead ? HR_WHY_DEAD : reason);
 	if (d.kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, &d, total)
 				  : hand_over(msg, c, s, HR_WHY_PIPELINED);
-	verdict = move(msg, c, cookie, &d);
+	verdict = s->scan.close ? -1 : move(msg, c, cookie, &d);
 	if (verdict >= 0)
 		return verdict;
 	if (!d.own_ep)
@@ -319,6 +320,10 @@ int route(struct sk_msg_md *msg)
 		return after_close(msg);
 	if (!s->seen)
 		s->seen = 1;
+	if (send_is_shut(msg)) {
+		bpf_msg_apply_bytes(msg, 0);
+		return SK_PASS; /* TCP refuses it with EPIPE */
+	}
 	if (on_message(msg, c, s) == SK_PASS)
 		return SK_PASS;
 	return give_up(msg, c, cookie);

@@ -91,6 +91,7 @@ struct tcp_sock {
 
 enum sock_flags { SOCK_ZEROCOPY = 21 };
 
+#define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3
 
 /*

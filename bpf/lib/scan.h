@@ -173,7 +173,7 @@ HR_INLINE void hr_scan_known(struct hr_scan *s, const struct hr_scan_line *l, co
 		if (len == 10 && lo == HR_W("keep-ali") && hi == (HR_W("ve")))
 			return;
 		if (len == 5 && (lo & hr_w_below(5)) == HR_W("close"))
-			s->why = HR_WHY_CLOSE;
+			s->close = 1;
 		else if (len == 7 && (lo & hr_w_below(7)) == HR_W("upgrade"))
 			s->why = HR_WHY_UPGRADE;
 		else
@@ -326,7 +326,7 @@ HR_INLINE void hr_scan_reset(struct hr_scan *s, __u32 n)
 	s->method = s->method_len = s->has_query = s->double_slash = 0;
 	s->path_off = s->path_len = s->query_off = s->query_len = 0;
 	s->content_length = 0;
-	s->has_content_length = 0;
+	s->has_content_length = s->close = 0;
 	s->bad = s->slow = 0;
 	hr_lines_reset(&s->lines, n);
 	for (int i = 0; i < HR_HOST_MAX / 8; i++)

@@ -46,7 +46,8 @@ struct hr_scan {
 	__u16 nlines;
 	__u64 content_length; /* 0 without body */
 	__u8 has_content_length;
-	__u8 pad[7];
+	__u8 close; /* "Connection: close" */
+	__u8 pad[6];
 	/* lower case, no port, no trailing dot, zero padded, as in hr_vhost_key */
 	char host[HR_HOST_MAX] __attribute__((aligned(8)));
 	struct hr_scan_line line[HR_SCAN_LINES];

@@ -26,6 +26,14 @@ static __always_inline int has_room(struct sk_msg_md *msg)
 	return sk->sk_forward_alloc > (int)msg->size + SKB_OVERHEAD || !sk_pressed(sk);
 }
 
+/* The owner did shutdown(SHUT_WR), or closed: nothing may be sent any more, by whatever way. */
+static __always_inline int send_is_shut(struct sk_msg_md *msg)
+{
+	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+
+	return !sk || (sk->sk_shutdown & SEND_SHUTDOWN);
+}
+
 static __always_inline __u32 own_write_seq(struct sk_msg_md *msg)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);

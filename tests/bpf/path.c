@@ -40,6 +40,7 @@ static const struct test {
 	 {{HR_WHY_NATIVE, 2}, {HR_WHY_LOCAL, 1}, {HR_WHY_MOVED, 1}}},
 	{"upload-bound", t_upload_bound, {{HR_WHY_BODY_BIG, 1}, {HR_WHY_NATIVE, 1}}},
 	{"body-and-next", t_body_and_next, {{HR_WHY_NATIVE, 1}, {HR_WHY_PIPELINED, 1}}},
+	{"request-close", t_request_close, {{HR_WHY_NATIVE, 1}, {HR_WHY_CLOSE, 2}}},
 	{"request-chunked", t_request_chunked, {{HR_WHY_CHUNKED, 1}}},
 	{"response-chunked",
 	 t_response_chunked,
@@ -100,6 +101,17 @@ static const struct test {
 	{"two-senders", t_two_senders, {{HR_WHY_PIPELINED, -1}, LOOSE}},
 	{"stress", t_stress, {{HR_WHY_NATIVE, -1}, {HR_WHY_MOVED, -1}, {HR_WHY_LOCAL, -1}, LOOSE}},
 	{"many", t_many, {{HR_WHY_NATIVE, 600}, {HR_WHY_MOVED, 603}}},
+};
+
+/* With captured servers only; how the connections before were carried depends on who taught. */
+static const struct test near_tests[] = {
+	{"half-close", t_near_half_close, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"server-closes", t_near_server_closes, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"abort", t_near_abort, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"peek", t_near_peek, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"epoll", t_near_epoll, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"writev", t_near_writev, {{HR_WHY_NATIVE, -1}, {HR_WHY_BODY_SPLIT, 0}, LOOSE}},
+	{"in-turn", t_near_in_turn, {{HR_WHY_NATIVE, -1}, {HR_WHY_MOVED, -1}, LOOSE}},
 };
 
 static int check_counts(const struct test *t, const uint64_t before[HR_WHY_MAX])
@@ -214,6 +226,12 @@ int main(int argc, char **argv)
 		if (argc > 1 && strcmp(argv[1], tests[i].name))
 			continue;
 		failed += run(&tests[i]);
+		n++;
+	}
+	for (size_t i = 0; rig_near && i < sizeof(near_tests) / sizeof(near_tests[0]); i++) {
+		if (argc > 1 && strcmp(argv[1], near_tests[i].name))
+			continue;
+		failed += run(&near_tests[i]);
 		n++;
 	}
 	if (argc == 1)

@@ -29,6 +29,23 @@ void t_native(void)
 	expect(ask(fd, "GET", "/500", NULL), 500, "ep1 GET /500 0");
 }
 
+/* The server may end C's own connection; nobody else can. */
+void t_request_close(void)
+{
+	static const char *to[] = {"", "X-To: two\r\n", "X-To: deny\r\n"};
+	static const char *want[] = {"ep1 GET /a 0", "agent GET /a 0", "agent GET /a 0"};
+	char buf[256];
+
+	for (int i = 0; i < 3; i++) {
+		int fd = dial();
+
+		put(fd, buf,
+		    sprintf(buf, "GET /a HTTP/1.1\r\nHost: svc\r\n%sConnection: close\r\n\r\n",
+			    to[i]));
+		expect(answer_of(fd, 0), 200, want[i]);
+	}
+}
+
 void t_moved(void)
 {
 	int fd = dial();

@@ -74,7 +74,7 @@ static inline const char *scan_agrees(struct hr_scan *s, const void *data, size_
 	AGREE(!memcmp(s->buf, data, n));
 	AGREE(hr_http_parse(&m, data, n) == HR_HTTP_OK);
 	AGREE(m.head_len == s->head_len && m.minor == 1 && m.form == HR_TARGET_ORIGIN);
-	AGREE(m.keep_alive && !m.upgrade && !m.expect_continue);
+	AGREE(m.keep_alive == !s->close && !m.upgrade && !m.expect_continue);
 	AGREE(m.framing == (s->has_content_length ? HR_BODY_LENGTH : HR_BODY_NONE));
 	AGREE(m.content_length == s->content_length);
 	AGREE(hr_slice_eq(hr_http_str(&m, m.method), scan_slice(s, 0, s->method_len)));

@@ -95,6 +95,26 @@ static enum hr_why connect_why(const struct hr_plan *p, const struct hr_plan_req
 	return why;
 }
 
+/* The request may stay on its client's connection, whose end its answer can be. */
+static bool may_stay(const struct hr_plan *p, const struct hr_plan_req *req,
+		     const struct hr_verdict *v)
+{
+	const struct hr_plan_route *r = v->m.route;
+	const struct hr_plan_cluster *c;
+
+	if (!r || r->ndst != 1)
+		return false;
+	c = &p->clusters.data[r->dst[0].cluster];
+	if (c->n_eps != 1 && c->lb != HR_LB_LEAST_REQUEST)
+		return false;
+	for (size_t i = 0; i < p->vips.len; i++)
+		if (p->vips.data[i].vhost == req->fallback_vhost &&
+		    p->vips.data[i].port == req->port &&
+		    p->vips.data[i].cluster == r->dst[0].cluster)
+			return true;
+	return false;
+}
+
 /* ---- the head ---- */
 
 static bool known_method(struct hr_slice m)
@@ -150,8 +170,8 @@ static bool doubtful(struct hr_slice path)
 	return false;
 }
 
-static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdict *v,
-			    const hr_kvs *headers)
+static enum hr_why head_why(const struct hr_plan *p, const struct hr_plan_req *req,
+			    const struct hr_verdict *v, const hr_kvs *headers)
 {
 	static const struct {
 		struct hr_slice name;
@@ -172,7 +192,8 @@ static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdi
 	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
 		if (hr_req_header(req, odd[i].name).p)
 			return odd[i].why;
-	if (hr_slice_ieq(hr_req_header(req, HR_SLICE("connection")), HR_SLICE("close")))
+	if (hr_slice_ieq(hr_req_header(req, HR_SLICE("connection")), HR_SLICE("close")) &&
+	    !may_stay(p, req, v))
 		return HR_WHY_CLOSE;
 	return v->m.vhost && repeated_header(v->m.vhost, headers) ? HR_WHY_DUP_HEADER : 0;
 }
@@ -187,6 +208,6 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 	why = connect_why(p, req, v);
 	if (why || v->tcp) /* opaque: balanced at connect */
 		return why;
-	why = head_why(req, v, headers);
+	why = head_why(p, req, v, headers);
 	return why ? why : hr_plan_kernel_why(p, &v->m);
 }

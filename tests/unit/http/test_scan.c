@@ -67,7 +67,6 @@ static void test_reasons(void **state)
 		{HR_WHY_UPGRADE, "GET /" H "Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"},
 		{HR_WHY_UPGRADE, "GET /" H "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
 		{HR_WHY_EXPECT, "PUT /" H "Expect: 100-continue\r\n\r\n"},
-		{HR_WHY_CLOSE, "GET /" H "Connection: close\r\n\r\n"},
 		{HR_WHY_HTTP10, "GET / HTTP/1.0\r\n\r\n"},
 		{HR_WHY_DUP_HEADER, "GET /" H "Host: a\r\n\r\n"},
 		{HR_WHY_DUP_HEADER, "GET /" H "Content-Length: 1\r\ncontent-length: 1\r\n\r\n"},

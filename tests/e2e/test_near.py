@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client and server on one node, both captured: their bytes skip TCP, and nobody may tell from the answers.
+
+    c1, c2 (captured) ---- VIP 10.96.0.80:9100 ---- v1: origin.py, captured by `headrace exec`
+
+The whole suite runs so with `run.py --near`; here is what only this path can get wrong.
+"""
+import contextlib
+import os
+import re
+import signal
+import time
+
+import mesh
+from mesh import dst, header, rule
+from runner import check, eventually, test
+from servers import HERE, PYTHON
+from topo import sh, spawn, stop
+
+VIP, PORT = "10.96.0.80", 9100
+OBJECTS = [mesh.pod("near", ["10.77.1.1"], {"app": "near"}), mesh.service("near", [VIP], {"http": PORT}, {"app": "near"}),
+           mesh.vs("near", [rule(dst("near"))])]
+
+
+def start_server(env, *options):
+    argv = env.agent.exec_argv(env.topo, "v1", [PYTHON, os.path.join(HERE, "origin.py"), "--port", str(PORT),
+                                                "--version", "near", "--pod", "near"])
+    at = argv.index("--")
+    proc = spawn([*argv[:at], *options, *argv[at:]])
+    env.topo.wait_port("v1", PORT)
+    return proc
+
+
+@contextlib.contextmanager
+def near(env, *options):
+    """The captured server; the first connection has taught what its sockets are."""
+    env.policy(*OBJECTS)
+    proc = start_server(env, *options)
+    try:
+        eventually(lambda: ask(env, 2), "the server is served")
+        yield proc
+    finally:
+        stop(proc)
+
+
+def ask(env, n=1, client="c1", **kw):
+    got = env.client(client).call("exchange", host=VIP, port=PORT, requests=[{"host": "near", "target": "/echo"}] * n, **kw)
+    return all(r["status"] == 200 and r["version"] == "near" for r in got)
+
+
+def pairs(env):
+    return env.agent.status()["sameNode"]
+
+
+@contextlib.contextmanager
+def without_tcp(env, least, what="bytes"):
+    """On the kernel path at least so many bytes skip TCP meanwhile; on the agent path none."""
+    before = pairs(env)[what]
+    yield
+    moved = pairs(env)[what] - before
+    check(moved >= least if env.datapath == "kernel" else moved == 0, True, f"{moved} {what}")
+
+
+@test()
+def every_size(env):
+    """0 bytes to 10 MB in both directions, hashes compared, in one send or many, and each once more."""
+    with near(env), without_tcp(env, 10_000_000):
+        for size in (0, 1, 100, 16384, 65536, 300_000, 1 << 20, 10_000_000):
+            sent = env.call("upload", host=VIP, port=PORT, vhost="near", size=size)
+            seen = env.call("download", host=VIP, port=PORT, vhost="near", target=f"/bytes?n={size}")
+            again = env.call("download", host=VIP, port=PORT, vhost="near", target=f"/bytes?n={size}", rate=40_000_000)
+            check((sent["status"], seen["bytes"], seen["sha256"]), (200, size, again["sha256"]), f"{size} bytes")
+            check(sent["sha256"] in sent["body"], True, f"hash of {size} bytes")
+        big = [env.call("exchange", host=VIP, port=PORT, name="kept", requests=[
+            {"host": "near", "method": "POST", "target": "/reflect", "body": chr(97 + i) * n}])[0]
+            for i, n in enumerate((10, 70_000, 3, 400_000, 1, 900_000, 20))]
+        check([(len(r["body"]), r["body"][:1]) for r in big],
+              [(n, chr(97 + i)) for i, n in enumerate((10, 70_000, 3, 400_000, 1, 900_000, 20))])
+
+
+@test(timeout=60)
+def storm(env):
+    """500 connections, all sizes and framings, some answered in place or by the agent, one request in eight cut short,
+    in the request, in the answer or by RST."""
+    with near(env), without_tcp(env, 1_000_000):
+        env.policy(*OBJECTS[:2], mesh.vs("near", [
+            rule(dst("near"), header("x-k", exact="b"), headers={"request": {"set": {"x-b": "1"}}}),
+            {"match": [header("x-k", exact="l")], "directResponse": {"status": 418, "body": {"string": "teapot"}}},
+            rule(dst("near"))]))
+        got = env.call("storm", hosts=[VIP, f"::ffff:{VIP}"], port=PORT, vhost="near", connections=500, seconds=5, abort=0.12)
+        check((got["wrong"], got["errors"], got["aborted"] > 50), ([], {}, True), str(got))
+
+
+def held(env, pod):
+    """Bytes that the sockets of PORT in the pod hold: receive queues and send buffers."""
+    text = env.topo.run(pod, "ss", "-tmnH", "state", "established", f"( sport = :{PORT} or dport = :{PORT} )").stdout
+    return sum(int(r) + int(w) for r, w in re.findall(r"skmem:\(r(\d+),rb\d+,t\d+,tb\d+,f\d+,w(\d+)", text))
+
+
+@test(timeout=60)
+def reader_that_stops(env):
+    """A client that stops reading a 90 MB answer blocks its server, as TCP does: at most 5 MB more than plain TCP are
+    held, and when it reads on, every byte comes."""
+    with near(env):
+        amounts = []
+        for enrolled in (False, True):
+            c = env.client("c1", name=f"slow-{enrolled}", enrolled=enrolled)
+            where = dict(host=VIP, port=PORT) if enrolled else dict(host="10.77.1.1", port=PORT)
+            c.send("download", **where, vhost="near", target="/bytes?n=90000000", pause=1.5, timeout=30.0)
+            time.sleep(1.2)
+            amounts.append(held(env, "c1") + held(env, "v1"))
+            got = c.receive()
+            check((got["status"], got["bytes"]), (200, 90_000_000))
+            c.close()
+            env.clients.pop(f"slow-{enrolled}")
+        plain, ours = amounts
+        env.log(f"held: plain {plain}, near {ours}")
+        check(ours < plain + 5_000_000, True, f"{ours} bytes held, plain TCP {plain}")
+
+
+@test(timeout=60)
+def server_dies_and_returns(env):
+    """kill -9 of the server under load: clients see closed connections or 503, never a wrong answer; the next server on
+    the port is served, its sockets learned anew."""
+    with near(env) as proc:
+        c = env.client("c2", name="load")
+        c.send("crosstalk", host=VIP, port=PORT, connections=50, rounds=4000, vhost="near", timeout=4.0)
+        time.sleep(1)
+        pid = int(sh("pgrep", "-nf", f"origin.py --port {PORT} ").stdout)
+        os.kill(pid, signal.SIGKILL)
+        got = c.receive()
+        check([w for w in got["wrong"] if w[2] != 503], [])
+        stop(proc)
+        again = start_server(env)
+        try:
+            eventually(lambda: ask(env, 2), "the second server answers", 10)
+            before = pairs(env)["bytes"]
+            if env.datapath == "kernel":
+                eventually(lambda: ask(env, 5) and pairs(env)["bytes"] > before + 1000, "paired again", 10)
+        finally:
+            stop(again)
+
+
+@test(datapaths=("kernel",), fresh=True, timeout=60)
+def pairs_outlive_the_agent(env):
+    """Connections that skip TCP go on when the agent is killed; the one that takes over pairs new ones."""
+    with near(env):
+        check(ask(env, 20, name="open"), True)
+        before = pairs(env)["bytes"]
+        check(ask(env, 20, name="open"), True)
+        check(pairs(env)["bytes"] > before + 1000, True)
+        env.agent.kill()
+        check(ask(env, 200, name="open"), True)
+        env.agent.start()
+        before = pairs(env)["bytes"]
+        check((ask(env, 20, name="open"), ask(env, 200, name="new")), (True, True))
+        check(pairs(env)["bytes"] > before + 10_000, True, "paired")
+
+
+@test(datapaths=("kernel",))
+def opted_out(env):
+    """Off for the node, for the server, for the client: TCP as ever."""
+    def unpaired(what, **kw):
+        before = pairs(env)["paired"]
+        check((ask(env, 5, **kw), pairs(env)["paired"] - before), (True, 0), what)
+
+    with near(env):
+        before = pairs(env)["paired"]
+        check((ask(env, 5), pairs(env)["paired"] - before), (True, 1), "on")
+        env.agent.ctl("datapath", "--same-node=off")
+        try:
+            unpaired("node")
+        finally:
+            env.agent.ctl("datapath", "--same-node=on")
+        c = env.client("c1", name="off", labels="headrace.io/same-node=off")
+        check(c.call("ping"), "pong")
+        unpaired("client", client="off")
+    with near(env, "--same-node=off"):
+        unpaired("server")
+
+
+@test(datapaths=("kernel",))
+def blocking_servers(env):
+    """A server with blocking sockets is left alone (a psock would disturb its recv)."""
+    env.policy(*OBJECTS)
+    code = ("import http.server as h\nclass H(h.BaseHTTPRequestHandler):\n protocol_version = 'HTTP/1.1'\n"
+            " def do_GET(s):\n  s.send_response(200); s.send_header('x-version', 'near'); s.send_header('content-length', '2')\n"
+            "  s.end_headers(); s.wfile.write(b'ok')\n def log_message(*a): pass\n"
+            f"h.ThreadingHTTPServer(('', {PORT}), H).serve_forever()")
+    proc = spawn(env.agent.exec_argv(env.topo, "v1", [PYTHON, "-c", code]))
+    try:
+        env.topo.wait_port("v1", PORT)
+        eventually(lambda: ask(env), "served")
+        before = pairs(env)
+        for _ in range(5):
+            check(ask(env, 3), True)
+        after = pairs(env)
+        check((after["paired"] - before["paired"], after["unpairedBlocking"] - before["unpairedBlocking"] > 0), (0, True))
+    finally:
+        stop(proc)
