@@ -13,10 +13,13 @@
 static __always_inline int answer_lost(struct conn *c, __u64 cookie, struct packet p)
 {
 	__u64 w = c->watch;
+	struct tcp_sock *tp = (struct tcp_sock *)c->pub.sk;
 	struct hr_event *e;
 
 	if (p.payload || c->rx || WATCH_STATE(w) == WATCH_ANSWERING)
 		return 0;
+	if (p.seq != BPF_CORE_READ(tp, rcv_nxt))
+		return 0; /* the answer is before it, and waits for the socket */
 	if (carried_left(c, sk_write_seq(&c->pub.sk)))
 		return 0; /* still sending its request: it must be told */
 	e = taken_begin(c, cookie, HR_TAKEN_LOST, 503);

@@ -10,6 +10,7 @@
 struct packet {
 	__u8 flags; /* of TCP; 0: none (other protocols, extension headers, fragments) */
 	__u32 payload;
+	__u32 seq;
 };
 
 /* Direct access: this runs for every packet that a captured process receives, and nearly all of
@@ -31,6 +32,7 @@ static __always_inline struct packet packet_of(struct __sk_buff *skb)
 	if (!tcp || tcp + 20 > end)
 		return p;
 	p.flags = tcp[13];
+	p.seq = bpf_ntohl(*(__u32 *)(tcp + 4));
 	len = tcp - data + (tcp[12] >> 4) * 4;
 	p.payload = skb->len > len ? skb->len - len : 0;
 	return p;
