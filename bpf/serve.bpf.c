@@ -175,7 +175,8 @@ int serve(struct sk_msg_md *msg)
 		bpf_msg_apply_bytes(msg, 0);
 		return SK_PASS;
 	}
-	if (!c || c->pub.state == HR_CONN_TUNNEL || c->pub.state == HR_CONN_ENDED)
+	if (!c || c->pub.state == HR_CONN_TUNNEL || c->pub.state == HR_CONN_ENDED ||
+	    (c->pub.flags & HR_CONN_F_DROP))
 		return serve_natively(msg, s, 0);
 	if (!answer_left(s, tp->write_seq)) {
 		if (!answer_begins(msg, c, s, tp->write_seq))

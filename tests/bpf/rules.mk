@@ -25,8 +25,7 @@ bpf-test: $(B)/tests/bpf/scan_test ## BPF code run as functions, against its use
 
 # The data path on real sockets, without the agent.
 PATH_OBJS := $(patsubst %,$(B)/tests/bpf/%.o,path path_requests path_conns path_watch path_near client rig \
-	rig_servers \
-	rig_agent)
+	rig_servers rig_agent)
 $(PATH_OBJS): $(B)/tests/bpf/%.o: tests/bpf/%.c $(wildcard tests/bpf/*.h) \
 		$(B)/gen/headrace.skel.h Makefile
 	@mkdir -p $(@D)
