@@ -80,7 +80,7 @@ class Conn:
             except socket.timeout:
                 pass
             except OSError:
-                self.seen["closed"] = True
+                data = b""  # the other side is gone; what it said is still to be read
             self.read(0.0)
 
     def read(self, seconds, until=lambda seen: False):

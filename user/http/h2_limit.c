@@ -86,7 +86,9 @@ bool hr_h2_limit_reset(struct hr_h2 *h, const struct hr_h2_stream *s)
 	if (s && h->now_ms - s->opened_ms > HR_H2_RESET_AGE_MS)
 		return false;
 	h->resets++;
-	return h->opened >= HR_H2_RESETS && 2 * h->resets > h->opened && flood(h, "reset flood");
+	/* streams that were refused are resets, but were never open */
+	return HR_MAX(h->opened, h->resets) >= HR_H2_RESETS && 2 * h->resets > h->opened &&
+	       flood(h, "reset flood");
 }
 
 bool hr_h2_limit_block(struct hr_h2_stream *s)
