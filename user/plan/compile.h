@@ -87,6 +87,7 @@ struct hr_build {
 	HR_VEC(struct hr_plan_ep) eps;
 	HR_VEC(struct hr_plan_name) names;
 	HR_VEC(struct hr_build_view) views;
+	struct hr_block *last_block; /* of a virtual host that has one: others may have the same */
 	struct hr_map *cluster_by_name; /* index + 1 */
 };
 

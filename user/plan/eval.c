@@ -25,13 +25,15 @@ static const struct hr_block *find_block(const struct eval *e, const struct hr_b
 
 static const struct hr_cond *find_exact(const struct eval *e, const struct hr_cond_key *key)
 {
-	return hr_map_get(e->v->index, key, sizeof(*key));
+	return e->v->index ? hr_map_get(e->v->index, key, sizeof(*key)) : NULL;
 }
 
 static const struct hr_cond *find_prefix(const struct eval *e, const struct hr_prefix_key *key)
 {
 	struct hr_prefix_key k = *key;
 
+	if (!e->v->index)
+		return NULL;
 	for (uint32_t len = k.bits / 8 - 8;; len--) {
 		const struct hr_cond *c;
 

@@ -8,6 +8,7 @@
  * match, and an earlier rule is never skipped.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/cleanup.h"
@@ -186,8 +187,10 @@ static void unite_prefixes(struct rows *r)
 static void store_rows(struct rows *r)
 {
 	struct hr_plan_vhost *v = r->v;
-	size_t n = r->list.len + 1;
+	size_t n = r->list.len;
 
+	if (!n) /* most services have no rule: a mesh of many is not to pay for them */
+		return;
 	v->cond_keys = hr_arena_array(r->b->a, struct hr_cond_key, n);
 	v->conds = hr_arena_array(r->b->a, struct hr_cond, n);
 	v->prefix_keys = hr_arena_array(r->b->a, struct hr_prefix_key, n);
@@ -212,7 +215,7 @@ static void store_rows(struct rows *r)
 
 static uint64_t mix(uint64_t h, const void *p, size_t n)
 {
-	uint64_t part[2] = {h, hr_hash(p, n)};
+	uint64_t part[2] = {h, n ? hr_hash(p, n) : 0};
 
 	return hr_hash(part, sizeof(part));
 }
@@ -228,9 +231,23 @@ static uint64_t digest(const struct hr_plan_vhost *v)
 	return mix(h, v->prefixes, v->nprefixes * sizeof(*v->prefixes));
 }
 
+/* Services without rules of their own all have the same block, of 3 KB. */
+static struct hr_block *keep_blocks(struct hr_build *b, const struct hr_block *scratch, uint32_t n)
+{
+	struct hr_block *kept;
+
+	if (n == 1 && b->last_block && !memcmp(scratch, b->last_block, sizeof(*scratch)))
+		return b->last_block;
+	kept = hr_arena_array(b->a, struct hr_block, n ? n : 1);
+	memcpy(kept, scratch, n * sizeof(*kept));
+	b->last_block = n == 1 ? kept : b->last_block;
+	return kept;
+}
+
 int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v)
 {
 	_cleanup_map_ struct hr_map *by_key = hr_map_new();
+	_cleanup_free_ struct hr_block *scratch = NULL;
 	struct rows r = {.b = b, .v = v, .by_key = by_key};
 
 	if (v->nrules > HR_RULES_MAX) {
@@ -242,7 +259,9 @@ int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v)
 		return -E2BIG;
 	}
 	v->nblocks = (v->nrules + HR_BLOCK_RULES - 1) / HR_BLOCK_RULES;
-	v->blocks = hr_arena_array(b->a, struct hr_block, v->nblocks + 1);
+	v->blocks = scratch = calloc(v->nblocks + 1, sizeof(*scratch));
+	if (!scratch)
+		abort(); /* as the arenas do */
 	for (r.index = 0; r.index < v->nrules; r.index++) {
 		r.rule = &v->rules[r.index];
 		add_rule(&r);
@@ -250,6 +269,7 @@ int hr_build_rows(struct hr_build *b, struct hr_plan_vhost *v)
 	v->k.nblocks = (uint16_t)v->nblocks;
 	v->k.nrules = v->nrules;
 	unite_prefixes(&r);
+	v->blocks = keep_blocks(b, scratch, v->nblocks);
 	store_rows(&r);
 	v->digest = digest(v);
 	hr_vec_free(&r.list);
