@@ -7,7 +7,8 @@
       haproxy     :8002  |
 The proxies run beside the client, as sidecars do. "native": the kernel keeps each request on its connection;
 "moved": each request goes to another endpoint than the connection's; "agent": the same agent after
-`headrace datapath agent`.
+`headrace datapath agent`. "lb ...": the cost of choosing by each policy, all else equal: one endpoint, so that every
+request stays native, and the same head; for small requests only.
 
   bench/bench.py [--rounds N] [--seconds N] [--only WORD]...      results also in bench/out/
 
@@ -42,6 +43,11 @@ PATHS = [  # name, base URL, headers, enrolled, data path of the agent
     ("headrace moved", f"http://{VIP}:8080", ["x-v2: 1"], True, "kernel"),
     ("headrace agent", f"http://{VIP}:8080", [], True, "agent"),
 ]
+LB = {"round robin": {"simple": "ROUND_ROBIN"}, "least request": {"simple": "LEAST_REQUEST"},
+      "ring hash": {"consistentHash": {"httpHeaderName": "x-user"}},
+      "maglev": {"consistentHash": {"httpHeaderName": "x-user", "maglev": {}}}}
+KEY = "x-user: 7d9f3c52-64b1-4a8e-9a55-0c1f4e0b7a21"
+PATHS += [(f"lb {name}", f"http://10.96.0.{20 + i}:8080", [KEY], True, "kernel") for i, name in enumerate(LB)]
 LOADS = [  # title, connections, path, upload
     ("small GET, c=1", 1, "/", False),
     ("small GET, c=32", 32, "/", False),
@@ -118,6 +124,9 @@ class Bench:
                 mesh.pod("v2", ["10.77.2.1"], {"app": "reco", "version": "v2"}),
                 mesh.service("reco", [VIP], {"http": 8080}, {"app": "reco"}),
                 mesh.dr("reco", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
+                *[o for i, (name, lb) in enumerate(LB.items()) for o in (
+                    mesh.service(f"lb{i}", [f"10.96.0.{20 + i}"], {"http": 8080}, {"version": "v1"}),
+                    mesh.dr(f"lb{i}", policy={"loadBalancer": lb}), mesh.vs(f"lb{i}", [rule(dst(f"lb{i}"))]))],
                 mesh.vs("reco", [rule(dst("reco", "v2"), header("x-v2")), rule(dst("reco", "v1"))])]))
         self.agent.start()
         self.mode = self.agent.status()["datapath"]["mode"]
@@ -159,6 +168,8 @@ class Bench:
             row, disturbed = {}, False
             for load in LOADS:
                 for path in paths:
+                    if path[0].startswith("lb ") and load[2] != "/":
+                        continue
                     progress(f"round {done + 1} of {self.args.rounds}: {load[0]}, {path[0]}")
                     row[load[0], path[0]], bad = self.measure(path, load)
                     disturbed = disturbed or bad
@@ -188,6 +199,8 @@ def table(cells, paths, args, spoiled):
         base = mid[load[0], "direct TCP"]
         out.append(f"\n{load[0]:22} {'req/s':>9} {'x':>6} {'p50 us':>8} {'x':>6} {'p99 us':>8} {'x':>6} {'CPU us/req':>11} {'x':>6}  kernel")
         for path in paths:
+            if (load[0], path[0]) not in mid:
+                continue
             m = mid[load[0], path[0]]
             cols = [f"{m['rps']:9.0f} {m['rps'] / base['rps']:6.2f}"]
             cols += [f"{m[f]:8.0f} {m[f] / base[f]:6.2f}" for f in ("p50", "p99")]
