@@ -198,6 +198,34 @@ static enum hr_why head_why(const struct hr_plan *p, const struct hr_plan_req *r
 	return v->m.vhost && repeated_header(v->m.vhost, headers) ? HR_WHY_DUP_HEADER : 0;
 }
 
+/* A key that the kernel does not hash: too long, or a cookie that has to be made. */
+static enum hr_why hash_why(const struct hr_plan *p, const struct hr_plan_req *req,
+			    const struct hr_verdict *v)
+{
+	const struct hr_plan_route *r = v->m.route;
+
+	for (uint32_t i = 0; r && i < r->ndst; i++) {
+		const struct hr_load_balancer *b = p->clusters.data[r->dst[i].cluster].balancer;
+		struct hr_slice all = {NULL, 0}, value = {NULL, 0};
+		bool found = false;
+
+		if (!r->dst[i].weight || !b || !b->hash_name)
+			continue;
+		if (b->hash == HR_HASH_HEADER)
+			value = hr_req_header(req, hr_slice_of(b->hash_name));
+		else if (b->hash == HR_HASH_COOKIE)
+			all = hr_req_header(req, HR_SLICE("cookie"));
+		else
+			all = req->query;
+		found = hr_plan_hash_pair(all, b->hash == HR_HASH_COOKIE ? ';' : '&',
+					  hr_slice_of(b->hash_name), &value);
+		if (value.n > HR_HASH_VALUE_MAX || all.n > HR_HASH_LOOK_MAX ||
+		    (b->hash == HR_HASH_COOKIE && !found && b->cookie_ttl >= 0))
+			return HR_WHY_CLUSTER;
+	}
+	return 0;
+}
+
 enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *req,
 			     const struct hr_verdict *v, const hr_kvs *headers)
 {
@@ -209,5 +237,7 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 	if (why || v->tcp) /* opaque: balanced at connect */
 		return why;
 	why = head_why(p, req, v, headers);
-	return why ? why : hr_plan_kernel_why(p, &v->m);
+	if (!why)
+		why = hr_plan_kernel_why(p, &v->m);
+	return why ? why : hash_why(p, req, v);
 }

@@ -38,11 +38,14 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 			    uint32_t cluster, uint32_t weight, double share)
 {
 	const struct hr_plan_cluster *c = hr_asked_cluster(p, v, cluster);
+	_cleanup_sb_ struct hr_strbuf words = {0};
 
-	json_array_append_new(list,
-			      json_pack("{s:s,s:o,s:i,s:i,s:f,s:o}", "host", c->host, "subset",
-					text_or_null(c->subset), "port", c->port, "weight",
-					(int)weight, "share", share, "endpoints", endpoints(p, c)));
+	hr_balance_words(c, &words);
+	json_array_append_new(list, json_pack("{s:s,s:o,s:i,s:i,s:f,s:s,s:o}", "host", c->host,
+					      "subset", text_or_null(c->subset), "port", c->port,
+					      "weight", (int)weight, "share", share, "balance",
+					      hr_sb_str(&words) + (words.len != 0), "endpoints",
+					      endpoints(p, c)));
 }
 
 static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)

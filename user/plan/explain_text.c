@@ -35,6 +35,8 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 	else if (!c->n_eps)
 		hr_sb_add(out,
 			  c->missing_subset ? " nothing defines it (503)" : " no endpoint (503)");
+	hr_sb_add(out, "\n          ");
+	hr_balance_words(c, out);
 	hr_sb_addc(out, '\n');
 }
 

@@ -29,6 +29,30 @@ uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed)
 	return hr_hash_end(h, key.n);
 }
 
+bool hr_plan_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value)
+{
+	const char *p = all.p, *end = p ? p + all.n : NULL;
+
+	while (p && p < end) {
+		const char *stop = memchr(p, sep, (size_t)(end - p)), *eq;
+
+		stop = stop ? stop : end;
+		while (sep == ';' && p < stop && *p == ' ')
+			p++;
+		eq = memchr(p, '=', (size_t)(stop - p));
+		if (eq && (size_t)(eq - p) == name.n && !memcmp(p, name.p, name.n)) {
+			struct hr_slice v = {eq + 1, (size_t)(stop - eq - 1)};
+
+			if (sep == ';' && v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
+				v = (struct hr_slice){v.p + 1, v.n - 2};
+			*value = v;
+			return true;
+		}
+		p = stop + 1;
+	}
+	return false;
+}
+
 static uint64_t ep_hash(const struct hr_plan_ep *ep, uint64_t seed)
 {
 	char key[sizeof(ep->addr.ip) + sizeof(ep->port)];

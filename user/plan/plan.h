@@ -343,6 +343,9 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 					 size_t n_avoid);
 /* Hash of a key for consistentHash: the same in every agent and in the kernel. */
 uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed);
+/* The value of the first "name=value" in a cookie header (';') or a query ('&'); quotes around a
+ * cookie's are no part of it. The kernel's is bpf/lib/hashkey.h. */
+bool hr_plan_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value);
 
 /* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */
 enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m);

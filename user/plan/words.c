@@ -147,6 +147,34 @@ void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out)
 		words_of_headers(out, &h->route.data[i].headers);
 }
 
+static const char *lb_name(const struct hr_plan_cluster *c)
+{
+	static const char *const names[] = {
+		"", "ROUND_ROBIN", "RANDOM", "LEAST_REQUEST", "PASSTHROUGH", "ring hash", "Maglev"};
+
+	return c->lb < HR_ARRAY_SIZE(names) ? names[c->lb] : "";
+}
+
+static void shares(const struct hr_plan_cluster *c, struct hr_strbuf *out)
+{
+	static const char *const by[] = {"", "header", "cookie", "source address", "query"};
+
+	if (c->balancer && c->balancer->hash != HR_HASH_NONE) {
+		text(out, "by", by[c->balancer->hash]);
+		text(out, "name", c->balancer->hash_name);
+		number(out, "slots", hr_hash_slots(c));
+	}
+	hr_place_words(c, out);
+	if (c->balancer)
+		millis(out, "warmup", c->balancer->warmup_ms);
+}
+
+void hr_balance_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
+{
+	hr_sb_printf(out, " %s", lb_name(c));
+	shares(c, out);
+}
+
 void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 {
 	const struct hr_connection_pool *p = c->pool;
@@ -177,17 +205,7 @@ void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 		number(out, "active, at least", c->retry_budget->min_concurrency);
 		millis(out, "interval", c->retry_budget->interval);
 	}
-	hr_place_words(c, out);
-	if (c->balancer)
-		millis(out, "warmup", c->balancer->warmup_ms);
-	if (c->balancer && c->balancer->hash != HR_HASH_NONE) {
-		static const char *const by[] = {"", "header", "cookie", "source address", "query"};
-
-		text(out, "hash by", by[c->balancer->hash]);
-		text(out, "hash name", c->balancer->hash_name);
-		number(out, c->lb == HR_LB_MAGLEV ? "maglev slots" : "ring slots",
-		       hr_hash_slots(c));
-	}
+	shares(c, out);
 	text(out, "tls", c->tls_mode);
 	if (c->tunnel)
 		hr_sb_printf(out, " tunnel %s:%u", c->tunnel->host, c->tunnel->port);

@@ -18,4 +18,6 @@ bool hr_route_retries(const struct hr_plan_route *r, struct hr_retry_words *out)
  * sends on. Each part starts with " ". */
 void hr_route_words(const struct hr_http_route *h, struct hr_strbuf *out);
 /* "maxConnections 100, outlier 5xx 5 ...": each part starts with " ". */
+/* " LEAST_REQUEST", " Maglev by header ...", then shares of localities and warm-up. */
+void hr_balance_words(const struct hr_plan_cluster *c, struct hr_strbuf *out);
 void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out);

@@ -55,8 +55,8 @@ static int kernel(const char *head, enum hr_hash_kind kind, const char *name, __
 static void compare(const char *head, enum hr_hash_kind kind, const char *text, const char *name)
 {
 	struct hr_slice value;
-	bool found = px_hash_pair(hr_slice_of(text), kind == HR_HASH_COOKIE ? ';' : '&',
-				  hr_slice_of(name), &value);
+	bool found = hr_plan_hash_pair(hr_slice_of(text), kind == HR_HASH_COOKIE ? ';' : '&',
+				       hr_slice_of(name), &value);
 	__u64 hash = 0;
 	int r = kernel(head, kind, name, &hash);
 

@@ -15,35 +15,11 @@ static bool set(struct px_req *r, struct hr_slice key)
 	return true;
 }
 
-bool px_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value)
-{
-	const char *p = all.p, *end = p ? p + all.n : NULL;
-
-	while (p && p < end) {
-		const char *stop = memchr(p, sep, (size_t)(end - p)), *eq;
-
-		stop = stop ? stop : end;
-		while (sep == ';' && p < stop && *p == ' ')
-			p++;
-		eq = memchr(p, '=', (size_t)(stop - p));
-		if (eq && (size_t)(eq - p) == name.n && !memcmp(p, name.p, name.n)) {
-			struct hr_slice v = {eq + 1, (size_t)(stop - eq - 1)};
-
-			if (sep == ';' && v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"')
-				v = (struct hr_slice){v.p + 1, v.n - 2};
-			*value = v;
-			return true;
-		}
-		p = stop + 1;
-	}
-	return false;
-}
-
 static bool by_cookie(struct px_req *r, struct hr_slice name)
 {
 	struct hr_slice all = hr_http_joined(&r->msg, HR_SLICE("cookie"), &r->c->w->joins), v;
 
-	return px_hash_pair(all, ';', name, &v) && set(r, v);
+	return hr_plan_hash_pair(all, ';', name, &v) && set(r, v);
 }
 
 /* Envoy's rule: without ttl no cookie is made. */
@@ -62,7 +38,7 @@ static bool by_query(struct px_req *r, struct hr_slice name)
 {
 	struct hr_slice v;
 
-	return px_hash_pair(hr_http_str(&r->msg, r->msg.query), '&', name, &v) && set(r, v);
+	return hr_plan_hash_pair(hr_http_str(&r->msg, r->msg.query), '&', name, &v) && set(r, v);
 }
 
 uint64_t px_hash_source(const struct px_client *c, const struct hr_plan *plan,

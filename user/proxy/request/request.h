@@ -276,9 +276,6 @@ void px_hash_cookie(struct px_req *r);
 /* Of a connection's source, as the cluster's servers see it. */
 uint64_t px_hash_source(const struct px_client *c, const struct hr_plan *plan,
 			const struct hr_plan_cluster *cluster);
-/* The value of the first "name=value" in a cookie header (';') or a query ('&'); quotes around a
- * cookie's are no part of it. The kernel's is bpf/lib/hashkey.h. */
-bool px_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value);
 
 /* ---- what is said of endpoints (outlier.c) ---- */
 /* The try's answer, or (local) the status that its lack of one means. */
