@@ -4,17 +4,17 @@
 #include "cli/verbs.h"
 
 /* "2/10 +3": in use, of how many ("-": any number), and how often it was too much. */
-static void use(char out[48], const json_t *row, const char *name)
+static void use(char out[80], const json_t *row, const char *name)
 {
 	const json_t *b = json_object_get(row, name);
 	long long trips = (long long)hr_jint(b, "trips");
-	char limit[24] = "-", more[24] = "";
+	char limit[24] = "-", more[32] = "";
 
 	if (json_is_integer(json_object_get(b, "limit")))
 		snprintf(limit, sizeof(limit), "%lld", (long long)hr_jint(b, "limit"));
 	if (trips)
 		snprintf(more, sizeof(more), " +%lld", trips);
-	snprintf(out, 48, "%lld/%s%s", (long long)hr_jint(b, "active"), limit, more);
+	snprintf(out, 80, "%lld/%s%s", (long long)hr_jint(b, "active"), limit, more);
 }
 
 int hr_verb_breakers(const struct hr_args *a)
@@ -33,7 +33,7 @@ int hr_verb_breakers(const struct hr_args *a)
 	HR_TABLE_ROW(&t, "CLUSTER", "CONNECTIONS", "PENDING", "REQUESTS", "RETRIES");
 	json_array_foreach(json_object_get(result, "breakers"), i, row)
 	{
-		char cx[48], pending[48], rq[48], retries[48];
+		char cx[80], pending[80], rq[80], retries[80];
 
 		use(cx, row, "connections");
 		use(pending, row, "pending");
