@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 through the agent beside nginx grpc_pass: small gRPC-shaped requests of h2load, interleaved, medians.
 
-    client 10.77.100.1 ---- bridge ---- v1 10.77.1.1 nginx :8082 (HTTP/2: an empty gRPC answer)
+    client 10.77.100.1 ---- bridge ---- v1 10.77.1.1 nginx :8082 (HTTP/2: a short answer)
       nginx grpc_pass :8004
 
   bench/grpc.py [--rounds N] [--seconds N] [--connections N] [--streams N]
@@ -24,7 +24,7 @@ from topo import Topology, exit_on_signals, sh  # noqa: E402
 
 VIP = "10.96.0.12"
 SERVER = """server { listen 8082 http2; location / { default_type application/grpc; add_header grpc-status 0;
-    return 200; } }"""
+    return 200 "hello"; } }"""
 PROXY = """upstream g { server 10.77.1.1:8082; keepalive 256; keepalive_requests 1000000000; }
   server { listen 127.0.0.1:8004 http2; location / { grpc_pass grpc://g; } }"""
 PATHS = [("direct", "http://10.77.1.1:8082", False), ("nginx grpc_pass", "http://127.0.0.1:8004", False),
