@@ -4,11 +4,11 @@
 
     client 10.77.100.1 --+-- bridge --+-- v1 10.77.1.1 nginx
       nginx proxy :8001  |            +-- v2 10.77.2.1 nginx
-      haproxy     :8002  |
-The proxies run beside the client, as sidecars do. "native": the kernel keeps each request on its connection;
-"moved": each request goes to another endpoint than the connection's; "agent": the same agent after
-`headrace datapath agent`. "lb ...": the cost of choosing by each policy, all else equal: one endpoint, so that every
-request stays native, and the same head; for small requests only.
+      haproxy     :8002  |            +-- near 10.77.3.1 nginx, captured
+The proxies run beside the client, as sidecars do. "same node": the server is captured too, so bytes skip TCP;
+"native": the kernel keeps each request on its connection; "moved": each request goes to another endpoint than the
+connection's; "agent": the same agent after `headrace datapath agent`. "lb ...": the cost of choosing by each policy,
+all else equal: one endpoint, so that every request stays native, and the same head; for small requests only.
 
   bench/bench.py [--rounds N] [--seconds N] [--only WORD]...      results also in bench/out/
 
@@ -28,17 +28,18 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "tests", "lib"))
 import mesh  # noqa: E402
 import servers  # noqa: E402
-from agent import ROOT, Agent  # noqa: E402
+from agent import ROOT, Agent, cgroup2_mount  # noqa: E402
 from mesh import dst, header, rule  # noqa: E402
 from topo import Topology, exit_on_signals, sh  # noqa: E402
 from world import parse_wrk  # noqa: E402
 
-VIP = "10.96.0.10"
+VIP, NEAR = "10.96.0.10", "10.96.0.11"
 DIRECT = "http://10.77.1.1:8080"
 PATHS = [  # name, base URL, headers, enrolled, data path of the agent
     ("direct TCP", DIRECT, [], False, None),
     ("nginx proxy", "http://127.0.0.1:8001", [], False, None),
     ("haproxy", "http://127.0.0.1:8002", [], False, None),
+    ("headrace same node", f"http://{NEAR}:8080", [], True, "kernel"),
     ("headrace native", f"http://{VIP}:8080", [], True, "kernel"),
     ("headrace moved", f"http://{VIP}:8080", ["x-v2: 1"], True, "kernel"),
     ("headrace agent", f"http://{VIP}:8080", [], True, "agent"),
@@ -51,6 +52,7 @@ PATHS += [(f"lb {name}", f"http://10.96.0.{20 + i}:8080", [KEY], True, "kernel")
 LOADS = [  # title, connections, path, upload
     ("small GET, c=1", 1, "/", False),
     ("small GET, c=32", 32, "/", False),
+    ("30 KB download, c=4", 4, "/files/30k", False),
     ("1 MB download, c=4", 4, "/files/1m", False),
     ("1 MB upload, c=4", 4, "/sink", True),
 ]
@@ -108,6 +110,12 @@ class Bench:
         for pod, net in (("v1", 1), ("v2", 2)):
             self.topo.add(pod, net)
             servers.nginx(self.topo, pod, pod, self.dir, workers=cpus)
+        self.near = f"{cgroup2_mount()}/{self.topo.prefix}-servers"
+        os.mkdir(self.near)
+        self.topo.add("near", 3)
+        self.topo.cgroup = self.near
+        servers.nginx(self.topo, "near", "near", self.dir, workers=cpus)
+        self.topo.cgroup = None
         self.topo.add("client", 100)
         servers.nginx(self.topo, "client", "proxy", self.dir, port=8003, workers=cpus, extra=NGINX_PROXY.format())
         with open(f"{self.dir}/haproxy.cfg", "w") as f:
@@ -123,12 +131,15 @@ class Bench:
                 mesh.pod("v1", ["10.77.1.1"], {"app": "reco", "version": "v1"}),
                 mesh.pod("v2", ["10.77.2.1"], {"app": "reco", "version": "v2"}),
                 mesh.service("reco", [VIP], {"http": 8080}, {"app": "reco"}),
+                mesh.pod("near", ["10.77.3.1"], {"app": "near"}),
+                mesh.service("near", [NEAR], {"http": 8080}, {"app": "near"}), mesh.vs("near", [rule(dst("near"))]),
                 mesh.dr("reco", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
                 *[o for i, (name, lb) in enumerate(LB.items()) for o in (
                     mesh.service(f"lb{i}", [f"10.96.0.{20 + i}"], {"http": 8080}, {"version": "v1"}),
                     mesh.dr(f"lb{i}", policy={"loadBalancer": lb}), mesh.vs(f"lb{i}", [rule(dst(f"lb{i}"))]))],
                 mesh.vs("reco", [rule(dst("reco", "v2"), header("x-v2")), rule(dst("reco", "v1"))])]))
         self.agent.start()
+        self.agent.ctl("attach", "--cgroup", self.near, "--workload", "default/near")
         self.mode = self.agent.status()["datapath"]["mode"]
         self.kernel = self.mode == "kernel"
 
@@ -187,6 +198,7 @@ class Bench:
         if self.agent.alive():
             self.agent.stop()
         self.topo.close()
+        os.rmdir(self.near)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
