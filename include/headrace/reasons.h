@@ -65,6 +65,7 @@ enum hr_why {
 	X(CUT, "ended-without-agent-slot")  /* nobody could carry it: 503, closed */              \
 	X(RENEWED, "agent-slot-renewed")    /* a client left in the middle of a send into it */   \
 	X(WOKEN, "sender-woken") /* it waited for room, which there was: memory had been short */ \
+	X(STUCK, "event-lost")	 /* found by the agent's own look, and served, seconds later */   \
 	X(UNDELIVERED, "answer-undelivered") /* C is not reachable any more: it was ended */
 
 enum hr_mishap {

@@ -6,12 +6,15 @@ the one who asked. What hands a connection over must not depend on who runs when
                                  \\-- agent (starved) --- server
 """
 import contextlib
+import json
 import re
 
 import mesh
 import starve
+from agent import PINS
 from mesh import dst, header, rule
 from runner import check, eventually, test
+from topo import sh
 from world import ORIGIN, ORIGIN6
 
 BY_WAY = [rule(dst("origin", "v1"), header("x-k", exact="n")),
@@ -102,6 +105,7 @@ def long_and_every_way(env):
 def clients_leave_a_stopped_agent(env):
     """Clients go away in the middle of sends to an agent that does not read: what they meant to put into their slots
     does not come before the next client's bytes, no slot is lost, and what happened is counted."""
+    storms(env, contextlib.nullcontext, 0.5, kinds="b", hosts=[ORIGIN])  # both namespaces are served from here on
     storms(env, lambda: starve.stopped(pids(env, "agent"), stop=(0.05, 0.2)), 3, kinds="sBCb", abort=0.3, hosts=[ORIGIN])
     storms(env, contextlib.nullcontext, 1, kinds="sb", hosts=[ORIGIN])
     eventually(lambda: bound_now(env) == 0, f"no slot stays in use: {env.agent.status()['mishaps']}")
@@ -109,3 +113,20 @@ def clients_leave_a_stopped_agent(env):
 
 def bound_now(env):
     return int(float(re.search(r"^headrace_agent_bound_connections (\S+)", env.agent.metrics("127.0.0.1:15924"), re.M)[1]))
+
+
+@test(datapaths=("kernel",), timeout=60)
+def event_that_never_came(env):
+    """A slot that is bound while nobody tells the agent (a full ring of events): it finds it by itself within seconds,
+    counts it, and the slot, whose client is gone, is free again."""
+    table, key = f"{PINS}/maps/g_tab", ["key", "hex", "bc", "02", "00", "00"]  # slot 700
+
+    def row():
+        shown = json.loads(sh("bpftool", "-j", "map", "lookup", "pinned", table, *key).stdout)
+        return [int(b, 16) for b in shown["value"]]
+    free = row()
+    check(free[0] & 15, 1, "HR_G_FREE")
+    bound = [free[0] & 0xf0 | 2, *free[1:3], *[0] * 5, *[0xfe] * 8, *free[16:]]
+    sh("bpftool", "map", "update", "pinned", table, *key, "value", "hex", *(f"{b:02x}" for b in bound))
+    eventually(lambda: env.agent.status()["mishaps"].get("event-lost") == 1, "it is counted")
+    eventually(lambda: row()[0] & 15 == 1, "it is free again")

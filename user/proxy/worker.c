@@ -39,6 +39,7 @@ static void sweep(void *ctx)
 	struct px_worker *w = ctx;
 
 	px_up_sweep(w);
+	px_g_sweep(w);
 	hr_timer_start(w->loop, &w->sweep, SWEEP_MS, sweep, w);
 }
 

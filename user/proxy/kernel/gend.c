@@ -399,6 +399,38 @@ void px_g_event(struct px_gslot *g, uint32_t kind, uint32_t gen)
 		drain(g);
 }
 
+static void look_after(struct px_gslot *g)
+{
+	uint64_t word = word_of(g);
+	bool idle = !g->client && !g->draining && HR_G_STATE(word) == HR_G_BOUND;
+	uint32_t gen = idle ? HR_G_GEN(word) + 1 : 0;
+
+	if (g->client && !g->lent) {
+		bool gone = hr_kern_conn_queued(kern_of(g), g->cookie) == -ENOENT;
+		bool eof = __atomic_load_n(&entry_of(g)->flags, __ATOMIC_ACQUIRE) & HR_G_CLIENT_EOF;
+
+		/* the event of this second may still be on its way: a run too many does no harm */
+		g->gone |= gone;
+		g->client->peer_gone |= gone;
+		if (gone || (eof && !g->client->s.eof))
+			px_client_run(g->client);
+		return;
+	}
+	if (gen && g->seen_gen == gen) { /* since the look before */
+		hr_kern_mishap(kern_of(g), HR_MISHAP_STUCK);
+		bound(g, word);
+		if (g->client)
+			px_client_run(g->client);
+	}
+	g->seen_gen = gen;
+}
+
+void px_g_sweep(struct px_worker *w)
+{
+	hr_list_for_each (l, &w->gslots)
+		look_after(hr_list_entry(l, struct px_gslot, link));
+}
+
 void px_g_close_all(struct px_worker *w)
 {
 	hr_list_for_each (l, &w->gslots) {

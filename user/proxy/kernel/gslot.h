@@ -26,6 +26,7 @@ struct px_gslot {
 	atomic_bool broken;  /* the worker has let go of the pair: it is to be replaced */
 	uint64_t consumed;   /* draining: bytes of C that were read, before and since */
 	unsigned drains;     /* looks since C was gone */
+	uint32_t seen_gen;   /* px_g_sweep: bound with that, and not served */
 	uint32_t wait_ms;
 	struct hr_timer timer;
 	int g, p; /* the pair; the main thread closes them */
@@ -44,6 +45,8 @@ void px_g_detach(struct px_client *c);
 void px_g_added(void *gslot); /* posted by the main thread, which made it */
 void px_g_event(struct px_gslot *g, uint32_t kind, uint32_t gen);
 void px_g_close_all(struct px_worker *w);
+/* Once a second: finds what events should have told, for the ring may have been full. */
+void px_g_sweep(struct px_worker *w);
 /* A client for injecting only, of a slot that hr_kern_inject_to has bound; `of` says what it asked
  * for. NULL: no memory. */
 struct px_client *px_g_lend(struct px_gslot *g, uint64_t conn, const struct hr_conn *of);
