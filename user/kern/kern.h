@@ -70,7 +70,8 @@ int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
 /* Brings the maps from what they hold to the plan (ids assigned). New rows first, then the vhosts
  * that use them, then vips; old rows go after a grace time (hr_kern_poll does it). Only what
  * changed is written: a weight change is one element. On failure the maps still serve the old
- * plan. -ENOSPC: *what names the table. */
+ * plan. -ENOSPC: *what names the table. The plan must live until another one was applied: the
+ * balancing tables look into it. */
 int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **what);
 /* New weights of the plan that was applied last (hr_plan_reweigh): the rows of its rules, in place.
  * 0 or -errno; then the rows that were not written are those of before, and a call after the

@@ -56,6 +56,18 @@ static inline void planbox_route(struct hr_plan *p, struct planbox b, uint32_t i
 	r->dst[1] = (struct hr_plan_dst){.cluster = 2 * i + 1, .weight = 100 - b.weight};
 }
 
+static inline void planbox_free(struct hr_plan *p);
+
+/* The plan that the tables look into, until the next one was applied. */
+static inline void planbox_in_use(struct hr_plan *p)
+{
+	static struct hr_plan *in_use;
+
+	if (in_use)
+		planbox_free(in_use);
+	in_use = p;
+}
+
 static inline void planbox_vhost(struct hr_plan *p, struct planbox b, uint32_t i)
 {
 	struct hr_plan_vhost *v = &p->vhosts.data[i];

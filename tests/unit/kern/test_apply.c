@@ -15,7 +15,10 @@ static int apply(struct hr_kern *k, struct planbox b, const char **what)
 	struct hr_plan *p = planbox_make(b);
 	int e = hr_kern_apply(k, p, what);
 
-	planbox_free(p); /* the tables may not need it any more */
+	if (e)
+		planbox_free(p);
+	else
+		planbox_in_use(p);
 	return e;
 }
 
@@ -238,6 +241,7 @@ static int open_one(void **state)
 static int close_one(void **state)
 {
 	hr_kern_close(*state);
+	planbox_in_use(NULL);
 	return box_wipe(state);
 }
 

@@ -76,7 +76,7 @@ static void plan_weight(struct world *w, uint32_t weight)
 		p->eps.data[i].port = ntohs(at[i]->sin_port);
 	}
 	assert_int_equal(hr_kern_apply(w->k, p, &what), 0);
-	planbox_free(p);
+	planbox_in_use(p);
 }
 
 static bool readable(int fd, int ms)
@@ -154,6 +154,7 @@ static int teardown(void **state)
 	close(w->listen1);
 	close(w->listen2);
 	hr_kern_close(w->k);
+	planbox_in_use(NULL);
 	return box_wipe(NULL);
 }
 
