@@ -80,12 +80,12 @@ def what_the_kernel_does_not_hash(env):
     check(set(versions(env, [{}] * 40)), {"v1", "v2"}, "no ttl: no cookie is made, any server will do")
 
 
-def placed(env, policy, *localities):
+def placed(env, policy, *localities, **route):
     """Service `shop` of the flaky servers of v1 and v2, with those localities and a label `at`."""
     se = mesh.service_entry("shop", ["shop.mesh"], {"http": (8096, "HTTP")}, [("10.77.1.1", {"at": "v1"}), ("10.77.2.1", {"at": "v2"})], [VIP])
     for e, place in zip(se["spec"]["endpoints"], localities):
         e["locality"] = place
-    env.policy(se, mesh.dr("shop.mesh", policy=policy), mesh.vs("shop", [rule(dst("shop.mesh"))], ["shop.mesh"]))
+    env.policy(se, mesh.dr("shop.mesh", policy=policy), mesh.vs("shop", [rule(dst("shop.mesh"), **route)], ["shop.mesh"]))
 
 
 @test()
@@ -111,6 +111,20 @@ def locality_shares_and_failover(env):
         check({(r["status"], r["version"]) for r in rows[3:]}, {(200, "v2")})
         flaky.set("v1", False)
         eventually(lambda: {r["version"] for r in ask(5)} == {"v1"}, "back to v1", 5)
+
+
+@test()
+def retries_in_remote_localities(env):
+    """retryRemoteLocalities: after two tries of the first priority (v1, broken) the next is asked; without it, never."""
+    from test_outlier import Flaky
+    with Flaky(env) as flaky:
+        for remote, want in ((True, (200, "v2")), (False, (503, "v1"))):
+            placed(env, {"loadBalancer": {"localityLbSetting": {"failoverPriority": ["at=v1"]}},
+                         "outlierDetection": {"consecutive5xxErrors": 1000}}, "r1/a", "r2/b",
+                   retries={"attempts": 3, "retryOn": "5xx", "backoff": "1ms", "retryRemoteLocalities": remote})
+            flaky.set("v1", True)
+            got = env.call("exchange", host=VIP, port=8096, requests=[{"host": "shop.mesh"}] * 5)
+            check({(r["status"], r["version"]) for r in got}, {want}, str(remote))
 
 
 @test()

@@ -9,7 +9,7 @@ import os
 
 import mesh
 from mesh import dst, header, rule
-from runner import check, check_share, test
+from runner import check, check_share, eventually, test
 from servers import HERE, PYTHON
 from world import RECO
 
@@ -136,3 +136,22 @@ def grpc_failures(env):
     check(grpc(env, "calls", method="Slow", message="2000", timeout=0.1), {"DEADLINE_EXCEEDED Deadline Exceeded": 1})
     check(grpc(env, "calls", n=30, method="Flaky"), {"OK v2": 30})
     check(grpc(env, "calls", n=2, method="Nowhere"), {"UNIMPLEMENTED ": 2})
+
+
+@test(fresh=True, args=("--access-log", "-"), timeout=40)
+def grpc_logged(env):
+    """The access log says the status that counts for gRPC: of the server's trailers, or of an answer of the agent's."""
+    ready(env, mesh.vs("greet", [
+        rule(dst("greet", "v1"), header("x-abort", exact="1"),
+             fault={"abort": {"grpcStatus": "RESOURCE_EXHAUSTED", "percentage": {"value": 100}}}),
+        rule(dst("greet", "v1"))]))
+    grpc(env, "calls", n=1)
+    grpc(env, "calls", n=1, method="Nowhere")
+    grpc(env, "calls", n=1, metadata=[["x-abort", "1"]])
+
+    def lines():
+        with open(env.agent.log_path, errors="replace") as f:
+            rows = [json.loads(line) for line in f if line.startswith('{"time"') and '"path"' in line]
+        return rows if len(rows) >= 3 else None
+    got = [(r["path"], r["status"], r.get("grpcStatus"), r["flags"]) for r in eventually(lines, "three lines")]
+    check(got, [("/t.T/Who", 200, 0, None), ("/t.T/Nowhere", 200, 12, None), ("/t.T/Who", 200, 8, "FI")])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Client and server on one node, both captured: their bytes skip TCP, and nobody may tell from the answers.
 
-    c1, c2 (captured) ---- VIP 10.96.0.80:9100 ---- v1: origin.py, captured by `headrace exec`
+    c1, c2 (captured) ---- VIP 10.96.0.80:9200 ---- v1: origin.py, captured by `headrace exec`
 
 The whole suite runs so with `run.py --near`; here is what only this path can get wrong.
 """
@@ -17,7 +17,7 @@ from runner import check, eventually, test
 from servers import HERE, PYTHON
 from topo import sh, spawn, stop
 
-VIP, PORT = "10.96.0.80", 9100
+VIP, PORT = "10.96.0.80", 9200
 OBJECTS = [mesh.pod("near", ["10.77.1.1"], {"app": "near"}), mesh.service("near", [VIP], {"http": PORT}, {"app": "near"}),
            mesh.vs("near", [rule(dst("near"))])]
 

@@ -98,6 +98,8 @@ void hr_access_line(const struct hr_access *rec, struct hr_strbuf *out)
 	member(out, "path", rec->path);
 	member(out, "host", rec->host);
 	hr_sb_printf(out, ",\"status\":%u", rec->status);
+	if (rec->grpc)
+		hr_sb_printf(out, ",\"grpcStatus\":%u", rec->grpc_status);
 	member(out, "flags", rec->flags);
 	member(out, "route", rec->route);
 	member(out, "routeName", rec->rule);

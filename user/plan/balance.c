@@ -161,3 +161,39 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 		return from(&k, __atomic_fetch_add(&rt->rr, 1, __ATOMIC_RELAXED) % k.n, 3);
 	return c->lb == HR_LB_LEAST_REQUEST ? least(&k) : from(&k, any_slot(&k), 3);
 }
+
+static uint32_t priority_of(const struct hr_plan_cluster *c, const struct hr_plan_ep *e)
+{
+	return c->places[e->place].priority;
+}
+
+static bool priority_tried(const struct pick *k, uint32_t priority)
+{
+	const struct hr_plan_ep *eps = k->plan->eps.data + k->c->first_ep;
+
+	for (uint32_t i = 0; i < k->c->n_eps; i++)
+		if (priority_of(k->c, &eps[i]) == priority && avoided(k, eps[i].id))
+			return true;
+	return false;
+}
+
+const struct hr_plan_ep *hr_plan_pick_remote(const struct hr_plan *p,
+					     const struct hr_plan_cluster *c,
+					     const struct hr_words *w, uint32_t random,
+					     const uint32_t *tried, size_t n_tried)
+{
+	struct pick k = {
+		.plan = p, .c = c, .w = w, .avoid = tried, .n_avoid = n_tried, .rnd = random};
+	const struct hr_plan_ep *eps = p->eps.data + c->first_ep, *best = NULL;
+	uint32_t start = c->n_eps ? random % c->n_eps : 0;
+
+	for (uint32_t i = 0; c->n_places && i < c->n_eps; i++) {
+		const struct hr_plan_ep *e = &eps[(start + i) % c->n_eps];
+
+		if (rank(&k, e) < 2 || priority_tried(&k, priority_of(c, e)))
+			continue;
+		if (!best || priority_of(c, e) < priority_of(c, best))
+			best = e;
+	}
+	return best;
+}

@@ -341,6 +341,12 @@ const struct hr_plan_ep *hr_plan_pick_ep(const struct hr_plan *p, const struct h
 					 const struct hr_words *w, uint32_t random,
 					 const uint64_t *hash, const uint32_t *avoid,
 					 size_t n_avoid);
+/* For retryRemoteLocalities: an endpoint of the first priority that none of `tried` has, by chance;
+ * NULL: there is none that is known to be better, hr_plan_pick_ep goes on. */
+const struct hr_plan_ep *hr_plan_pick_remote(const struct hr_plan *p,
+					     const struct hr_plan_cluster *c,
+					     const struct hr_words *w, uint32_t random,
+					     const uint32_t *tried, size_t n_tried);
 /* Hash of a key for consistentHash: the same in every agent and in the kernel. */
 uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed);
 /* The value of the first "name=value" in a cookie header (';') or a query ('&'); quotes around a

@@ -43,7 +43,9 @@ struct hr_access {
 	uint16_t tries;
 	enum hr_why why; /* how it came to the agent */
 	uint64_t req_bytes, resp_bytes, dur_us;
-	bool kernel; /* carried by it, without the agent */
+	bool grpc;	     /* the answer said a grpc-status */
+	uint8_t grpc_status; /* 0 .. 99 */
+	bool kernel;	     /* carried by it, without the agent */
 	bool door_a;
 };
 

@@ -41,6 +41,12 @@ static void text(char *to, size_t cap, struct hr_slice s)
 	to[n] = 0;
 }
 
+/* Of the answer that is being read, or of one of ours; -1: none. */
+static int grpc_status(const struct px_req *r)
+{
+	return r->up && r->up->stream ? r->up->stream->grpc_status : r->grpc_status;
+}
+
 static void record(struct px_req *r, uint64_t us)
 {
 	const struct hr_proxy_opts *o = &r->c->w->px->opts;
@@ -68,6 +74,10 @@ static void record(struct px_req *r, uint64_t us)
 		.dur_us = us,
 		.door_a = !r->c->g,
 	};
+	int grpc = grpc_status(r);
+
+	a.grpc = grpc >= 0;
+	a.grpc_status = (uint8_t)HR_MAX(grpc, 0);
 
 	text(method, sizeof(method), r->bad ? HR_SLICE("") : hr_http_str(&r->msg, r->msg.method));
 	text(host, sizeof(host), r->bad ? HR_SLICE("") : hr_http_host(&r->msg));

@@ -159,6 +159,40 @@ static void test_failover(void **state)
 	expect(m, 100 / 3., 100 / 3., 100 / 3.);
 }
 
+/* retryRemoteLocalities: the next priority that has not been tried, 0 when none is left. */
+static int remote(const struct hr_plan *p, int n_tried)
+{
+	const struct hr_plan_cluster *c = &p->clusters.data[0];
+	const struct hr_plan_ep *eps = p->eps.data + c->first_ep, *e;
+	uint32_t tried[6];
+
+	for (int i = 0; i < n_tried; i++)
+		tried[i] = eps[i].id;
+	e = hr_plan_pick_remote(p, c, &words, (uint32_t)rand(), tried, (size_t)n_tried);
+	return e ? e->addr.ip[15] : 0;
+}
+
+static void test_retry_remote(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = make("", OUTLIER, here);
+	bool seen[7] = {false};
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		seen[remote(p, 2)] = true;
+	assert_true(seen[3] && seen[4]);
+	assert_false(seen[0] || seen[1] || seen[2] || seen[5] || seen[6]);
+	assert_in_range(remote(p, 4), 5, 6);
+	assert_int_equal(remote(p, 6), 0);
+	/* who is ejected, or known to be dead, is no better */
+	eject(p, 3, true);
+	ep_rt[p->eps.data[p->clusters.data[0].first_ep + 3].id].flags |= HR_EPRT_DEAD;
+	assert_in_range(remote(p, 2), 5, 6);
+	/* all are of one priority: there is no other */
+	_cleanup_plan_ struct hr_plan *q = make("", LB("enabled: false") ", " OUTLIER, here);
+	assert_int_equal(remote(q, 2), 0);
+}
+
 static void test_failover_regions(void **state)
 {
 	(void)state;
@@ -284,10 +318,10 @@ static void test_warmup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_distribute),	 cmocka_unit_test(test_failover),
-		cmocka_unit_test(test_failover_regions), cmocka_unit_test(test_priority_labels),
-		cmocka_unit_test(test_service),		 cmocka_unit_test(test_hashed),
-		cmocka_unit_test(test_warmup),
+		cmocka_unit_test(test_distribute),	cmocka_unit_test(test_retry_remote),
+		cmocka_unit_test(test_failover),	cmocka_unit_test(test_failover_regions),
+		cmocka_unit_test(test_priority_labels), cmocka_unit_test(test_service),
+		cmocka_unit_test(test_hashed),		cmocka_unit_test(test_warmup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -365,9 +365,11 @@ void px_req_try(struct px_req *r)
 		r->addr = c->dst;
 		r->port = c->dst_port;
 	} else if (r->cluster) {
-		r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, &c->w->px->words,
-					px_random(c->w), r->hashed ? &r->hash : NULL, r->avoid,
-					r->avoid_previous ? r->n_avoid : 0);
+		r->ep = px_retry_remote(r);
+		if (!r->ep)
+			r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, &c->w->px->words,
+						px_random(c->w), r->hashed ? &r->hash : NULL,
+						r->avoid, r->avoid_previous ? r->n_avoid : 0);
 		if (!r->ep) {
 			px_reply(r, 503, "UH", PX_BODY_UH);
 			return;

@@ -236,6 +236,8 @@ enum {
 void px_retry_setup(struct px_req *r);
 /* True: another try is on its way. */
 bool px_retry_failure(struct px_req *r, enum px_failure f);
+/* retryRemoteLocalities: the endpoint of the next try; NULL: as always. */
+const struct hr_plan_ep *px_retry_remote(const struct px_req *r);
 bool px_retry_status(struct px_req *r, unsigned status);
 /* ---- how many at once (budget.c) ---- */
 struct px_budget {	    /* of a cluster; shared by all workers, atomics */

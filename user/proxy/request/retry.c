@@ -87,6 +87,21 @@ bool px_retry_safe(const struct px_req *r)
 
 /* ---- one more try ---- */
 
+/* After every second try the priorities that were tried have had their chance (what Istio sets in
+ * Envoy). */
+#define TRIES_A_PRIORITY 2
+
+const struct hr_plan_ep *px_retry_remote(const struct px_req *r)
+{
+	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
+	size_t n = r->n_avoid - r->n_avoid % TRIES_A_PRIORITY;
+
+	if (!n || !http || http->retries.retry_remote_localities != 1)
+		return NULL;
+	return hr_plan_pick_remote(r->hold->plan, r->cluster, &r->c->w->px->words,
+				   px_random(r->c->w), r->avoid, n);
+}
+
 static bool allowed(struct px_req *r)
 {
 	if (!r->wire.keep && r->any_sent) { /* it is not all here any more */
