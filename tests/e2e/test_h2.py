@@ -6,15 +6,23 @@
 """
 import json
 import os
+import signal
+import subprocess
+import threading
+import time
 
 import mesh
 from mesh import dst, header, rule
 from runner import check, check_share, eventually, test
 from servers import HERE, PYTHON
-from world import RECO
+from world import ORIGIN, RECO
 
 GRPC, WEB, UP = "10.96.1.10", "10.96.1.11", "10.96.1.12"
 V1, V2, USER = "10.77.1.1", "10.77.2.1", "10.77.3.1"
+
+
+def grpc_server(topo, pod, log):
+    return topo.spawn(pod, [PYTHON, os.path.join(HERE, "grpcserver.py"), "9100", pod], stdout=log, stderr=log)
 
 
 def servers(env):
@@ -22,10 +30,10 @@ def servers(env):
     topo, w = env.topo, env.world
     if getattr(w, "h2", None):
         return
-    w.h2 = True
+    w.h2 = {}
     for pod in ("v1", "v2", "user"):
         log = open(os.path.join(w.dir, f"h2-{pod}.log"), "w")
-        topo.spawn(pod, [PYTHON, os.path.join(HERE, "grpcserver.py"), "9100", pod], stdout=log, stderr=log)
+        w.h2[pod] = grpc_server(topo, pod, log)
         docs = os.path.join(w.dir, f"docs-{pod}")
         os.makedirs(docs)
         with open(f"{docs}/who", "w") as f:
@@ -39,20 +47,23 @@ def servers(env):
         topo.wait_port(pod, 9101)
 
 
-def objects():
+def objects(greet=None, web1=None, web2=None):
+    """Each one's connectionPool.http."""
+    def policy(http):
+        return {"connectionPool": {"http": http}} if http else None
     pods = [mesh.pod(f"g-{v}", [ip], {"app": "g", "version": v}) for v, ip in (("v1", V1), ("v2", V2), ("v3", USER))]
     subsets = {v: {"version": v} for v in ("v1", "v2", "v3")}
     return pods + [
-        mesh.service("greet", [GRPC], {"grpc": 9100}, {"app": "g"}), mesh.dr("greet", subsets),
+        mesh.service("greet", [GRPC], {"grpc": 9100}, {"app": "g"}), mesh.dr("greet", subsets, policy=policy(greet)),
         mesh.service("web2", [WEB], {"http2": 9101}, {"app": "g"}),
         mesh.service("web1", [UP], {"http": 9101}, {"app": "g"}),
-        mesh.dr("web1", policy={"connectionPool": {"http": {"h2UpgradePolicy": "UPGRADE"}}}),
+        mesh.dr("web1", policy=policy({"h2UpgradePolicy": "UPGRADE", **(web1 or {})})), mesh.dr("web2", policy=policy(web2)),
     ]
 
 
-def ready(env, *more):
+def ready(env, *more, **pools):
     servers(env)
-    env.policy(*objects(), *more)
+    env.policy(*objects(**pools), *more)
 
 
 def grpc(env, name, target=f"{GRPC}:9100", **args):
@@ -155,3 +166,129 @@ def grpc_logged(env):
         return rows if len(rows) >= 3 else None
     got = [(r["path"], r["status"], r.get("grpcStatus"), r["flags"]) for r in eventually(lines, "three lines")]
     check(got, [("/t.T/Who", 200, 0, None), ("/t.T/Nowhere", 200, 12, None), ("/t.T/Who", 200, 8, "FI")])
+
+
+# ---- connections to servers ----
+def peers(got):
+    """{connection, as the server sees it: calls}; all must have been answered."""
+    check([k for k in got if not k.startswith("OK ")], [])
+    return got.values()
+
+
+@test()
+def streams_of_a_connection(env):
+    """maxConcurrentStreams: as many connections as it takes for eight calls at once, no more."""
+    for most, want in ((3, [2, 3, 3]), (8, [8])):
+        ready(env, mesh.vs("greet", [rule(dst("greet", "v1"))]), greet={"maxConcurrentStreams": most})
+        check(sorted(peers(grpc(env, "calls", n=8, method="Peer", message="400"))), want, f"at most {most}")
+
+
+@test()
+def calls_of_a_connection(env):
+    """maxRequestsPerConnection is exact; none of the calls is lost where connections end."""
+    for most in (1, 7):
+        ready(env, mesh.vs("greet", [rule(dst("greet", "v1"), retries={"attempts": 0})]),
+              greet={"maxRequestsPerConnection": most})
+        got = peers(grpc(env, "calls", n=70, method="Peer", message="0"))
+        check((max(got), sum(got), len(got)), (most, 70, 70 // most))
+    for vip in (WEB, UP):  # bodies both ways, another server
+        ready(env, web1={"maxRequestsPerConnection": 1}, web2={"maxRequestsPerConnection": 1})
+        out = env.exec_("h2load", "-n200", "-c2", "-m5", f"http://{vip}:9101/who").stdout
+        check("status codes: 200 2xx, 0 3xx, 0 4xx, 0 5xx" in out, True, out)
+
+
+@test()
+def client_protocol(env):
+    """useClientProtocol: what the client speaks, whatever the port's name and h2UpgradePolicy say. nghttpd knows
+    HTTP/2 only, nginx HTTP/1 only, so the wrong one fails."""
+    ready(env, mesh.service("named", ["10.96.1.13"], {"http2": 8080}, {"app": "g"}),
+          mesh.dr("named", policy={"connectionPool": {"http": {"useClientProtocol": True}}}),
+          web1={"useClientProtocol": True})
+    one, two = "--http1.1", "--http2-prior-knowledge"
+    got = {(how, vip): curl(env, how, f"http://{vip}/who", "-o", "/dev/null")[1:] for how in (one, two)
+           for vip in (f"{UP}:9101", "10.96.1.13:8080")}
+    check({k: v[-3:] == "200" for k, v in got.items()},
+          {(one, f"{UP}:9101"): False, (two, f"{UP}:9101"): True,
+           (one, "10.96.1.13:8080"): True, (two, "10.96.1.13:8080"): False}, str(got))
+
+
+@test()
+def silent_server(env):
+    """http2KeepAlive: a server that is stopped answers no PING. After interval and timeout its connections are given
+    up: calls fail, or go elsewhere where the route retries a reset."""
+    keep = {"http2KeepAlive": {"interval": "0.2s", "timeout": "0.2s"}}
+    def to(**kw):
+        ready(env, mesh.vs("greet", [rule(dst("greet", "v3"), {"headers": {"x-only": {"exact": "1"}}}, retries={"attempts": 0}),
+                                     rule(dst("greet"), **kw)]), greet=keep)
+    to(retries={"attempts": 2, "retryOn": "reset,connect-failure"})
+    check(set(grpc(env, "calls", n=60)), {"OK v1", "OK v2", "OK user"})
+    server = env.world.h2["user"]
+    server.send_signal(signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        got = grpc(env, "calls", n=8, metadata=[["x-only", "1"]])
+        took = time.monotonic() - start
+        check([k.split()[0] for k in got], ["UNAVAILABLE"], str(got))
+        check(0.2 < took < 5, True, f"given up after {took:.1f} s")
+        check(set(grpc(env, "calls", n=30)) <= {"OK v1", "OK v2"}, True)
+    finally:
+        server.send_signal(signal.SIGCONT)
+    check(grpc(env, "calls", n=8, metadata=[["x-only", "1"]]), {"OK user": 8})
+
+
+@test(fresh=True, timeout=40)
+def agent_drains(env):
+    """SIGTERM while a gRPC stream and a slow answer are open: GOAWAY is said, both are finished, then it ends."""
+    ready(env)
+    raw = [PYTHON, os.path.join(HERE, "h2raw.py"), ORIGIN, "9000", "drained"]
+    stream = [PYTHON, os.path.join(HERE, "grpcclient.py"), f"{GRPC}:9100", "ticks", json.dumps({"n": 15})]
+    procs = [subprocess.Popen(env.agent.exec_argv(env.topo, "c1", argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+             for argv in (raw, stream)]
+    for p in procs:
+        p.stderr.readline()  # both are under way
+    time.sleep(0.2)
+    check(env.agent.stop(), 0)
+    rawly, ticks = (json.loads(p.communicate(timeout=20)[0]) for p in procs)
+    check(ticks, {"seen": 15, "code": "OK"})
+    check(rawly["drained"], {"goaway": 0, "rst": [], "status": [200], "closed": True, "ended": 1})
+
+
+@test(timeout=40)
+def server_restarts(env):
+    """A server that says GOAWAY, goes and comes back under calls: with the retries that every route has none fails."""
+    ready(env)
+    results, done = [], threading.Event()
+
+    def go():
+        while not done.is_set():
+            results.append(grpc(env, "calls", n=400))
+    thread = threading.Thread(target=go)
+    thread.start()
+    try:
+        eventually(lambda: results, "calls are made")
+        env.world.h2["user"].terminate()
+        check(env.world.h2["user"].wait(5) in (0, -signal.SIGTERM), True)
+        before = len(results)
+        eventually(lambda: len(results) > before + 1, "calls without it")
+    finally:
+        with open(os.path.join(env.world.dir, "h2-user.log"), "a") as log:
+            env.world.h2["user"] = grpc_server(env.topo, "user", log)
+        env.topo.wait_port("user", 9100)
+        done.set()
+        thread.join()
+    check({k for r in results for k in r} <= {"OK v1", "OK v2", "OK user"}, True, str(results))
+    check("OK user" in results[0] and "OK user" not in results[before + 1], True, str(results))
+    eventually(lambda: "OK user" in grpc(env, "calls", n=60), "it is back")
+
+
+@test()
+def explained(env):
+    """What each cluster is spoken to in, and that HTTP/2 is the agent's."""
+    ready(env)
+    def of(url):
+        got = env.agent.explain(url)
+        return got["destinations"][0]["protocol"], got["path"], got["why"]
+    for url in (f"http://{GRPC}:9100/", f"http://{WEB}:9101/", f"http://{UP}:9101/"):
+        check(of(url)[0::2], ("HTTP/2", ["protocol-needs-agent"]), url)
+        check(of(url)[1], "agent")
+    check(of(f"http://{RECO}:8080/")[0], "HTTP/1.1")

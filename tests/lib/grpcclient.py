@@ -3,12 +3,14 @@
 
   calls    {n, method, message, metadata, timeout}   n calls of one channel, eight at a time:
            {"OK v1": 10, ..}, of a failure {"CODE details": n}
+  ticks    {n}     a stream with a message each way every 0.1 s, n times: how many came back, and how it ended
   streams  {}      server, client and bidirectional streams, large messages: what each gave
   cancel   {}      a stream that the client ends: how the call ended
 """
 import collections
 import json
 import sys
+import time
 from concurrent import futures
 
 import grpc
@@ -59,8 +61,23 @@ def status(channel, word):
     return got
 
 
+def ticks(channel, n):
+    def say():
+        for i in range(n):
+            time.sleep(0.1)
+            yield b"tick"
+    seen = 0
+    try:
+        for _ in channel.stream_stream("/t.T/Chat")(say(), timeout=10):
+            seen += 1
+            print("tick", file=sys.stderr, flush=True)
+    except grpc.RpcError as e:
+        return {"seen": seen, "code": e.code().name}
+    return {"seen": seen, "code": "OK"}
+
+
 def cancel(channel):
-    call = channel.stream_stream("/t.T/Chat")(iter(lambda: __import__("time").sleep(0.01) or b"tick", None), timeout=10)
+    call = channel.stream_stream("/t.T/Chat")(iter(lambda: time.sleep(0.01) or b"tick", None), timeout=10)
     seen = 0
     try:
         for _ in call:

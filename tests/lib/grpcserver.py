@@ -6,9 +6,12 @@
   /t.T/Who       VERSION, then what was asked      /t.T/Count    VERSION, N times ("N")
   /t.T/Gather    VERSION and the sum of lengths    /t.T/Chat     each message back
   /t.T/Status    fails with the code that is asked, details "as asked", after a message of "after:CODE"
+  /t.T/Peer      VERSION and the client's address, after so many ms
   /t.T/Slow      as Who, after so many ms          /t.T/Flaky    UNAVAILABLE, unless the metadata x-envoy-attempt-count > 1
+SIGTERM: GOAWAY, the calls that are there are finished, the rest is turned away.
 Metadata: x-version of the server in front, x-trail behind; x-seen: the request's x-in.
 """
+import signal
 import sys
 import time
 from concurrent import futures
@@ -52,6 +55,11 @@ def slow(request, ctx):
     return NAME
 
 
+def peer(request, ctx):
+    time.sleep(int(request) / 1000)
+    return f"{VERSION} {ctx.peer()}".replace(":", " ").encode()
+
+
 tries = {}
 
 
@@ -71,8 +79,9 @@ server = grpc.server(futures.ThreadPoolExecutor(32), options=[("grpc.so_reusepor
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("t.T", {
     "Who": handler("unary_unary", who), "Count": handler("unary_stream", count),
     "Gather": handler("stream_unary", gather), "Chat": handler("stream_stream", chat),
-    "Status": handler("unary_stream", status), "Slow": handler("unary_unary", slow),
+    "Status": handler("unary_stream", status), "Slow": handler("unary_unary", slow), "Peer": handler("unary_unary", peer),
     "Flaky": handler("unary_unary", flaky)}),))
 server.add_insecure_port(f"[::]:{PORT}")
 server.start()
+signal.signal(signal.SIGTERM, lambda _sig, _frame: server.stop(2))
 server.wait_for_termination()

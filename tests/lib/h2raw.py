@@ -256,6 +256,13 @@ def push(c):
     c.send(frame(PUSH, END_HEADERS, 1, struct.pack(">I", 2) + block()))
 
 
+def drained(c):
+    """Whoever is asked may be on its way out: the answer that takes its time comes, GOAWAY says that it is the last."""
+    c.send(request(1, authority="origin", path="/late?ms=1000"))
+    print("asked", file=sys.stderr, flush=True)
+    c.read(5, lambda seen: seen["closed"])
+
+
 # ---- heads and bodies ----
 def index_zero(c):
     c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block() + b"\x80"))

@@ -66,6 +66,17 @@ static uint16_t hash_reason(const struct hr_plan_cluster *c)
 	return 0;
 }
 
+enum hr_speaks hr_plan_speaks(const struct hr_plan_cluster *c)
+{
+	if (c->proxy_protocol) /* each client has connections of its own: nothing to share */
+		return HR_SPEAKS_HTTP1;
+	if (c->pool && c->pool->use_client_protocol == 1)
+		return HR_SPEAKS_AS_CLIENT;
+	if (c->proto == HR_PROTO_HTTP2 || (c->pool && hr_streq(c->pool->h2_upgrade, "UPGRADE")))
+		return HR_SPEAKS_HTTP2;
+	return c->proto == HR_PROTO_AUTO ? HR_SPEAKS_AS_CLIENT : HR_SPEAKS_HTTP1;
+}
+
 /* What only the agent can keep. The limits on requests and connections in use are counted in
  * cluster_rt by both sides: the kernel carries what is below them (hr_cluster.max_requests). */
 static uint16_t agent_reason(const struct hr_plan_cluster *c)

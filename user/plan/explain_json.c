@@ -41,11 +41,12 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 	_cleanup_sb_ struct hr_strbuf words = {0};
 
 	hr_balance_words(c, &words);
-	json_array_append_new(list, json_pack("{s:s,s:o,s:i,s:i,s:f,s:s,s:o}", "host", c->host,
+	json_array_append_new(list, json_pack("{s:s,s:o,s:i,s:i,s:f,s:s,s:o,s:o}", "host", c->host,
 					      "subset", text_or_null(c->subset), "port", c->port,
 					      "weight", (int)weight, "share", share, "balance",
-					      hr_sb_str(&words) + (words.len != 0), "endpoints",
-					      endpoints(p, c)));
+					      hr_sb_str(&words) + (words.len != 0), "protocol",
+					      v->tcp ? json_null() : json_string(hr_speaks_word(c)),
+					      "endpoints", endpoints(p, c)));
 }
 
 static json_t *destinations(const struct hr_plan *p, const struct hr_verdict *v)

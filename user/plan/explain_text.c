@@ -37,6 +37,8 @@ static void add_destination(const struct hr_plan *p, const struct hr_verdict *v,
 			  c->missing_subset ? " nothing defines it (503)" : " no endpoint (503)");
 	hr_sb_add(out, "\n          ");
 	hr_balance_words(c, out);
+	if (!v->tcp)
+		hr_sb_printf(out, ", %s", hr_speaks_word(c));
 	hr_sb_addc(out, '\n');
 }
 

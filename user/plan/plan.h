@@ -103,6 +103,10 @@ struct hr_plan_cluster {
 	const struct hr_plan_view *views;
 };
 
+/* What requests to the servers of a cluster are written in. */
+enum hr_speaks { HR_SPEAKS_HTTP1, HR_SPEAKS_HTTP2, HR_SPEAKS_AS_CLIENT };
+enum hr_speaks hr_plan_speaks(const struct hr_plan_cluster *c);
+
 /* Has it somewhere to go? PASSTHROUGH goes where the client wanted to go. */
 static inline bool hr_plan_has_place(const struct hr_plan_cluster *c)
 {

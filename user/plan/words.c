@@ -175,21 +175,41 @@ void hr_balance_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 	shares(c, out);
 }
 
+const char *hr_speaks_word(const struct hr_plan_cluster *c)
+{
+	static const char *const words[] = {[HR_SPEAKS_HTTP1] = "HTTP/1.1",
+					    [HR_SPEAKS_HTTP2] = "HTTP/2",
+					    [HR_SPEAKS_AS_CLIENT] = "as the client"};
+
+	return words[hr_plan_speaks(c)];
+}
+
+static void pool_words(const struct hr_connection_pool *p, struct hr_strbuf *out)
+{
+	number(out, "maxConnections", p->max_connections);
+	millis(out, "connectTimeout", p->connect_timeout);
+	millis(out, "tcpIdleTimeout", p->tcp_idle_timeout);
+	number(out, "http1MaxPendingRequests", p->http1_max_pending);
+	number(out, "http2MaxRequests", p->http2_max_requests);
+	number(out, "maxRequestsPerConnection", p->max_requests_per_connection);
+	number(out, "maxRetries", p->max_retries);
+	millis(out, "httpIdleTimeout", p->http_idle_timeout);
+	text(out, "h2UpgradePolicy", p->h2_upgrade);
+	if (p->use_client_protocol == 1)
+		hr_sb_add(out, " useClientProtocol");
+	number(out, "maxConcurrentStreams", p->max_concurrent_streams);
+	if (p->h2_keepalive) {
+		millis(out, "http2KeepAlive interval", p->h2_keepalive_interval);
+		millis(out, "timeout", p->h2_keepalive_timeout);
+	}
+}
+
 void hr_policy_words(const struct hr_plan_cluster *c, struct hr_strbuf *out)
 {
-	const struct hr_connection_pool *p = c->pool;
 	const struct hr_outlier *o = c->outlier;
 
-	if (p) {
-		number(out, "maxConnections", p->max_connections);
-		millis(out, "connectTimeout", p->connect_timeout);
-		millis(out, "tcpIdleTimeout", p->tcp_idle_timeout);
-		number(out, "http1MaxPendingRequests", p->http1_max_pending);
-		number(out, "http2MaxRequests", p->http2_max_requests);
-		number(out, "maxRequestsPerConnection", p->max_requests_per_connection);
-		number(out, "maxRetries", p->max_retries);
-		millis(out, "httpIdleTimeout", p->http_idle_timeout);
-	}
+	if (c->pool)
+		pool_words(c->pool, out);
 	if (o) {
 		number(out, "consecutive5xxErrors", o->consecutive_5xx);
 		number(out, "consecutiveGatewayErrors", o->consecutive_gateway);

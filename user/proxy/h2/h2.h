@@ -78,4 +78,6 @@ size_t px_h2_up_read(struct px_up *u);
 size_t px_h2_up_write(struct px_up *u, struct px_out *o, const char *p, size_t n);
 void px_h2_up_done(struct px_up *u);
 void px_h2_pool_sweep(struct px_pool *p, bool gone, uint64_t now);
+/* Its connections take no new streams: those that come get others. */
+void px_h2_pool_retire(struct px_pool *p);
 void px_h2_pool_close(struct px_pool *p);

@@ -13,7 +13,6 @@
 #include "core/cleanup.h"
 #include "core/log.h"
 #include "proxy/internal.h"
-#include "proxy/upstream/preface.h"
 
 /* ---- which protocol ---- */
 
@@ -25,15 +24,15 @@ bool px_h2_upstream(const struct px_req *r)
 	if (r->msg.upgrade && !client &&
 	    !hr_http_has_token(hr_http_get(&r->msg, HR_SLICE("upgrade")), HR_SLICE("h2c")))
 		return false; /* a WebSocket, say: only HTTP/1.1 has a way to say that */
-	if (!k)
-		return client;
-	if (px_preface_wanted(k, false))
-		return false; /* each client has connections of its own: nothing to share */
-	if (k->pool && k->pool->use_client_protocol == 1)
-		return client;
-	if (k->proto == HR_PROTO_HTTP2 || (k->pool && hr_streq(k->pool->h2_upgrade, "UPGRADE")))
+	switch (k ? hr_plan_speaks(k) : HR_SPEAKS_AS_CLIENT) {
+	case HR_SPEAKS_HTTP1:
+		break;
+	case HR_SPEAKS_HTTP2:
 		return true;
-	return k->proto == HR_PROTO_AUTO && client;
+	case HR_SPEAKS_AS_CLIENT:
+		return client;
+	}
+	return false;
 }
 
 /* ---- life of a connection ---- */
@@ -78,14 +77,16 @@ static struct px_h2 *up_new(struct px_worker *w, struct px_pool *p)
 	return x;
 }
 
-/* No stream more; the connection ends with its last one. */
+/* No stream more; the connection ends with its last one. GOAWAY is said then: a server that hears
+ * it before the head of the last request may close at once. */
 static void retire(struct px_h2 *x)
 {
 	if (x->draining)
 		return;
 	x->draining = true;
 	hr_list_del(&x->link);
-	hr_h2_goaway(x->h, true);
+	if (!x->n)
+		hr_h2_goaway(x->h, true);
 	px_h2_touch(x);
 }
 
@@ -177,7 +178,8 @@ void px_h2_up_done(struct px_up *u)
 	hr_list_del(&u->link);
 	px_buf_drop(u->w, &u->s.in);
 	free(u);
-	x->n--;
+	if (!--x->n && x->draining)
+		hr_h2_goaway(x->h, true);
 	x->idle_since = hr_loop_now(x->w->loop);
 	px_h2_touch(x); /* which also ends it when it was the last */
 }
@@ -374,6 +376,12 @@ void px_h2_pool_sweep(struct px_pool *p, bool gone, uint64_t now)
 		    now - x->idle_since >= (gone ? 1000 : HR_UPSTREAM_IDLE_MS))
 			retire(x);
 	}
+}
+
+void px_h2_pool_retire(struct px_pool *p)
+{
+	while (!hr_list_empty(&p->h2))
+		retire(hr_list_entry(p->h2.next, struct px_h2, link));
 }
 
 void px_h2_pool_close(struct px_pool *p)

@@ -35,7 +35,9 @@ static bool same_conns(const struct hr_plan_conns *a, const struct hr_plan_conns
 	return a->connect_ms == b->connect_ms && a->idle_ms == b->idle_ms &&
 	       a->age_ms == b->age_ms && a->max_requests == b->max_requests &&
 	       a->keepalive == b->keepalive && a->ka_time_s == b->ka_time_s &&
-	       a->ka_interval_s == b->ka_interval_s && a->ka_probes == b->ka_probes;
+	       a->ka_interval_s == b->ka_interval_s && a->ka_probes == b->ka_probes &&
+	       a->max_streams == b->max_streams && a->ping_ms == b->ping_ms &&
+	       a->pong_ms == b->pong_ms;
 }
 
 /* The id means something else now (plan/ids.h gives ids again). */
@@ -43,6 +45,7 @@ static void renew(struct px_pool *p, const struct hr_plan_conns *conns)
 {
 	while (!hr_list_empty(&p->idle))
 		px_up_close(hr_list_entry(p->idle.next, struct px_up, link));
+	px_h2_pool_retire(p);
 	set_conns(p, conns);
 }
 
