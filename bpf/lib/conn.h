@@ -98,6 +98,7 @@ struct conn {
 	/* The watch on the answer in flight, see lib/watch.h. */
 	__u64 watch;	  /* WATCH_WORD, exchanged */
 	__u64 deadline;	  /* ktime ns, 0: none; written before the word */
+	__u64 timer_at;	  /* ktime ns: when the running timer fires */
 	__u32 wait_ms;	  /* from the request's last byte to the deadline, 0: there is none */
 	__u32 by_try;	  /* 1: the deadline is perTryTimeout's */
 	__u32 rule_flags; /* HR_RULE_* */

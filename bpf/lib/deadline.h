@@ -95,8 +95,10 @@ static int on_deadline(void *map, __u64 *key, struct watch_timer *t)
 			return 0;
 		at = now + RETRY_NS;
 	}
-	if (!__sync_lock_test_and_set(&c->timer_on, 1))
+	if (!__sync_lock_test_and_set(&c->timer_on, 1)) {
+		c->timer_at = at;
 		bpf_timer_start(&t->timer, at - now, 0);
+	}
 	return 0;
 }
 
@@ -113,6 +115,8 @@ static __noinline int timer_start(struct conn *c, __u64 cookie)
 			return -1;
 		c->timed = 1;
 	}
+	c->timer_at = c->deadline;
+	__sync_lock_test_and_set(&c->timer_on, 1);
 	return bpf_timer_start(&t->timer, watch_ns(c), 0);
 }
 
@@ -135,8 +139,8 @@ static __always_inline void watch_begin(struct conn *c, __u64 cookie)
 	c->deadline = c->wait_ms ? c->pub.t0 + watch_ns(c) : 0;
 	conn_flag(c, HR_CONN_F_WATCHED);
 	__sync_lock_test_and_set(&c->watch, w | WATCH_ARMED);
-	if (c->wait_ms && !c->timer_on && !__sync_lock_test_and_set(&c->timer_on, 1) &&
-	    timer_start(c, cookie)) {
+	/* one that runs for an earlier request of a more patient rule is set anew */
+	if (c->wait_ms && (!c->timer_on || c->timer_at > c->deadline) && timer_start(c, cookie)) {
 		c->timer_on = 0;
 		count_why(HR_WHY_ERROR); /* no memory: the request has no deadline */
 	}

@@ -250,7 +250,7 @@ static const struct hr_word tunnel_words[] = {{"CONNECT", 0, HR_ST_AGENT, NULL},
 					      {"POST", 1, HR_ST_NOT_BUILT, "a tunnel through POST"},
 					      {NULL, 0, 0, NULL}};
 static const struct hr_field tunnel_fields[] = {
-	HR_ROW("protocol", WORD, AGENT, .words = tunnel_words, HR_NOWHERE),
+	HR_ROW("protocol", ENUM, AGENT, .words = tunnel_words, HR_NOWHERE),
 	HR_ROW("targetHost", STRING, AGENT, .flags = HR_F_REQUIRED, .check = hr_check_tunnel_host,
 	       HR_AT(struct hr_tunnel, host)),
 	HR_ROW("targetPort", INT, AGENT, .flags = HR_F_REQUIRED, .min = 1, .max = 65535,
@@ -267,7 +267,7 @@ static void proxy_protocol_init(void *obj)
 static const struct hr_word proxy_words[] = {
 	{"V1", 1, HR_ST_AGENT, NULL}, {"V2", 2, HR_ST_AGENT, NULL}, {NULL, 0, 0, NULL}};
 static const struct hr_field proxy_protocol_fields[] = {
-	HR_ROW("version", WORD, AGENT, .words = proxy_words,
+	HR_ROW("version", ENUM, AGENT, .words = proxy_words,
 	       HR_AT(struct hr_proxy_protocol, version)),
 	HR_END};
 static const struct hr_message proxy_protocol = {.name = "TrafficPolicy.ProxyProtocol",

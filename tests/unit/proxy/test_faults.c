@@ -65,7 +65,7 @@ static void test_twice(void **state)
 		cl_send(fd, GET("/twice"));
 		assert_true(cl_answer(fd, &a, false));
 		assert_string_equal(a.body, "first");
-		usleep(2000); /* bytes after the next request could not be told from its answer */
+		usleep(20000); /* bytes after the next request could not be told from its answer */
 		cl_send(fd, GET("/id/clean"));
 		assert_true(cl_answer(fd, &a, false));
 		assert_string_equal(a.body, "clean");

@@ -177,6 +177,9 @@ static void start(struct px_relay *r, struct px_gslot *g)
 	n = r->end ? 0 : hr_kern_conn_head(r->h->kern, r->conn, head);
 	if (n > 0 && px_req_resume(q, head, (size_t)n))
 		px_req_elapsed(q, (px_now_ns() - r->t0_ns) / 1000000);
+	/* it asked for the end of its connection, and no server will make it */
+	if (r->why && !q->bad && !q->msg.keep_alive)
+		c->close = g->end = true;
 	if (!r->why && !q->up) {
 		px_client_close(c, true);
 		return;
