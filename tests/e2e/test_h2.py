@@ -15,6 +15,7 @@ import mesh
 from mesh import dst, header, rule
 from runner import check, check_share, eventually, test
 from servers import HERE, PYTHON
+from topo import SLOW
 from world import ORIGIN, RECO
 
 GRPC, WEB, UP = "10.96.1.10", "10.96.1.11", "10.96.1.12"
@@ -246,9 +247,12 @@ def agent_drains(env):
              for argv in (raw, stream)]
     for p in procs:
         p.stderr.readline()  # both are under way
-    time.sleep(0.2)
+    eventually(lambda: {r["host"].split(".")[0] for r in json.loads(env.agent.ctl("breakers", "-o", "json").stdout)
+                        if r["requests"]["active"]} >= {"greet", "origin"}, "the agent carries both")
+    start = time.monotonic()
     check(env.agent.stop(), 0)
     rawly, ticks = (json.loads(p.communicate(timeout=20)[0]) for p in procs)
+    check(time.monotonic() - start < 4 * SLOW, True, "nothing is waited for but the stream and its connection")
     check(ticks, {"seen": 15, "code": "OK"})
     check(rawly["drained"], {"goaway": 0, "rst": [], "status": [200], "closed": True, "ended": 1})
 

@@ -132,6 +132,8 @@ static void begin_drain(struct hr_agent *a)
 	a->draining = true;
 	a->ready = false;
 	agent_release_all(a);
+	hr_proxy_goaway(
+		a->proxy); /* else those would be waited for: they do not end by themselves */
 	agent_save_workloads(a);
 	a->drain_until = hr_loop_now(a->loop) + a->o.drain_s * 1000ull;
 	a->release_until = hr_loop_now(a->loop) + a->o.drain_s * 500ull;

@@ -189,6 +189,12 @@ void hr_proxy_tick(struct hr_proxy *px)
 		hr_kern_wake_stalled(px->opts.kern);
 }
 
+void hr_proxy_goaway(struct hr_proxy *px)
+{
+	for (unsigned i = 0; i < px->n_workers; i++)
+		hr_loop_post(px->workers[i].loop, px_worker_goaway, &px->workers[i]);
+}
+
 void hr_proxy_drain(struct hr_proxy *px)
 {
 	px->draining = true;

@@ -100,6 +100,9 @@ struct hr_tables *hr_proxy_tables(struct hr_proxy *p);
 struct hr_cluster_rt *hr_proxy_cluster_rt(struct hr_proxy *p);
 struct hr_codes *hr_proxy_codes(struct hr_proxy *p);
 
+/* Clients of HTTP/2 are told to ask elsewhere next time; their streams are finished. All else goes
+ * on. */
+void hr_proxy_goaway(struct hr_proxy *p);
 /* Stops accepting, finishes requests, answers with Connection: close; true when nothing is open.
  * Then hr_proxy_free. */
 void hr_proxy_drain(struct hr_proxy *p);

@@ -106,6 +106,18 @@ int px_worker_start(struct hr_proxy *px, struct px_worker *w, unsigned index)
 	return r;
 }
 
+void px_worker_goaway(void *ctx)
+{
+	struct px_worker *w = ctx;
+
+	hr_list_for_each (l, &w->clients) {
+		struct px_client *c = hr_list_entry(l, struct px_client, link);
+
+		if (c->state == PX_CLIENT_H2)
+			px_h2_down_drain(c);
+	}
+}
+
 void px_worker_drain(void *ctx)
 {
 	struct px_worker *w = ctx;
