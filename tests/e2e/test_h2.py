@@ -296,3 +296,13 @@ def explained(env):
         check(of(url)[0::2], ("HTTP/2", ["protocol-needs-agent"]), url)
         check(of(url)[1], "agent")
     check(of(f"http://{RECO}:8080/")[0], "HTTP/1.1")
+
+
+@test()
+def trailers(env):
+    """nghttpd sends Content-Length, announces trailers, and sends them: they arrive, also as trailers of HTTP/1.1."""
+    ready(env)
+    for how in ("--http2-prior-knowledge", "--http1.1"):
+        head, _, rest = env.curl("-i", how, f"http://{WEB}:9101/1m", "-o", "/dev/null", "-D", "-").partition("\n\n")
+        check("trailer: x-trail" in head.lower(), True, head)
+        check(rest.strip(), "x-trail: t", how)

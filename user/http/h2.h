@@ -64,7 +64,8 @@ struct hr_h2_stream {
 	enum hr_http_framing framing; /* of what is read */
 	uint64_t left;		      /* LENGTH: payload that may still come */
 	struct hr_http_body body;     /* of what is written */
-	bool in_trailers, too_large, malformed, has_length, has_host, terminated, head_request;
+	bool in_trailers, too_large, malformed, has_length, has_host, announced, terminated,
+		head_request;
 	bool wrote_head, deferred, blocked, out_sent, orphan;
 	uint32_t unread; /* payload that the peer was not given back as window */
 };

@@ -34,7 +34,7 @@ void hr_h2_block_begin(struct hr_h2_stream *s)
 {
 	s->block = 0;
 	s->nfields = s->status = 0;
-	s->has_length = s->has_host = false;
+	s->has_length = s->has_host = s->announced = false;
 	s->front.len = s->fields.len = s->cookies.len = 0;
 	memset(s->pseudo, 0, sizeof(s->pseudo));
 	s->in_trailers = s->began;
@@ -167,6 +167,8 @@ static bool regular(struct hr_h2_stream *s, struct hr_slice name, struct hr_slic
 		return length(s, value);
 	if (hr_slice_eq(name, HR_SLICE("content-type")))
 		s->grpc = is_grpc(value);
+	if (hr_slice_eq(name, HR_SLICE("trailer")))
+		s->announced = true;
 	add_line(&s->fields, name, value);
 	return true;
 }
@@ -208,7 +210,7 @@ static void framing_of(struct hr_h2_stream *s, bool end_stream, bool bodyless)
 {
 	if (end_stream || bodyless)
 		s->framing = s->has_length && !bodyless ? HR_BODY_LENGTH : HR_BODY_NONE;
-	else if (s->has_length && !s->grpc) /* a length leaves no room for trailers */
+	else if (s->has_length && !s->grpc && !s->announced) /* it leaves no room for trailers */
 		s->framing = HR_BODY_LENGTH;
 	else
 		s->framing = HR_BODY_CHUNKED;
