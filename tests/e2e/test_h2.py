@@ -241,6 +241,7 @@ def silent_server(env):
 def agent_drains(env):
     """SIGTERM while a gRPC stream and a slow answer are open: GOAWAY is said, both are finished, then it ends."""
     ready(env)
+    grpc(env, "calls")  # the namespace is served: its first connections may be too early for that
     raw = [PYTHON, os.path.join(HERE, "h2raw.py"), ORIGIN, "9000", "drained"]
     stream = [PYTHON, os.path.join(HERE, "grpcclient.py"), f"{GRPC}:9100", "ticks", json.dumps({"n": 15})]
     procs = [subprocess.Popen(env.agent.exec_argv(env.topo, "c1", argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
