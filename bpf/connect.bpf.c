@@ -148,6 +148,15 @@ static __always_inline int use_door(struct bpf_sock_addr *ctx, int v6, struct di
 	return 0;
 }
 
+/* A door that is not open yet would leave the connection to nobody's rules. */
+static __always_inline int door_only(void)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+	return !cfg || (cfg->flags & HR_CFG_DOOR_ONLY);
+}
+
 static __always_inline int dial_out(struct bpf_sock_addr *ctx, int v6, const struct hr_vip *vip,
 				    struct dial *d)
 {
@@ -160,6 +169,10 @@ static __always_inline int dial_out(struct bpf_sock_addr *ctx, int v6, const str
 	d->same_node = !(wl.flags & HR_WL_SAME_NODE_OFF);
 	if (reason && !use_door(ctx, v6, d, reason))
 		return 1;
+	if (reason && door_only()) {
+		count_why(HR_WHY_NETNS);
+		return 0;
+	}
 	none = choose(vip, v6 && !mapped ? 6 : 4, &to, d);
 	if (none) {
 		/* only the agent can answer; without its door nobody can */

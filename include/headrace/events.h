@@ -17,6 +17,8 @@ struct hr_config {
 #define HR_CFG_ANSWER_LOST 0x01
 /* Connections between two captured ends on this node are paired when they are established. */
 #define HR_CFG_SAME_NODE 0x02
+/* There are no socket programs: a connection that needs the agent and finds no door is refused. */
+#define HR_CFG_DOOR_ONLY 0x04
 
 enum hr_event_kind {
 	HR_EV_NETNS = 1,   /* a namespace was seen for the first time: pid, netns */

@@ -304,3 +304,17 @@ def stopped_agent(env):
     env.agent.proc.send_signal(signal.SIGCONT)
     got = env.client().receive()
     check((got["seen"], got["errors"]), ({"v1": 2000}, {}))
+
+
+@test(datapaths=("agent",), fresh=True)
+def no_door_no_way(env):
+    """A new namespace whose doors a starved agent has not opened: without the kernel path nobody would keep the rules, so
+    connect() is refused, and works once the agent has had its turn."""
+    client = env.client("c2")
+    client.call("ping")  # it runs, and has no socket yet
+    env.agent.proc.send_signal(signal.SIGSTOP)
+    try:
+        check(client.call("connect", host=RECO, port=8080), "PermissionError")
+    finally:
+        env.agent.proc.send_signal(signal.SIGCONT)
+    eventually(lambda: client.call("connect", host=RECO, port=8080) == "ok", "the door is open")

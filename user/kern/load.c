@@ -353,7 +353,8 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 	k->config = (struct hr_config){
 		.abi = HR_ABI_VERSION,
 		.agent_only = k->status.mode == HR_DATAPATH_AGENT,
-		.flags = HR_CFG_ANSWER_LOST | (k->status.same_node ? HR_CFG_SAME_NODE : 0),
+		.flags = HR_CFG_ANSWER_LOST | (k->status.same_node ? HR_CFG_SAME_NODE : 0) |
+			 (k->status.mode == HR_DATAPATH_AGENT ? HR_CFG_DOOR_ONLY : 0),
 	};
 	if (k->adopted)
 		kern_take_over(k);
