@@ -167,6 +167,11 @@ def proxy_protocol(env):
     data = env.call("raw", host="10.96.1.7", port=9002, data="x", half_close=True, timeout=3)["data"]
     words = data.split()
     check(words[:4] + words[5:], ["PROXY", "TCP4", "10.77.100.1", "10.96.1.7", "9002", "xbye", "from", "v1"], data)
+    # nginx takes either version: only the bytes tell that V2 is not V1
+    env.policy(mesh.service("plain", ["10.96.1.7"], {"tcp": 9002}, {"app": "origin", "version": "v1"}),
+               mesh.dr("plain", policy={"proxyProtocol": {"version": "V2"}}))
+    data = env.call("raw", host="10.96.1.7", port=9002, data="x", half_close=True, timeout=3)["data"]
+    check((data[:16], data[16:24], data[28:]), ("\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", "\x0aM\x64\x01\x0a\x60\x01\x07", "xbye from v1"))
 
 
 @test()
