@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Which endpoint of a cluster. Every policy looks into the cluster's table of slots
- * (user/plan/tables.h), in which an endpoint stands as often as its share is:
+ * (user/plan/balance/tables.h), in which an endpoint stands as often as its share is:
  *
  *	ROUND_ROBIN	the next slot
  *	RANDOM		any slot

@@ -4,8 +4,8 @@
  *
  * Rules of this file: fixed width, padding written out and zero, layout asserted. Addresses are
  * 16 bytes in network order, IPv4 as ::ffff:a.b.c.d. Ports are network order where the name ends
- * in _be, host order elsewhere. Ids are stable names of plan objects (see user/plan/ids.h); 0 is
- * "none" for every kind of id.
+ * in _be, host order elsewhere. Ids are stable names of plan objects (see user/plan/compile/ids.h);
+ * 0 is "none" for every kind of id.
  */
 #pragma once
 
@@ -247,7 +247,8 @@ HR_ASSERT_SIZE(struct hr_cluster, 36 + HR_HNAME_MAX);
 #define HR_CLUSTER_KEEPALIVE 0x04
 #define HR_CLUSTER_COOKIE 0x08 /* a cookie that is absent is made: the agent */
 
-/* slots: balancing tables, in pages, mmap()ed. A slot names an endpoint id (user/plan/tables.h). */
+/* slots: balancing tables, in pages, mmap()ed. A slot names an endpoint id
+ * (user/plan/balance/tables.h). */
 struct hr_slots {
 	__u16 ep[HR_SLOTS_PAGE];
 };

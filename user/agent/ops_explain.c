@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Control operation: explain, by the plan in effect.
-#include "plan/explain.h"
+#include "plan/explain/explain.h"
 
 #include <errno.h>
 

@@ -13,7 +13,7 @@
 #include "observe/access.h"
 #include "observe/meters.h"
 #include "observe/scrape.h"
-#include "plan/ids.h"
+#include "plan/compile/ids.h"
 #include "proxy/proxy.h"
 #include "source/source.h"
 #include "splitter/splitter.h"

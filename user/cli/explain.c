@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // headrace explain: what happens to one request, from files or from the running agent.
-#include "plan/asked.h"
+#include "plan/explain/asked.h"
 
 #include <errno.h>
 

@@ -10,7 +10,7 @@
 #include "headrace.skel.h"
 #include "kern/kern.h"
 #include "kern/selftest.h"
-#include "plan/tables.h"
+#include "plan/balance/tables.h"
 
 struct hr_apply;
 

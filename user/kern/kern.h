@@ -14,7 +14,7 @@
 #include "core/str.h"
 #include "headrace/abi.h"
 #include "plan/plan.h"
-#include "plan/tables.h"
+#include "plan/balance/tables.h"
 
 struct hr_kern;
 

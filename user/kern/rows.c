@@ -9,7 +9,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/retry.h"
+#include "plan/compile/retry.h"
 
 /* ---- tables --------------------------------------------------------------------------------- */
 

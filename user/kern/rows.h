@@ -5,7 +5,7 @@
  *
  * Rows that requests match with are keyed by a number (`table` of a vhost) which is drawn anew for
  * every version and never again: they can be written before anything leads to them, and deleted
- * late. Who gets a cluster's requests is no row: plan/tables.h.
+ * late. Who gets a cluster's requests is no row: plan/balance/tables.h.
  */
 #pragma once
 

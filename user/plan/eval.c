@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "model/hosts.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 #include "plan/eval.h"
 
 struct eval {

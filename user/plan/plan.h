@@ -3,7 +3,10 @@
  * The compiled plan: what a set of objects means, as flat tables that the kernel, the agent's
  * proxy and `headrace explain` evaluate alike. Pure: no sockets, no clock, no globals; the same
  * objects give the same bytes. Indexes inside a plan are local (0-based, in name order); stable
- * ids (ids.h) are filled in before it is published and are not part of its bytes.
+ * ids (compile/ids.h) are filled in before it is published and are not part of its bytes.
+ *
+ * compile/ makes it from objects, balance/ says who gets how much of a cluster, explain/ puts a
+ * decision into words; what evaluates a request in user space is here.
  */
 #pragma once
 

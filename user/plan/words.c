@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "plan/locality.h"
-#include "plan/slots.h"
+#include "plan/balance/locality.h"
+#include "plan/balance/slots.h"
 
 static void number(struct hr_strbuf *out, const char *what, int64_t v)
 {

@@ -6,8 +6,8 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/explain.h"
-#include "plan/ids.h"
+#include "plan/explain/explain.h"
+#include "plan/compile/ids.h"
 #include "plan/plan.h"
 
 static inline void plan_freep(struct hr_plan **p)

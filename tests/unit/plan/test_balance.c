@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "plan/tables.h"
+#include "plan/balance/tables.h"
 
 #define PICKS 200000
 

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plan/slots.h"
-#include "plan/tables.h"
+#include "plan/balance/slots.h"
+#include "plan/balance/tables.h"
 
 #define KEYS 20000
 

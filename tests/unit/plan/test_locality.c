@@ -12,7 +12,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "plan/tables.h"
+#include "plan/balance/tables.h"
 
 static struct hr_ep_rt ep_rt[HR_EPS_MAX];
 static struct hr_cluster_rt cluster_rt[HR_CLUSTERS_MAX];

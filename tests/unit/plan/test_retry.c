@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which answers the kernel keeps back for another try: the words of retryOn as a set of codes.
-#include "plan/retry.h"
+#include "plan/compile/retry.h"
 
 #include "core/cleanup.h"
 #include "unit.h"

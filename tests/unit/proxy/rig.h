@@ -20,7 +20,7 @@
 #include "core/net.h"
 #include "model/decode.h"
 #include "origin.h"
-#include "plan/ids.h"
+#include "plan/compile/ids.h"
 #include "plan/plan.h"
 #include "proxy/proxy.h"
 

@@ -40,7 +40,7 @@ static bool same_conns(const struct hr_plan_conns *a, const struct hr_plan_conns
 	       a->pong_ms == b->pong_ms;
 }
 
-/* The id means something else now (plan/ids.h gives ids again). */
+/* The id means something else now (plan/compile/ids.h gives ids again). */
 static void renew(struct px_pool *p, const struct hr_plan_conns *conns)
 {
 	while (!hr_list_empty(&p->idle))

@@ -7,7 +7,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/asked.h"
+#include "plan/explain/asked.h"
 #include "plan/words.h"
 
 static json_t *text_or_null(const char *s)

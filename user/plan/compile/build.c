@@ -9,8 +9,8 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "model/hosts.h"
-#include "plan/compile.h"
-#include "plan/slots.h"
+#include "plan/compile/compile.h"
+#include "plan/balance/slots.h"
 
 #define CLOSE(b, table)                                                                           \
 	do {                                                                                      \

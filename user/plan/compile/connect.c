@@ -8,7 +8,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 /* The likeliest destination of the last rule, which is usually the catch-all, so that most requests
  * stay on their connection. */

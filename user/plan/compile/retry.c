@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Which answers a route wants tried again, for the kernel; the agent's own rules are in
  * proxy/request/retry.c and must say the same. */
-#include "plan/retry.h"
+#include "plan/compile/retry.h"
 
 #include "core/cleanup.h"
 

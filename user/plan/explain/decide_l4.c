@@ -2,8 +2,8 @@
 /* explain for ports whose bytes nobody reads: the TLS or TCP route of one connection. */
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/asked.h"
-#include "plan/compile.h"
+#include "plan/explain/asked.h"
+#include "plan/compile/compile.h"
 
 static const char *joined(struct hr_arena *a, const hr_strs *list)
 {

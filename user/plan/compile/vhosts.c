@@ -5,8 +5,8 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "model/hosts.h"
-#include "plan/compile.h"
-#include "plan/retry.h"
+#include "plan/compile/compile.h"
+#include "plan/compile/retry.h"
 
 typedef HR_VEC(const struct hr_virtual_service *) vs_list;
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Slots by weight, and what all tables have in common. */
-#include "plan/slots.h"
+#include "plan/balance/slots.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "plan/slots_int.h"
+#include "plan/balance/slots_int.h"
 
 /* A table that shows the weights exactly has so many slots at most. */
 #define EXACT_MAX 1024

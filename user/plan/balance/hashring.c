@@ -6,7 +6,7 @@
 
 #include "core/cleanup.h"
 #include "lib/hash.h"
-#include "plan/slots_int.h"
+#include "plan/balance/slots_int.h"
 
 #define MAGLEV_SIZE 65537 /* Envoy's default */
 /* Places on the ring of an endpoint of mean weight, so that shares differ by a few percent. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "model/hosts.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 /* ---- chains: key -> indexes of a list, in the list's order ---- */
 

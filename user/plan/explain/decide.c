@@ -6,8 +6,8 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "model/hosts.h"
-#include "plan/asked.h"
-#include "plan/compile.h"
+#include "plan/explain/asked.h"
+#include "plan/compile/compile.h"
 #include "plan/eval.h"
 
 /* All values of a repeated header, joined. */

@@ -2,7 +2,7 @@
 /* Between slots.c and hashring.c. */
 #pragma once
 
-#include "plan/slots.h"
+#include "plan/balance/slots.h"
 
 /* Zeroed slots for the table; never NULL. */
 uint16_t *hr_slots_new(struct hr_slot_table *t, uint32_t n);

@@ -7,7 +7,7 @@
 
 #include "core/cleanup.h"
 #include "model/hosts.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 /* ---- effective policy ---- */
 

@@ -2,7 +2,7 @@
 /* Inside of explain: the request that is asked about, and what the plan says of it. */
 #pragma once
 
-#include "plan/explain.h"
+#include "plan/explain/explain.h"
 
 struct hr_asked {
 	struct hr_slice scheme, authority /* without port */, path /* canonical */, query;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 struct row { /* one exact value or prefix of one block and dimension */
 	bool prefix;

@@ -6,7 +6,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "headrace/limits.h"
-#include "plan/asked.h"
+#include "plan/explain/asked.h"
 #include "plan/eval.h"
 
 /* What the kernel's scanner takes, HR_SCAN_LINES and HR_SCAN_NAME_MAX of bpf/lib/lines.h. */

@@ -12,7 +12,7 @@
 
 #include "core/cleanup.h"
 #include "model/hosts.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 #define ROOT_NS "istio-system"
 

@@ -3,7 +3,7 @@
  * Stable ids by name. Each table keeps name -> id; an id whose name was absent from two
  * assignments in a row is given again.
  */
-#include "plan/ids.h"
+#include "plan/compile/ids.h"
 
 #include <errno.h>
 #include <stdlib.h>

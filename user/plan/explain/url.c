@@ -7,7 +7,7 @@
 #include "core/net.h"
 #include "http/http1.h"
 #include "http/path.h"
-#include "plan/asked.h"
+#include "plan/explain/asked.h"
 
 static int split_port(struct hr_asked *q, struct hr_slice auth, const char **why)
 {

@@ -5,7 +5,7 @@
 
 #include "model/hosts.h"
 #include "core/net.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 bool hr_labels_match(const hr_kvs *want, const hr_kvs *have)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pages, tables, and when which is in effect. */
-#include "plan/tables.h"
+#include "plan/balance/tables.h"
 
 #include <errno.h>
 #include <math.h>
@@ -10,8 +10,8 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "core/vec.h"
-#include "plan/locality.h"
-#include "plan/slots.h"
+#include "plan/balance/locality.h"
+#include "plan/balance/slots.h"
 
 /* A program reads a table for microseconds; a preempted one, for as long as the scheduler likes. By
  * then it finds endpoints of other clusters, which it knows (hr_ep_rt.cluster). */

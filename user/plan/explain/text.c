@@ -2,7 +2,7 @@
 /* explain for people: the rules in order, then the destination and who carries the request. */
 #include "core/cleanup.h"
 #include "core/net.h"
-#include "plan/asked.h"
+#include "plan/explain/asked.h"
 #include "plan/words.h"
 
 static void add_trace(const struct hr_verdict *v, struct hr_strbuf *out)

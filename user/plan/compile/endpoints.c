@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/net.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 typedef HR_VEC(struct hr_plan_ep) ep_vec;
 

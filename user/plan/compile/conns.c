@@ -3,7 +3,7 @@
  * agent use. */
 #include "core/cleanup.h"
 #include "headrace/limits.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 static uint32_t bound(int64_t v)
 {

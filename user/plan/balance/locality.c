@@ -3,14 +3,14 @@
  * Where endpoints are, seen from where the clients are: localityLbSetting and trafficDistribution
  * as priorities and weights of places (Istio's rules), and the share of each place (Envoy's).
  */
-#include "plan/locality.h"
+#include "plan/balance/locality.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/cleanup.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 /* Envoy's overprovisioning factor, which Istio leaves as it is. */
 #define OVERPROVISION 1.4

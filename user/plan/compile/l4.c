@@ -16,7 +16,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "model/hosts.h"
-#include "plan/compile.h"
+#include "plan/compile/compile.h"
 
 /* ---- which VirtualServices ---- */
 
