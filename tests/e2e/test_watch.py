@@ -30,7 +30,8 @@ class Shaky:
         self.env, self.procs, self.dirs = env, [], {}
         for pod in ("v1", "v2"):
             d = self.dirs[pod] = os.path.join(env.dir, f"nginx-{pod}-8097")
-            extra = (f"server {{ listen 8098; add_header x-version {pod} always; location / {{\n"
+            extra = (f"server {{ listen 8098; add_header x-version {pod} always;\n"
+                     f"add_header x-attempt $http_x_envoy_attempt_count always; location / {{\n"
                      f"if (-f {d}/closes) {{ return 444; }} if (-f {d}/broken) {{ return 503 \"broken\\n\"; }}\n"
                      f"return 200 \"{pod}\\n\"; }} }}")
             self.procs.append(servers.nginx(env.topo, pod, pod, env.dir, port=8097, extra=extra))
@@ -89,6 +90,10 @@ def settled(env):
     """Nothing is in flight any more."""
     rows = json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)
     return all(r["inFlight"] == 0 for r in rows)
+
+
+def attempt(answer):
+    return next((v for k, v in answer["headers"] if k.lower() == "x-attempt"), None)
 
 
 @test(timeout=40)
@@ -154,11 +159,14 @@ def retried_elsewhere(env):
     """A 503 of one server is asked of the other, on one connection that stays."""
     with Shaky(env) as shaky:
         shaky.policy(retries={"attempts": 2, "retryOn": "gateway-error,connect-failure"})
-        check({r["version"] for r in shaky.ask(10)}, {"v1", "v2"})
+        first = shaky.ask(10)
+        check({r["version"] for r in first}, {"v1", "v2"})
         before = taken(env)
         shaky.set("v1", "broken")
         got = shaky.ask(20)
         check(({r["status"] for r in got}, {r["version"] for r in got}), ({200}, {"v2"}))
+        # a first try says nothing, whoever makes it, and a second one that it is the second
+        check(({attempt(r) for r in first}, {attempt(r) for r in got} - {None}), ({None}, {"2"}))
         if env.datapath == "kernel":
             check(taken(env) > before, True)
         shaky.set("v1", "broken", False)

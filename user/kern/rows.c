@@ -159,15 +159,15 @@ static bool has_budget(const struct build *b, const struct hr_plan_route *r)
 
 static void set_watch(struct build *b, const struct hr_plan_route *r, struct hr_rule *out)
 {
-	struct hr_plan_retry retry;
+	const struct hr_plan_retry *retry = r->retry;
 
 	out->timeout_ms = r->timeout > 0 ? (uint32_t)HR_MIN(r->timeout, UINT32_MAX) : 0;
-	if (!r->http || !hr_plan_retry(r->http, &retry))
+	if (!retry)
 		return;
-	out->per_try_ms = retry.per_try_ms;
-	memcpy(out->retry_status, retry.status, sizeof(out->retry_status));
-	out->flags = (retry.replay ? HR_RULE_REPLAY : 0) |
-		     (retry.any_status ? HR_RULE_RETRY_STATUS : 0) |
+	out->per_try_ms = retry->per_try_ms;
+	memcpy(out->retry_status, retry->status, sizeof(out->retry_status));
+	out->flags = (retry->replay ? HR_RULE_REPLAY : 0) |
+		     (retry->any_status ? HR_RULE_RETRY_STATUS : 0) |
 		     (has_budget(b, r) ? HR_RULE_HELD_ONLY : 0);
 }
 

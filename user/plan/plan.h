@@ -156,7 +156,8 @@ struct hr_plan_route {
 	struct hr_plan_dst *dst;
 	uint32_t n_mirrors; /* those that get a share */
 	struct hr_plan_mirror *mirrors;
-	int64_t timeout; /* effective, ms, -1 none */
+	int64_t timeout;		   /* effective, ms, -1 none */
+	const struct hr_plan_retry *retry; /* compile/retry.h; NULL where no try is made */
 };
 
 /* A (port, set of host names) with its rules. */
@@ -189,6 +190,8 @@ struct hr_plan_l4 {
 	uint16_t subnet; /* bits of the longest destinationSubnet that holds the address, 0: none */
 	const struct hr_l4_match *m;	       /* NULL: all */
 	const struct hr_virtual_service *only; /* seen by some namespaces; NULL: by all */
+	struct hr_addr source;		       /* sourceSubnet */
+	unsigned source_bits;
 };
 
 struct hr_plan_vip {

@@ -22,6 +22,7 @@
 #include "core/map.h"
 #include "core/net.h"
 #include "http/http1.h"
+#include "plan/compile/retry.h"
 #include "proxy/io.h"
 #include "proxy/proxy.h"
 
@@ -153,10 +154,11 @@ struct hr_proxy {
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
 	struct hr_codes *codes;
-	struct hr_words words;	   /* the same, and the slots */
-	struct hr_tables *tables;  /* own ones, without kernel */
-	bool own_rt;		   /* the two arrays are ours: no kernel */
-	struct px_budget *budgets; /* by cluster id */
+	struct hr_words words;	    /* the same, and the slots */
+	struct hr_tables *tables;   /* own ones, without kernel */
+	bool own_rt;		    /* the two arrays are ours: no kernel */
+	struct px_budget *budgets;  /* by cluster id */
+	struct hr_plan_retry retry; /* of requests without a route */
 	/* main thread */
 	struct hr_list plans;
 	struct px_plan *current;

@@ -128,6 +128,14 @@ void px_out_add(struct px_out *o, const void *p, size_t n)
 	o->len += n;
 }
 
+void px_out_splice(struct px_out *o, size_t at, size_t cut, const void *p, size_t n)
+{
+	out_room(o, n);
+	memmove(o->p + at + n, o->p + at + cut, o->len - at - cut);
+	memcpy(o->p + at, p, n);
+	o->len += n - cut;
+}
+
 void px_out_printf(struct px_out *o, const char *fmt, ...)
 {
 	char text[512];

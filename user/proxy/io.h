@@ -49,6 +49,8 @@ static inline size_t px_out_len(const struct px_out *o)
 }
 void px_out_add(struct px_out *o, const void *p, size_t n);
 void px_out_printf(struct px_out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Puts p[0 .. n) in the place of `cut` bytes from `at` on. */
+void px_out_splice(struct px_out *o, size_t at, size_t cut, const void *p, size_t n);
 #define px_out_lit(o, lit) px_out_add((o), (lit), sizeof(lit) - 1)
 static inline void px_out_slice(struct px_out *o, struct hr_slice s)
 {

@@ -40,6 +40,7 @@ uint64_t px_own_netns(void)
 static int runtime_words(struct hr_proxy *px)
 {
 	px->budgets = calloc(HR_CLUSTERS_MAX, sizeof(*px->budgets));
+	hr_plan_retry(NULL, &px->retry);
 	if (!px->budgets)
 		return -ENOMEM;
 	if (px->opts.kern) {

@@ -9,6 +9,7 @@
  *	/until-close 200, body to the FIN        /slow/MS/X    as /id/X after MS milliseconds
  *	/close /reset /garbage /partial /twice   faults        /early  413 before the body is read
  *	/flaky/N/X   the first N requests of X are closed      /fail/N/X  the first N get 503
+ *	(and the next is answered as /echo)
  *	/else/X      503, then 200 if another address is asked, else 500
  *	/continue    100, then as /upload        /upgrade      101, then an echo of bytes
  *	/field/LINE  200 with that header field
@@ -272,7 +273,7 @@ static inline bool o_fault(struct origin_conn *c, bool *go)
 	}
 	if (sscanf(c->path, "/fail/%d/%63s", &n, key) == 2) {
 		*go = o_body(c, &len, &sum) &&
-		      (o_count(c->o, key, c->addr, &same) > n ? o_text(fd, 200, "at last")
+		      (o_count(c->o, key, c->addr, &same) > n ? o_text(fd, 200, c->head)
 							      : o_text(fd, 503, "not now"));
 		return true;
 	}

@@ -292,6 +292,27 @@ static void test_retry_words(void **state)
 	assert_int_equal(tries(GET("/status/503")), 1);
 }
 
+/* Each try but the first says which it is: the kernel's tries are first ones, and say nothing. */
+static void test_attempt_count(void **state)
+{
+	struct answer a = {};
+
+	(void)state;
+	rig_publish(&r, VS("{retries: {attempts: 12, retryOn: '5xx', backoff: 1ms}, " TO_WEB "}"));
+	assert_int_equal(cl_once(&r, GET("/fail/0/none"), &a), 200);
+	assert_null(strcasestr(a.body, "attempt-count"));
+	assert_int_equal(cl_once(&r, GET("/fail/1/one"), &a), 200);
+	assert_true(says(a.body, "x-envoy-attempt-count: 2\r\n\r\n"));
+	/* of each try its own, and a body stays behind it */
+	assert_int_equal(cl_once(&r,
+				 "POST /fail/10/ten HTTP/1.1\r\nHost: web\r\n"
+				 "x-envoy-attempt-count: 5\r\nContent-Length: 4\r\n\r\nbody",
+				 &a),
+			 200);
+	assert_true(says(a.body, "\r\nContent-Length: 4\r\nx-envoy-attempt-count: 11\r\n\r\n"));
+	assert_ptr_equal(strcasestr(a.body, "attempt-count"), strstr(a.body, "attempt-count: 11"));
+}
+
 /* A budget of nothing allows no retry; its floor allows so many at once. */
 static void test_retry_budget(void **state)
 {
@@ -349,11 +370,12 @@ static void test_client_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_regex_rewrite), cmocka_unit_test(test_regex_rewrite_bound),
-		cmocka_unit_test(test_redirect),      cmocka_unit_test(test_cors),
-		cmocka_unit_test(test_cors_ignore),   cmocka_unit_test(test_operators),
-		cmocka_unit_test(test_grpc_abort),    cmocka_unit_test(test_retry_words),
-		cmocka_unit_test(test_retry_budget),  cmocka_unit_test(test_client_headers),
+		cmocka_unit_test(test_regex_rewrite),  cmocka_unit_test(test_regex_rewrite_bound),
+		cmocka_unit_test(test_redirect),       cmocka_unit_test(test_cors),
+		cmocka_unit_test(test_cors_ignore),    cmocka_unit_test(test_operators),
+		cmocka_unit_test(test_grpc_abort),     cmocka_unit_test(test_retry_words),
+		cmocka_unit_test(test_attempt_count),  cmocka_unit_test(test_retry_budget),
+		cmocka_unit_test(test_client_headers),
 	};
 
 	rig_start(&r, "");

@@ -112,17 +112,21 @@ struct search {
 static void add_match(struct search *s, uint32_t route, uint16_t match, const struct hr_l4_match *m)
 {
 	int subnet = m ? subnet_of(&m->destination_subnets, &s->vip->addr) : 0;
+	struct hr_plan_l4 e;
 
 	if (subnet < 0 ||
 	    (m && ((m->port && m->port != s->vip->port) || !hr_speaks_for_mesh(&m->gateways))))
 		return;
-	hr_vec_push(&s->b->l4, (struct hr_plan_l4){
-				       .route = route,
-				       .match = match,
-				       .subnet = (uint16_t)subnet,
-				       .m = m,
-				       .only = hr_exported_to(s->vs, NULL) ? NULL : s->vs,
-			       });
+	e = (struct hr_plan_l4){
+		.route = route,
+		.match = match,
+		.subnet = (uint16_t)subnet,
+		.m = m,
+		.only = hr_exported_to(s->vs, NULL) ? NULL : s->vs,
+	};
+	if (m && m->source_subnet && hr_cidr_parse(m->source_subnet, &e.source, &e.source_bits))
+		return; /* no address is in it: the decoder has refused it */
+	hr_vec_push(&s->b->l4, e);
 }
 
 static void add_routes(struct search *s)
@@ -258,15 +262,6 @@ static const char *sni_of(const hr_strs *hosts, struct hr_slice sni)
 	return best;
 }
 
-static bool from_subnet(const char *subnet, const struct hr_plan_conn *c)
-{
-	struct hr_addr block;
-	unsigned bits;
-
-	return c->src_known && !hr_cidr_parse(subnet, &block, &bits) &&
-	       hr_cidr_holds(&block, bits, &c->src);
-}
-
 static bool source_holds(const struct hr_plan_l4 *e, const struct hr_plan_conn *c)
 {
 	const struct hr_l4_match *m = e->m;
@@ -277,7 +272,8 @@ static bool source_holds(const struct hr_plan_l4 *e, const struct hr_plan_conn *
 		return true;
 	if (m->source_namespace && !hr_streq(m->source_namespace, c->source_ns))
 		return false;
-	if (m->source_subnet && !from_subnet(m->source_subnet, c))
+	if (m->source_subnet &&
+	    !(c->src_known && hr_cidr_holds(&e->source, e->source_bits, &c->src)))
 		return false;
 	return hr_labels_match(&m->source_labels, c->source_labels);
 }

@@ -101,11 +101,12 @@ static bool ops_set(const struct hr_headers *h)
 
 /* The kernel waits for the first answer with the route's timeout, and keeps it back when it is one
  * to be tried again; only conditions that it cannot see need the agent from the start. */
-static bool retries_need_agent(const struct hr_http_route *h)
+static const struct hr_plan_retry *retry_of(struct hr_build *b, const struct hr_http_route *h)
 {
-	struct hr_plan_retry r;
+	struct hr_plan_retry *r = hr_arena_new0(b->a, struct hr_plan_retry);
 
-	return !hr_plan_retry(h, &r);
+	hr_plan_retry(h, r);
+	return r;
 }
 
 /* The kernel aborts a share of the requests by itself; it has no clock to delay them. */
@@ -128,9 +129,8 @@ static bool response_needs_agent(const struct hr_direct_response *d)
 
 static bool needs_agent(const struct hr_http_route *h)
 {
-	if (retries_need_agent(h) || fault_needs_agent(h) ||
-	    response_needs_agent(&h->direct_response) || h->redirect.set || h->rewrite.set ||
-	    h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
+	if (fault_needs_agent(h) || response_needs_agent(&h->direct_response) || h->redirect.set ||
+	    h->rewrite.set || h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
 		return true;
 	for (size_t i = 0; i < h->route.len; i++)
 		if (ops_set(&h->route.data[i].headers))
@@ -185,12 +185,14 @@ static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *v
 		.http = h,
 		.index = index,
 		.timeout = h->timeout > 0 ? h->timeout : -1,
+		.retry = retry_of(b, h),
 	};
 
 	hr_build_destinations(b, &r, h->route.data, h->route.len, v->port);
 	add_mirrors(b, &r, v->port);
 	/* all weights 0: nobody to send it to, and no answer of the kernel says so */
-	r.agent_why = needs_agent(h) || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
+	r.agent_why =
+		needs_agent(h) || r.retry->agent_only || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
 	r.action = r.agent_why		    ? HR_ACT_AGENT
 		   : h->direct_response.set ? HR_ACT_LOCAL
 					    : HR_ACT_ROUTE;
@@ -208,6 +210,7 @@ static uint32_t add_default_route(struct hr_build *b, const struct hr_plan_vhost
 		.total = 100,
 		.dst = hr_arena_new0(b->a, struct hr_plan_dst),
 		.timeout = -1,
+		.retry = retry_of(b, NULL),
 	};
 
 	r.dst[0] = (struct hr_plan_dst){.cluster = v->default_cluster, .weight = 100};

@@ -3,6 +3,8 @@
  * Heads as they go out: hop-by-hop fields stay behind, framing is written anew, the route's header
  * operations and rewrites are applied.
  */
+#include <stdio.h>
+
 #include "core/cleanup.h"
 #include "core/log.h"
 #include "proxy/request/headers.h"
@@ -210,6 +212,18 @@ void px_head_request(struct px_req *r)
 		write_upgrade(&r->msg, out);
 	px_out_lit(out, "\r\n");
 	r->wire_head = out->len;
+}
+
+/* Envoy's x-envoy-attempt-count, where it says something: the first try has none, as the kernel
+ * sends that. */
+void px_head_attempt(struct px_req *r)
+{
+	char line[48];
+	size_t n = (size_t)snprintf(line, sizeof(line), "x-envoy-attempt-count: %u\r\n", r->tries);
+
+	px_out_splice(&r->wire, r->wire_head - 2 - r->attempt_len, r->attempt_len, line, n);
+	r->wire_head += n - r->attempt_len;
+	r->attempt_len = n;
 }
 
 /* ---- response ---- */

@@ -357,6 +357,8 @@ void px_req_try(struct px_req *r)
 	r->tries++;
 	r->any_sent = r->req_sent = r->resp_partial = false;
 	r->wire.off = 0;
+	if (r->tries > 1)
+		px_head_attempt(r);
 	if (r->cluster && r->cluster->lb == HR_LB_PASSTHROUGH) {
 		if (px_is_own_door(c->w->px, &c->dst, c->dst_port)) {
 			px_reply(r, 503, "UH", PX_BODY_UH);
@@ -369,7 +371,8 @@ void px_req_try(struct px_req *r)
 		if (!r->ep)
 			r->ep = hr_plan_pick_ep(r->hold->plan, r->cluster, &c->w->px->words,
 						px_random(c->w), r->hashed ? &r->hash : NULL,
-						r->avoid, r->avoid_previous ? r->n_avoid : 0);
+						r->avoid,
+						r->retry->avoid_previous ? r->n_avoid : 0);
 		if (!r->ep) {
 			px_reply(r, 503, "UH", PX_BODY_UH);
 			return;

@@ -51,6 +51,7 @@ struct px_req {
 	/* what goes upstream; kept from its start while it may have to be sent again */
 	struct px_out wire;
 	size_t wire_head;    /* length of the head in it */
+	size_t attempt_len;  /* of the line in it that says which try this is */
 	bool relayed;	     /* the kernel has sent it: its answer is ours (urelay.c) */
 	bool begun, ended;   /* px_req_begin, px_req_end were here */
 	bool bad;	     /* no head could be read */
@@ -63,16 +64,14 @@ struct px_req {
 	uint32_t wait_ms;
 	struct px_up *up;
 	/* retries (retry.c) */
-	uint32_t retry_on; /* PX_RETRY_* */
-	uint16_t retry_status[8];
-	uint8_t n_retry_status, n_avoid;
-	bool avoid_previous, stale_retried;
+	const struct hr_plan_retry *retry;
+	uint8_t n_avoid;
+	bool stale_retried;
 	bool fresh;	  /* the next try takes no kept connection */
 	bool retried_out; /* attempts were used up */
 	bool last_reused; /* the try that ended was on a kept connection */
-	int attempts_left;
+	uint32_t attempts_left;
 	const char *no_retry; /* why one that was wanted was not made: for the access log */
-	int64_t backoff_ms;
 	uint16_t tries;
 	uint32_t avoid[PX_TRIES_MAX];
 	struct hr_timer wait_timer; /* delay, pending, backoff */
@@ -164,6 +163,7 @@ bool px_relay_discard(struct px_req *r);
 
 /* ---- heads (head.c) ---- */
 void px_head_request(struct px_req *r);	 /* into r->wire */
+void px_head_attempt(struct px_req *r);	 /* into r->wire, of a try that is not the first */
 void px_head_response(struct px_req *r); /* into c->out; sets r->mode */
 void px_head_interim(struct px_req *r);	 /* into c->out */
 /* Host as sent: of the absolute target, or the field. */
@@ -216,23 +216,6 @@ void px_reply_redirect(struct px_req *r); /* redirect.c */
 void px_reply_direct(struct px_req *r);
 
 /* ---- retries (retry.c) ---- */
-enum {
-	PX_RETRY_CONNECT = 1 << 0,
-	PX_RETRY_RESET = 1 << 1,
-	PX_RETRY_RESET_BEFORE = 1 << 2,
-	PX_RETRY_5XX = 1 << 3,
-	PX_RETRY_GATEWAY = 1 << 4,
-	PX_RETRY_4XX = 1 << 5,
-	PX_RETRY_TIMEOUT = 1 << 6,
-	PX_RETRY_RATELIMITED = 1 << 7,
-	/* gRPC statuses */
-	PX_RETRY_CANCELLED = 1 << 8,
-	PX_RETRY_DEADLINE = 1 << 9,
-	PX_RETRY_INTERNAL = 1 << 10,
-	PX_RETRY_EXHAUSTED = 1 << 11,
-	PX_RETRY_UNAVAILABLE = 1 << 12,
-	PX_RETRY_REFUSED = 1 << 13,
-};
 void px_retry_setup(struct px_req *r);
 /* True: another try is on its way. */
 bool px_retry_failure(struct px_req *r, enum px_failure f);

@@ -7,39 +7,6 @@
 #include "core/log.h"
 #include "proxy/internal.h"
 
-#define BACKOFF_MS 25
-#define DEFAULT_ATTEMPTS 2 /* Istio: two more tries of the default policy */
-
-static const struct {
-	const char *word;
-	uint32_t bit;
-} conditions[] = {
-	{"5xx", PX_RETRY_5XX},
-	{"gateway-error", PX_RETRY_GATEWAY},
-	{"reset", PX_RETRY_RESET},
-	{"reset-before-request", PX_RETRY_RESET_BEFORE},
-	{"connect-failure", PX_RETRY_CONNECT},
-	{"retriable-4xx", PX_RETRY_4XX},
-	{"envoy-ratelimited", PX_RETRY_RATELIMITED},
-	{"cancelled", PX_RETRY_CANCELLED},
-	{"deadline-exceeded", PX_RETRY_DEADLINE},
-	{"internal", PX_RETRY_INTERNAL},
-	{"resource-exhausted", PX_RETRY_EXHAUSTED},
-	{"unavailable", PX_RETRY_UNAVAILABLE},
-	{"refused-stream", PX_RETRY_REFUSED},
-};
-
-static void want(struct px_req *r, const char *word)
-{
-	uint64_t status;
-
-	for (size_t i = 0; i < HR_ARRAY_SIZE(conditions); i++)
-		if (hr_streq(conditions[i].word, word))
-			r->retry_on |= conditions[i].bit;
-	if (!hr_parse_u64(word, 599, &status) && r->n_retry_status < HR_ARRAY_SIZE(r->retry_status))
-		r->retry_status[r->n_retry_status++] = (uint16_t)status;
-}
-
 static bool has_body(const struct px_req *r)
 {
 	return r->body.framing != HR_BODY_NONE &&
@@ -48,28 +15,14 @@ static bool has_body(const struct px_req *r)
 
 void px_retry_setup(struct px_req *r)
 {
-	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
-	const struct hr_retries *rt = http && http->retries.set ? &http->retries : NULL;
-
-	r->attempts_left = DEFAULT_ATTEMPTS;
-	r->avoid_previous = true;
-	r->backoff_ms = BACKOFF_MS;
-	if (rt) {
-		r->attempts_left = HR_MAX(rt->attempts, 0);
-		r->avoid_previous = rt->retry_ignore_previous_hosts != 0;
-		if (rt->backoff > 0)
-			r->backoff_ms = rt->backoff;
-	}
-	if (rt && rt->retry_on.len)
-		for (size_t i = 0; i < rt->retry_on.len; i++)
-			want(r, rt->retry_on.data[i]);
-	else
-		r->retry_on = PX_RETRY_CONNECT | PX_RETRY_REFUSED | PX_RETRY_TIMEOUT |
-			      PX_RETRY_UNAVAILABLE | PX_RETRY_CANCELLED;
+	r->retry = r->match.route ? r->match.route->retry : NULL;
+	if (!r->retry)
+		r->retry = &r->c->w->px->retry;
+	r->attempts_left = r->retry->attempts;
 	if (r->cluster)
 		px_budget_request(r);
 	r->wire.keep = r->attempts_left > 0 &&
-		       (!has_body(r) || r->n_retry_status || (r->retry_on & ~PX_RETRY_CONNECT));
+		       (!has_body(r) || r->retry->any_status || (r->retry->on & ~HR_RETRY_CONNECT));
 }
 
 bool px_retry_safe(const struct px_req *r)
@@ -132,7 +85,7 @@ static void try_now(void *ctx)
 static void schedule(struct px_req *r)
 {
 	struct px_worker *w = r->c->w;
-	uint64_t base = (uint64_t)r->backoff_ms, high = base;
+	uint64_t base = r->retry->backoff_ms, high = base;
 
 	for (unsigned i = 1; i < r->tries && high < 10 * base; i++)
 		high = 2 * high + base;
@@ -159,21 +112,23 @@ static bool stale(struct px_req *r, enum px_failure f)
 
 bool px_retry_failure(struct px_req *r, enum px_failure f)
 {
-	const uint32_t reset = PX_RETRY_5XX | PX_RETRY_GATEWAY | PX_RETRY_RESET;
+	const uint32_t reset = HR_RETRY_5XX | HR_RETRY_GATEWAY | HR_RETRY_RESET;
 	uint32_t wanted = reset;
 
 	if (stale(r, f))
 		return true;
 	px_outlier_failure(r, f);
+	if (!r->retry)
+		return false;
 	if (f == PX_FAIL_CONNECT)
-		wanted |= PX_RETRY_CONNECT | PX_RETRY_RESET_BEFORE;
+		wanted |= HR_RETRY_CONNECT | HR_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_REFUSED)
-		wanted |= PX_RETRY_REFUSED | PX_RETRY_RESET_BEFORE;
+		wanted |= HR_RETRY_REFUSED | HR_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_RESET && !r->any_sent)
-		wanted |= PX_RETRY_RESET_BEFORE;
+		wanted |= HR_RETRY_RESET_BEFORE;
 	else if (f == PX_FAIL_TRY_TIMEOUT)
-		wanted |= PX_RETRY_TIMEOUT;
-	if (!(r->retry_on & wanted) || !allowed(r))
+		wanted |= HR_RETRY_TRY_TIMEOUT;
+	if (!(r->retry->on & wanted) || !allowed(r))
 		return false;
 	schedule(r);
 	return true;
@@ -187,18 +142,18 @@ static bool grpc_wanted(const struct px_req *r)
 	static const struct {
 		int code;
 		uint32_t bit;
-	} codes[] = {{1, PX_RETRY_CANCELLED},
-		     {4, PX_RETRY_DEADLINE},
-		     {8, PX_RETRY_EXHAUSTED},
-		     {13, PX_RETRY_INTERNAL},
-		     {14, PX_RETRY_UNAVAILABLE}};
+	} codes[] = {{1, HR_RETRY_CANCELLED},
+		     {4, HR_RETRY_DEADLINE},
+		     {8, HR_RETRY_EXHAUSTED},
+		     {13, HR_RETRY_INTERNAL},
+		     {14, HR_RETRY_UNAVAILABLE}};
 	int code = px_grpc_parse(hr_http_get(&r->resp, HR_SLICE("grpc-status")));
 
 	if (code < 0 || !px_is_grpc(r))
 		return false;
 	for (size_t i = 0; i < HR_ARRAY_SIZE(codes); i++)
 		if (codes[i].code == code)
-			return r->retry_on & codes[i].bit;
+			return r->retry->on & codes[i].bit;
 	return false;
 }
 
@@ -206,16 +161,9 @@ static bool status_wanted(const struct px_req *r, unsigned status)
 {
 	/* who limits rates wants no retries, unless the route says so */
 	if (hr_http_find(&r->resp, HR_SLICE("x-envoy-ratelimited"), NULL))
-		return r->retry_on & PX_RETRY_RATELIMITED;
-	if ((r->retry_on & PX_RETRY_5XX) && status >= 500)
+		return r->retry->on & HR_RETRY_RATELIMITED;
+	if (hr_plan_retries_status(r->retry, status))
 		return true;
-	if ((r->retry_on & PX_RETRY_GATEWAY) && status >= 502 && status <= 504)
-		return true;
-	if ((r->retry_on & PX_RETRY_4XX) && status == 409)
-		return true;
-	for (size_t i = 0; i < r->n_retry_status; i++)
-		if (r->retry_status[i] == status)
-			return true;
 	return grpc_wanted(r);
 }
 
@@ -234,6 +182,8 @@ static bool swallow(struct px_req *r)
 
 bool px_retry_status(struct px_req *r, unsigned status)
 {
+	if (!r->retry)
+		return false;
 	if (!status_wanted(r, status) || !allowed(r)) {
 		if (r->retried_out)
 			r->flags = "URX";
