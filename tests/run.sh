@@ -41,7 +41,7 @@ suite() {
 	else
 		"$@" >"$log" 2>&1
 		status=$?
-		[ $status = 0 ] || { grep -E 'FAILED|[Ee]rror|ERROR|runtime error|assert' "$log" | head -40; tail -15 "$log"; }
+		[ $status = 0 ] || { grep -E '^FAIL|FAILED|[Ee]rror|ERROR|runtime error|assert' "$log" | head -40; tail -15 "$log"; }
 		# tests of time on a busy machine: a second chance, said aloud
 		if [ $status != 0 ] && [ "$name" != build ]; then
 			echo "flaky or broken: $name is run again"

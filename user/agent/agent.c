@@ -360,6 +360,15 @@ static void sort_paths(struct hr_agent *a)
 	}
 }
 
+static bool counted(void *ctx, enum hr_id_kind kind, uint32_t id)
+{
+	struct hr_agent *a = ctx;
+	const union hr_inflight *n = kind == HR_ID_EP ? &hr_proxy_ep_rt(a->proxy)[id].inflight
+						      : &hr_proxy_cluster_rt(a->proxy)[id].inflight;
+
+	return __atomic_load_n(&n->word, __ATOMIC_RELAXED) != 0;
+}
+
 static int start(struct hr_agent *a, struct hr_strbuf *err)
 {
 	_cleanup_sb_ struct hr_strbuf why = {};
@@ -378,6 +387,8 @@ static int start(struct hr_agent *a, struct hr_strbuf *err)
 		r = open_proxy(a, err);
 	if (r == 0)
 		r = open_dns(a, err);
+	if (r == 0)
+		hr_ids_set_busy(a->ids, counted, a);
 	if (r == 0)
 		r = agent_first_load(a, err);
 	if (r == 0)
@@ -452,7 +463,7 @@ int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err)
 	r = start(&a, err);
 	if (r == 0) {
 		say_ready(&a);
-		hr_timer_start(a.loop, &a.tick, TICK_MS, on_tick, &a);
+		on_tick(&a); /* at once: the programs rely on an agent that shows that it lives */
 		r = hr_loop_run(a.loop);
 		a.ready = false;
 	}

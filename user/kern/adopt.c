@@ -35,33 +35,50 @@ void kern_adopted_numbers(struct hr_kern *k)
 	n->table = highest(k->skel->maps.conds, offsetof(struct hr_cond_key, table), n->table);
 }
 
-static bool ids_moved(struct hr_kern *k, const struct hr_plan *plan)
+/* address id -> its endpoint in the plan */
+static struct hr_map *addresses(const struct hr_plan *plan)
 {
+	struct hr_map *m = hr_map_new();
+
 	for (size_t i = 0; i < plan->eps.len; i++) {
 		const struct hr_plan_ep *ep = &plan->eps.data[i];
-		struct hr_ep_addr a;
 
-		if (!bpf_map_lookup_elem(KERN_MAP_FD(k, addrs), &ep->addr_id, &a) &&
-		    (memcmp(a.ip, ep->addr.ip, sizeof(a.ip)) || a.port_be != htons(ep->port)))
-			return true;
+		hr_map_put(m, &ep->addr_id, sizeof(ep->addr_id), (void *)ep);
 	}
-	return false;
+	return m;
+}
+
+/* Does the plan mean by an address id what the agent before us meant by it? */
+static bool same_address(struct hr_kern *k, struct hr_map *now, uint32_t id)
+{
+	const struct hr_plan_ep *ep = hr_map_get(now, &id, sizeof(id));
+	struct hr_ep_addr was;
+
+	if (!ep || id == HR_ADDR_ASKED)
+		return true;
+	if (bpf_map_lookup_elem(KERN_MAP_FD(k, addrs), &id, &was))
+		return false; /* its row has gone: the connection is to an endpoint of long ago */
+	return !memcmp(was.ip, ep->addr.ip, sizeof(was.ip)) && was.port_be == htons(ep->port);
 }
 
 void kern_adopted_connections(struct hr_kern *k, const struct hr_plan *plan)
 {
+	_cleanup_map_ struct hr_map *now = addresses(plan);
 	int fd = KERN_MAP_FD(k, conns);
-	uint64_t key, next;
-	uint64_t n = 0;
+	uint64_t key, next, n = 0;
 
-	if (!ids_moved(k, plan))
-		return;
-	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more; n++) {
+	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more;) {
+		struct hr_conn c;
+
 		key = next;
 		more = !bpf_map_get_next_key(fd, &key, &next);
+		if (hr_kern_conn_get(k, key, &c) || same_address(k, now, c.addr_id))
+			continue;
 		hr_kern_conn_kill(k, key);
+		n++;
 	}
-	hr_info("%llu connections of the agent before go on through the agent: the plan has "
-		"changed",
-		(unsigned long long)n);
+	if (n)
+		hr_info("%llu connections of the agent before go on through the agent: the plan "
+			"has changed",
+			(unsigned long long)n);
 }

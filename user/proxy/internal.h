@@ -118,6 +118,7 @@ struct px_sock_job {
 	struct px_worker *w;
 	struct px_up *up; /* NULL: nobody waits any more */
 	uint64_t netns;
+	uint64_t since_us;
 	int family;
 	int fd; /* or -errno */
 };
@@ -174,6 +175,7 @@ struct hr_proxy {
 	pthread_cond_t ns_wake;
 	struct hr_list netns;
 	struct px_sock_job *jobs, **jobs_tail;
+	struct px_sock_job *early; /* their namespace is not served yet */
 	bool ns_stop, ns_started;
 	pthread_t ns_thread;
 };

@@ -80,15 +80,53 @@ static void deliver(void *ctx)
 	px_up_socket(job);
 }
 
-static void serve_job(struct hr_proxy *px, struct px_sock_job *job)
+/* Requests of a namespace can be here before the main thread has heard of it: they wait. */
+#define EARLY_US 1000000
+#define EARLY_LOOK_MS 50
+
+/* false: too early. */
+static bool serve_job(struct hr_proxy *px, struct px_sock_job *job)
 {
 	_cleanup_close_ int nsfd = -1;
 
 	nsfd = px_netns_dup(px, job->netns);
+	if (nsfd < 0 && px_now_us() < job->since_us + EARLY_US)
+		return false;
 	job->fd = socket_there(nsfd, job->family);
 	if (hr_loop_post(job->w->loop, deliver, job) < 0) {
 		hr_err("out of memory: a socket is lost");
 		hr_closep(&job->fd);
+	}
+	return true;
+}
+
+/* With the lock held. */
+static void enqueue(struct hr_proxy *px, struct px_sock_job *job)
+{
+	job->next = NULL;
+	*px->jobs_tail = job;
+	px->jobs_tail = &job->next;
+}
+
+/* With the lock held: until there is a job, or a namespace, or time to look at the early ones. */
+static void wait_for_work(struct hr_proxy *px)
+{
+	struct timespec until;
+
+	if (!px->early) {
+		pthread_cond_wait(&px->ns_wake, &px->ns_lock);
+	} else {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += EARLY_LOOK_MS * 1000000L;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&px->ns_wake, &px->ns_lock, &until);
+	}
+	while (px->early) {
+		struct px_sock_job *job = px->early;
+
+		px->early = job->next;
+		enqueue(px, job);
 	}
 }
 
@@ -99,17 +137,22 @@ static void *helper(void *ctx)
 	pthread_mutex_lock(&px->ns_lock);
 	while (!px->ns_stop) {
 		struct px_sock_job *job = px->jobs;
+		bool done;
 
 		if (!job) {
-			pthread_cond_wait(&px->ns_wake, &px->ns_lock);
+			wait_for_work(px);
 			continue;
 		}
 		px->jobs = job->next;
 		if (!px->jobs)
 			px->jobs_tail = &px->jobs;
 		pthread_mutex_unlock(&px->ns_lock);
-		serve_job(px, job);
+		done = serve_job(px, job);
 		pthread_mutex_lock(&px->ns_lock);
+		if (!done) {
+			job->next = px->early;
+			px->early = job;
+		}
 	}
 	pthread_mutex_unlock(&px->ns_lock);
 	return NULL;
@@ -117,10 +160,9 @@ static void *helper(void *ctx)
 
 void px_netns_job(struct hr_proxy *px, struct px_sock_job *job)
 {
-	job->next = NULL;
+	job->since_us = px_now_us();
 	pthread_mutex_lock(&px->ns_lock);
-	*px->jobs_tail = job;
-	px->jobs_tail = &job->next;
+	enqueue(px, job);
 	pthread_cond_signal(&px->ns_wake);
 	pthread_mutex_unlock(&px->ns_lock);
 }
@@ -169,16 +211,22 @@ static void netns_free(struct px_netns *ns)
 	free(ns);
 }
 
+static void free_jobs(struct px_sock_job *job)
+{
+	while (job) {
+		struct px_sock_job *next = job->next;
+
+		free(job);
+		job = next;
+	}
+}
+
 void px_netns_free(struct hr_proxy *px)
 {
 	while (!hr_list_empty(&px->netns))
 		netns_free(hr_list_entry(px->netns.next, struct px_netns, link));
-	while (px->jobs) {
-		struct px_sock_job *job = px->jobs;
-
-		px->jobs = job->next;
-		free(job);
-	}
+	free_jobs(px->jobs);
+	free_jobs(px->early);
 	if (px->jobs_tail) {
 		pthread_mutex_destroy(&px->ns_lock);
 		pthread_cond_destroy(&px->ns_wake);
@@ -298,6 +346,7 @@ static int netns_add(struct hr_proxy *px, int nsfd, uint64_t cookie, const struc
 	ns->ports = *ports;
 	pthread_mutex_lock(&px->ns_lock);
 	hr_list_add_tail(&px->netns, &ns->link);
+	pthread_cond_signal(&px->ns_wake);
 	pthread_mutex_unlock(&px->ns_lock);
 	return 0;
 }

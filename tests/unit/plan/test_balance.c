@@ -310,6 +310,23 @@ static void test_pages(void **state)
 	assert_int_equal(hr_tables_used(tables), used);
 }
 
+/* The same ids for other addresses (a service that took the place of one that went): what a slot
+ * leads to is described anew, or requests go to the servers of the one before. */
+static void test_other_addresses(void **state)
+{
+	_cleanup_plan_ struct hr_plan *p = balanced("ROUND_ROBIN", equal);
+	struct hr_plan_ep *e = p->eps.data;
+
+	(void)state;
+	assert_int_equal(ep_rt[e[0].id].addr_id, e[0].addr_id);
+	for (int i = 0; i < 4; i++)
+		e[i].addr_id += 100;
+	assert_int_equal(hr_tables_prepare(tables, p, now), 0);
+	hr_tables_flip(tables, p, now);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(ep_rt[e[i].id].addr_id, e[i].addr_id);
+}
+
 /* Dead ones are passed over, unless all are; those already tried too. Ejected ones are never given.
  */
 static void test_health(void **state)
@@ -367,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_least_request_weights),
 		cmocka_unit_test(test_ejected_share),
 		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_other_addresses),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,6 +172,7 @@ static struct made look(const struct hr_tables *t, const struct hr_plan *p,
 		m.away[i] = flags & HR_EPRT_EJECTED;
 		m.any_away |= m.away[i];
 		m.sig = mix(m.sig, &e->id, sizeof(e->id));
+		m.sig = mix(m.sig, &e->addr_id, sizeof(e->addr_id));
 	}
 	shares(c, p->eps.data + c->first_ep, shape[1] != 0, &m);
 	m.sig = mix(m.sig, m.weight, c->n_eps * sizeof(*m.weight));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Stable ids by name. Each table keeps name -> id; an id whose name was absent from two
- * assignments in a row is given again.
+ * Stable ids by name. Each table keeps name -> id. An id whose name was absent from two assignments
+ * in a row is free, and is given again after all that were free before it.
  */
 #include "plan/compile/ids.h"
 
@@ -20,12 +20,29 @@ struct entry {
 	uint64_t seen_before;	  /* last_seen before the assignment under way */
 };
 
+/* Something may still hold an id that is free: a response on its way, a table of the kernel. */
+#define QUARANTINE 64 /* assignments */
+#define LOOKS 16      /* at those that are free the longest */
+
+/* An address id is held by connections for as long as they live, which may be days, and says where
+ * they go: it carries the number of times its place in the table was given away. */
+#define PLACE_BITS 16
+#define PLACE(id) ((id) & ((1U << PLACE_BITS) - 1))
+_Static_assert(HR_EPS_MAX <= 1 << PLACE_BITS, "a place fits its bits");
+
+struct freed {
+	uint32_t id;
+	uint64_t at; /* assignment number */
+};
+
 struct table {
 	const char *what;
 	uint32_t max;
 	struct hr_map *by_name;
-	HR_VEC(struct entry *) by_id; /* [0] is none */
-	HR_VEC(uint32_t) free;
+	HR_VEC(struct entry *) by_place; /* [0] is none */
+	HR_VEC(struct freed) free;	 /* oldest first, from free_head */
+	size_t free_head;
+	bool counted; /* ids carry the number of uses of their place */
 };
 
 enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_CONNS, T_N };
@@ -33,6 +50,8 @@ enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_CONNS, T_N };
 struct hr_ids {
 	struct table t[T_N];
 	uint64_t round;
+	hr_ids_busy_fn busy;
+	void *busy_ctx;
 	struct hr_map *auto_vips; /* fqdn -> number */
 	uint32_t next_vip;
 };
@@ -58,17 +77,24 @@ struct hr_ids *hr_ids_new(void)
 		ids->t[i].what = kinds[i].what;
 		ids->t[i].max = kinds[i].max;
 		ids->t[i].by_name = hr_map_new();
-		hr_vec_push(&ids->t[i].by_id, NULL);
+		hr_vec_push(&ids->t[i].by_place, NULL);
 	}
+	ids->t[T_ADDR].counted = true;
 	ids->auto_vips = hr_map_new();
 	return ids;
 }
 
-static void drop(struct table *t, struct entry *e)
+void hr_ids_set_busy(struct hr_ids *ids, hr_ids_busy_fn busy, void *ctx)
+{
+	ids->busy = busy;
+	ids->busy_ctx = ctx;
+}
+
+static void drop(struct table *t, struct entry *e, uint64_t round)
 {
 	hr_map_del(t->by_name, e->name, strlen(e->name));
-	t->by_id.data[e->id] = NULL;
-	hr_vec_push(&t->free, e->id);
+	t->by_place.data[PLACE(e->id)] = NULL;
+	hr_vec_push(&t->free, (struct freed){e->id, round});
 	free(e->name);
 	free(e);
 }
@@ -80,15 +106,65 @@ void hr_ids_free(struct hr_ids *ids)
 	for (int i = 0; i < T_N; i++) {
 		struct table *t = &ids->t[i];
 
-		for (size_t k = 1; k < t->by_id.len; k++)
-			if (t->by_id.data[k])
-				drop(t, t->by_id.data[k]);
+		for (size_t k = 1; k < t->by_place.len; k++)
+			if (t->by_place.data[k])
+				drop(t, t->by_place.data[k], 0);
 		hr_map_free(t->by_name);
-		hr_vec_free(&t->by_id);
+		hr_vec_free(&t->by_place);
 		hr_vec_free(&t->free);
 	}
 	hr_map_free(ids->auto_vips);
 	free(ids);
+}
+
+static bool is_busy(const struct hr_ids *ids, int kind, uint32_t id)
+{
+	if (!ids->busy || (kind != T_EP && kind != T_CLUSTER))
+		return false;
+	return ids->busy(ids->busy_ctx, kind == T_EP ? HR_ID_EP : HR_ID_CLUSTER, id);
+}
+
+/* The one that is free the longest and that nobody counts with; 0: none that old. */
+static uint32_t again(struct hr_ids *ids, int kind, uint64_t age)
+{
+	struct table *t = &ids->t[kind];
+
+	for (size_t i = t->free_head; i < t->free.len && i < t->free_head + LOOKS; i++) {
+		struct freed f = t->free.data[i];
+
+		if (f.at + age > ids->round)
+			return 0;
+		if (age && is_busy(ids, kind, f.id))
+			continue;
+		t->free.data[i] = t->free.data[t->free_head++];
+		return t->counted ? f.id + (1U << PLACE_BITS) : f.id;
+	}
+	return 0;
+}
+
+static void compact(struct table *t)
+{
+	if (t->free_head < t->free.len / 2 + 1)
+		return;
+	t->free.len -= t->free_head;
+	memmove(t->free.data, t->free.data + t->free_head, t->free.len * sizeof(*t->free.data));
+	t->free_head = 0;
+}
+
+/* 0: the table is full. */
+static uint32_t new_id(struct hr_ids *ids, int kind)
+{
+	struct table *t = &ids->t[kind];
+	uint32_t id = again(ids, kind, QUARANTINE);
+
+	if (!id && t->by_place.len < t->max) {
+		id = (uint32_t)t->by_place.len;
+		hr_vec_push(&t->by_place, NULL);
+	}
+	if (!id)
+		id = again(ids, kind, 0);
+	compact(t);
+	return id;
 }
 
 /* 0: the table is full. */
@@ -98,22 +174,16 @@ static uint32_t id_of(struct hr_ids *ids, int kind, const char *name)
 	struct entry *e = hr_map_gets(t->by_name, name);
 
 	if (!e) {
-		uint32_t id;
+		uint32_t id = new_id(ids, kind);
 
-		if (t->free.len) {
-			id = t->free.data[--t->free.len];
-		} else if (t->by_id.len < t->max) {
-			id = (uint32_t)t->by_id.len;
-			hr_vec_push(&t->by_id, NULL);
-		} else {
+		if (!id)
 			return 0;
-		}
 		e = calloc(1, sizeof(*e));
 		if (!e || !(e->name = strdup(name)))
 			abort();
 		e->id = id;
 		e->born = ids->round;
-		t->by_id.data[id] = e;
+		t->by_place.data[PLACE(id)] = e;
 		hr_map_puts(t->by_name, name, e);
 	}
 	if (e->last_seen != ids->round)
@@ -128,11 +198,11 @@ static void forget(struct hr_ids *ids, uint64_t rounds)
 	for (int i = 0; i < T_N; i++) {
 		struct table *t = &ids->t[i];
 
-		for (size_t k = 1; k < t->by_id.len; k++) {
-			struct entry *e = t->by_id.data[k];
+		for (size_t k = 1; k < t->by_place.len; k++) {
+			struct entry *e = t->by_place.data[k];
 
 			if (e && e->last_seen + rounds <= ids->round)
-				drop(t, e);
+				drop(t, e, ids->round);
 		}
 	}
 }
@@ -143,13 +213,13 @@ static void take_back(struct hr_ids *ids)
 	for (int i = 0; i < T_N; i++) {
 		struct table *t = &ids->t[i];
 
-		for (size_t k = 1; k < t->by_id.len; k++) {
-			struct entry *e = t->by_id.data[k];
+		for (size_t k = 1; k < t->by_place.len; k++) {
+			struct entry *e = t->by_place.data[k];
 
 			if (!e || e->last_seen != ids->round)
 				continue;
 			if (e->born == ids->round)
-				drop(t, e);
+				drop(t, e, ids->round);
 			else
 				e->last_seen = e->seen_before;
 		}
@@ -256,7 +326,9 @@ static const char *name_of(const struct hr_ids *ids, int kind, uint32_t id)
 {
 	const struct table *t = &ids->t[kind];
 
-	return id < t->by_id.len && t->by_id.data[id] ? t->by_id.data[id]->name : NULL;
+	const struct entry *e = PLACE(id) < t->by_place.len ? t->by_place.data[PLACE(id)] : NULL;
+
+	return e && e->id == id ? e->name : NULL;
 }
 
 const char *hr_ids_route_name(const struct hr_ids *ids, uint32_t id)

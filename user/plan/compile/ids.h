@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Stable ids for plan objects by name: a route, cluster, endpoint, address or vhost that is in two
- * plans in a row keeps its id, so counters and in-flight numbers survive a reload. Ids start at 1
- * and are given again only two assignments after their object went (connections drain meanwhile).
- * Owned by the main thread.
+ * plans in a row keeps its id, so counters and in-flight numbers survive a reload. Ids start at 1.
+ * Those of objects that went are given again late: connections, responses and tables still know
+ * them. An address id is never given again (not within 65,535 uses of its place in the table): it
+ * is what an open connection says of where it goes. Owned by the main thread.
  */
 #pragma once
 
@@ -12,6 +13,10 @@
 struct hr_ids;
 struct hr_ids *hr_ids_new(void);
 void hr_ids_free(struct hr_ids *ids);
+/* Is anything counted under this id yet (requests in flight)? Asked before it is given again. */
+enum hr_id_kind { HR_ID_EP, HR_ID_CLUSTER };
+typedef bool (*hr_ids_busy_fn)(void *ctx, enum hr_id_kind kind, uint32_t id);
+void hr_ids_set_busy(struct hr_ids *ids, hr_ids_busy_fn busy, void *ctx);
 /* Fills every id of the plan. 0, or -ENOSPC when a table of limits.h is full (nothing changed;
  * *what names the table). */
 int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what);
