@@ -166,7 +166,7 @@ static __always_inline int dial_out(struct bpf_sock_addr *ctx, int v6, const str
 	struct hr_ep_addr to = {};
 
 	d->workload = wl.id;
-	d->same_node = !(wl.flags & HR_WL_SAME_NODE_OFF);
+	d->same_node = !(wl.flags & HR_WL_SAME_NODE_OFF) && !(vip->flags & HR_VIP_NEAR_OFF);
 	if (reason && !use_door(ctx, v6, d, reason))
 		return 1;
 	if (reason && door_only()) {

@@ -111,5 +111,6 @@ int peek_retire(struct hr_peek *p)
 	if (!c)
 		return PEEK_GONE;
 	c->pub.state = HR_CONN_TUNNEL;
+	c->vip_flags &= ~HR_VIP_NEAR_TCP;
 	return PEEK_OK;
 }

@@ -14,6 +14,7 @@
 #include "lib/end.h"
 #include "lib/mirror.h"
 #include "lib/move.h"
+#include "lib/opaque.h"
 
 /* The first bytes of the message into the scanner's buffer. Gives how many, negative: cannot. */
 static __always_inline int head_copy(struct sk_msg_md *msg, struct conn_scratch *s)
@@ -279,7 +280,7 @@ static __always_inline int on_message(struct sk_msg_md *msg, struct conn *c, str
 
 	switch (c->pub.state) {
 	case HR_CONN_TUNNEL:
-		return pass(msg, c, cookie, 0);
+		return opaque_send(msg, c, cookie);
 	case HR_CONN_ENDED:
 		return swallow(msg, c, cookie);
 	case HR_CONN_BOUND:

@@ -10,8 +10,7 @@
  * Runs in process context under S's socket lock. C may close meanwhile, so C's entry is used only
  * within one run, and an answer under way is kept in S's own storage.
  */
-#include "lib/pair.h"
-#include "lib/send.h"
+#include "lib/opaque.h"
 #include "lib/stages.h"
 
 /* By TCP: the first `bytes`, or all when 0. As `pass` in lib/send.h, with S's own marks. */
@@ -175,8 +174,9 @@ int serve(struct sk_msg_md *msg)
 		bpf_msg_apply_bytes(msg, 0);
 		return SK_PASS;
 	}
-	if (!c || c->pub.state == HR_CONN_TUNNEL || c->pub.state == HR_CONN_ENDED ||
-	    (c->pub.flags & HR_CONN_F_DROP))
+	if (c && c->pub.state == HR_CONN_TUNNEL)
+		return opaque_answer(msg, c, s, tp);
+	if (!c || c->pub.state == HR_CONN_ENDED || (c->pub.flags & HR_CONN_F_DROP))
 		return serve_natively(msg, s, 0);
 	if (!answer_left(s, tp->write_seq)) {
 		if (!answer_begins(msg, c, s, tp->write_seq))

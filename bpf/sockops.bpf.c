@@ -4,7 +4,7 @@
  * and the sockhash, or leaves its destination in `doors`), and ends when it closes. The two ends of
  * a connection on this node meet here (lib/pair.h).
  */
-#include "lib/pair.h"
+#include "lib/opaque.h"
 
 static const struct conn fresh_conn;
 
@@ -56,6 +56,10 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	own_address(ops, (__u8 *)c->src_ip);
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
+	if (d->kind == DIAL_TUNNEL) {
+		c->pub.state = HR_CONN_TUNNEL;
+		scratch->seen = 1; /* what it sends needs no look */
+	}
 	stall();
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY)) {
@@ -65,6 +69,21 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	}
 failed:
 	count_why(HR_WHY_ERROR);
+}
+
+/* Bytes that nobody reads may skip TCP where the port says so. Only for a server that is known to
+ * be on this node: a sockhash costs those that leave it. */
+static __always_inline void enter_tunnel(struct bpf_sock_ops *ops, const struct dial *d,
+					 __u64 cookie)
+{
+	struct tcp_sock *tp = ops->sk ? bpf_skc_to_tcp_sock(ops->sk) : NULL;
+
+	if (!d->same_node || !(d->vip_flags & HR_VIP_NEAR_TCP) || !tp || !same_node_on())
+		return;
+	if (place_is_good(ops) && opaque_fits((struct sock *)tp))
+		enter(ops, d, cookie);
+	else
+		pair_offer(ops, NULL, cookie, tp);
 }
 
 /* connectionPool.tcp.tcpKeepalive on the client's own connection. */
@@ -129,6 +148,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 	case DIAL_TUNNEL:
 		keep_alive(ops, d);
 		count_why(HR_WHY_TUNNEL);
+		enter_tunnel(ops, d, cookie);
 		break;
 	case DIAL_DOOR:
 		enter_door(ops, d, cookie);

@@ -134,6 +134,8 @@ HR_SHARED_ARRAY(beat, 1, __u64);
 HR_MAP(offers, BPF_MAP_TYPE_LRU_HASH, HR_PAIR_OFFERS, struct hr_pair_key, struct hr_pair_offer, 0);
 /* Where a server listens -> enum hr_listener. Programs only. */
 HR_MAP(listeners, BPF_MAP_TYPE_LRU_HASH, HR_LISTENERS_MAX, struct hr_listener_key, __u32, 0);
+/* Where a server listens, as its clients see it -> enum hr_listener. Programs only. */
+HR_MAP(places, BPF_MAP_TYPE_LRU_HASH, HR_LISTENERS_MAX, struct hr_place, __u32, 0);
 /* Cookie of C -> S, the server's socket of the same connection. Programs enter it, the kernel
  * removes it at close. */
 HR_MAP(s_hash, BPF_MAP_TYPE_SOCKHASH, HR_PAIRS_MAX, __u64, __u64, 0);

@@ -61,11 +61,11 @@ static __always_inline void ops_addrs(struct bpf_sock_ops *ops, __u8 local[16], 
 	r[3] = ops->remote_ip6[3];
 }
 
-/* C may be met by a server on this node. */
+/* C may be met by a server on this node. `c` NULL: it is not captured, and only wants to know. */
 static __always_inline void pair_offer(struct bpf_sock_ops *ops, struct conn *c, __u64 cookie,
 				       struct tcp_sock *tp)
 {
-	struct hr_pair_offer offer = {.conn = cookie};
+	struct hr_pair_offer offer = {.conn = cookie, .learn = !c};
 	struct hr_pair_key key = {};
 
 	if (!tp || !same_node_on() || socket_kind((struct sock *)tp))
@@ -73,8 +73,10 @@ static __always_inline void pair_offer(struct bpf_sock_ops *ops, struct conn *c,
 	ops_addrs(ops, key.c_ip, key.s_ip);
 	key.c_port = ops->local_port;
 	key.s_port = bpf_ntohl(ops->remote_port);
-	offer.c_seq = c->pair.seq0 = tp->write_seq;
+	offer.c_seq = tp->write_seq;
 	offer.s_seq = tp->rcv_nxt;
+	if (c)
+		c->pair.seq0 = offer.c_seq;
 	bpf_map_update_elem(&offers, &key, &offer, BPF_ANY);
 }
 
@@ -84,6 +86,28 @@ static __always_inline struct hr_listener_key listener_of(struct bpf_sock_ops *o
 {
 	return (struct hr_listener_key){.netns = bpf_get_netns_cookie(ops),
 					.port = ops->local_port};
+}
+
+/* What a server on this node is like, for clients that connect to where S is. */
+static __always_inline void place_learn(struct bpf_sock_ops *ops, int kind)
+{
+	__u32 is = kind ? HR_LISTENER_BLOCKS : HR_LISTENER_NONBLOCK;
+	struct hr_place at = {.port = ops->local_port};
+	__u8 client[16];
+
+	ops_addrs(ops, at.ip, client);
+	bpf_map_update_elem(&places, &at, &is, BPF_ANY);
+}
+
+static __always_inline int place_is_good(struct bpf_sock_ops *ops)
+{
+	struct hr_place at = {.port = bpf_ntohl(ops->remote_port)};
+	__u8 own[16];
+	__u32 *is;
+
+	ops_addrs(ops, own, at.ip);
+	is = bpf_map_lookup_elem(&places, &at);
+	return is && *is == HR_LISTENER_NONBLOCK;
 }
 
 /* Another program may listen there now. */
@@ -122,6 +146,7 @@ static __always_inline void pair_learn(struct bpf_sock_ops *ops)
 		return;
 	key = listener_of(ops);
 	listener_learn(&key, kind);
+	place_learn(ops, kind);
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_RTT_CB_FLAG);
 }
 
@@ -210,6 +235,10 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 	bpf_map_delete_elem(&offers, &key);
 	if (!server_fits(ops, (struct sock *)tp))
 		return;
+	if (o.learn) {
+		place_learn(ops, 0);
+		return;
+	}
 	c = bpf_map_lookup_elem(&conns, &o.conn);
 	s = c ? bpf_sk_storage_get(&serve_store, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 	if (!s)
@@ -221,6 +250,8 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 		return;
 	c->pair.peer = (__u64)tp;
 	count_pair(HR_PAIR_MADE, 1);
+	if (c->pub.state == HR_CONN_TUNNEL)
+		count_pair(HR_PAIR_OPAQUE, 1);
 }
 
 /* S is closed: C is alone. Gives 0 when the socket is no S. */

@@ -59,6 +59,9 @@ struct hr_vip {
 HR_ASSERT_SIZE(struct hr_vip, 16);
 #define HR_VIP_AGENT 0x01    /* always through door A (reason: HR_WHY_PROTO or policy) */
 #define HR_VIP_WILDCARD 0x02 /* some vhost of this port is a wildcard: unknown Host -> agent */
+/* headrace.io/same-node of its service: what is no HTTP skips TCP as well, or nothing does. */
+#define HR_VIP_NEAR_TCP 0x04
+#define HR_VIP_NEAR_OFF 0x08
 
 /* vhosts_by_name: (port, host) -> vhost id. Host is lower case, no port, no trailing dot, zero
  * padded. Longer hosts are not in the map: the scanner binds them. */

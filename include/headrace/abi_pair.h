@@ -18,7 +18,19 @@ struct hr_pair_offer {
 	__u64 conn;  /* cookie of C */
 	__u32 c_seq; /* C's next byte */
 	__u32 s_seq; /* the server's next byte */
+	__u32 learn; /* C stays ordinary: only what its server is like is to be learned */
+	__u32 pad;
 };
+HR_ASSERT_SIZE(struct hr_pair_offer, 24);
+
+/* places: where servers of this node are that may be paired, from the client's side. A client of an
+ * opaque port enters the sockhash only for one of them. */
+struct hr_place {
+	__u8 ip[16];
+	__u32 port; /* host order */
+	__u32 pad;
+};
+HR_ASSERT_SIZE(struct hr_place, 24);
 
 /* listeners: what its accepted sockets are; forgotten when the port is listened on anew. */
 struct hr_listener_key {
@@ -37,5 +49,7 @@ enum hr_pair_count {
 	HR_PAIR_ANSWERS,  /* messages put straight into the client's queue */
 	HR_PAIR_BYTES,	  /* of both */
 	HR_PAIR_SPILLED,  /* times a direction went back to TCP: long queue, or short memory */
+	HR_PAIR_OPAQUE,	  /* of those paired: whose bytes nobody reads */
+	HR_PAIR_SENDS,	  /* messages of those, either way, put straight into the other's queue */
 	HR_PAIR_COUNTS
 };

@@ -10,6 +10,7 @@
 #include "agent/state.h"
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "model/same_node.h"
 
 static bool is_dns_name(const char *s, size_t max)
 {
@@ -18,13 +19,23 @@ static bool is_dns_name(const char *s, size_t max)
 		       strlen(s);
 }
 
-/* headrace.io/same-node: off */
-static bool same_node_label_off(const hr_kvs *labels)
+/* headrace.io/same-node: "off" or nothing; what a port allows is said by its service. */
+static int read_same_node_label(const hr_kvs *labels, bool *off, struct hr_strbuf *why)
 {
-	for (size_t i = 0; i < labels->len; i++)
-		if (hr_streq(labels->data[i].key, "headrace.io/same-node"))
-			return hr_streq(labels->data[i].value, "off");
-	return false;
+	*off = false;
+	for (size_t i = 0; i < labels->len; i++) {
+		if (!hr_streq(labels->data[i].key, HR_SAME_NODE))
+			continue;
+		*off = hr_streq(labels->data[i].value, "off");
+		if (*off)
+			continue;
+		hr_sb_printf(why,
+			     "label " HR_SAME_NODE ": unknown value \"%.80s\"; of a workload it is "
+			     "\"off\" (\"tcp\" is an annotation of the Service)",
+			     labels->data[i].value);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_workload_row *row,
@@ -32,6 +43,7 @@ static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_wo
 {
 	const char *ns = json_string_value(json_object_get(req, "namespace"));
 	const char *name = json_string_value(json_object_get(req, "name"));
+	bool off;
 
 	row->ns = ns ? ns : "default";
 	row->name = name ? name : "unknown";
@@ -47,7 +59,9 @@ static int read_identity(struct hr_arena *arena, const json_t *req, struct hr_wo
 		row->flags |= HR_WL_AGENT;
 	if (json_is_true(json_object_get(req, "blockingOk")))
 		row->flags |= HR_WL_BLOCKING_OK;
-	if (json_is_false(json_object_get(req, "sameNode")) || same_node_label_off(&row->labels))
+	if (read_same_node_label(&row->labels, &off, why))
+		return -EINVAL;
+	if (off || json_is_false(json_object_get(req, "sameNode")))
 		row->flags |= HR_WL_SAME_NODE_OFF;
 	return 0;
 }

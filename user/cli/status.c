@@ -40,9 +40,10 @@ static void add_same_node(const json_t *s, struct hr_strbuf *out)
 	if (!hr_jint(n, "paired"))
 		return;
 	hr_sb_printf(out,
-		     "            %lld connections paired, %lld bytes without TCP, %lld spills\n",
-		     (long long)hr_jint(n, "paired"), (long long)hr_jint(n, "bytes"),
-		     (long long)hr_jint(n, "spilled"));
+		     "            %lld connections paired (%lld opaque), %lld bytes without TCP, "
+		     "%lld spills\n",
+		     (long long)hr_jint(n, "paired"), (long long)hr_jint(n, "opaquePaired"),
+		     (long long)hr_jint(n, "bytes"), (long long)hr_jint(n, "spilled"));
 }
 
 static void add_requests(const json_t *s, struct hr_strbuf *out)

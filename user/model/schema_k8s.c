@@ -3,6 +3,7 @@
  * nodes have hundreds of fields that no mesh looks at: there, what is not listed passes. */
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "model/same_node.h"
 #include "model/schema_int.h"
 
 static const struct hr_word transport_words[] = {{"TCP", 0, HR_ST_CONTROL, NULL},
@@ -144,8 +145,19 @@ static const struct hr_message service_spec = {
 	.name = "ServiceSpec", .fields = service_spec_fields, .check = service_check};
 static const struct hr_field service_top[] = {HR_TOP_ROWS(hr_msg_meta), HR_SPEC_ROW(service_spec),
 					      HR_STATUS_ROW, HR_END};
-const struct hr_message hr_msg_service = {
-	.name = "Service object", .fields = service_top, .size = sizeof(struct hr_service)};
+
+static void service_top_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_service *s = obj;
+
+	(void)n;
+	hr_same_node_check_ports(x, &s->meta, &s->ports);
+}
+
+const struct hr_message hr_msg_service = {.name = "Service object",
+					  .fields = service_top,
+					  .size = sizeof(struct hr_service),
+					  .check = service_top_check};
 
 /* ---- EndpointSlice ---- */
 

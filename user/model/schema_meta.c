@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Rows of metadata (meta/v1 ObjectMeta), once for namespaced and once for cluster-scoped kinds. */
+#include "model/same_node.h"
 #include "model/schema_int.h"
 
-static void set_labels(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
-		       void *obj)
+static void read_map(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+		     void *obj, void (*check)(struct hr_dec *x, const struct hr_ynode *n))
 {
 	hr_kvs *to = (hr_kvs *)((char *)obj + f->off);
 	size_t mark = x->path.len;
@@ -15,7 +16,7 @@ static void set_labels(struct hr_dec *x, const struct hr_field *f, const struct 
 		const char *v;
 
 		hr_path_key(&x->path, c->key);
-		hr_check_label(x, c);
+		check(x, c);
 		v = hr_node_is_null(c) ? "" : hr_dec_string(x, f, c);
 		if (v)
 			to->data[to->len++] =
@@ -24,21 +25,35 @@ static void set_labels(struct hr_dec *x, const struct hr_field *f, const struct 
 	}
 }
 
+static void set_labels(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+		       void *obj)
+{
+	read_map(x, f, n, obj, hr_check_label);
+}
+
+static void set_annotations(struct hr_dec *x, const struct hr_field *f, const struct hr_ynode *n,
+			    void *obj)
+{
+	read_map(x, f, n, obj, hr_same_node_check);
+}
+
 /* What the API server keeps there; `kubectl get -o yaml` prints it all. */
-#define META_ROWS                                                                           \
-	HR_ROW("name", STRING, CONTROL, .flags = HR_F_REQUIRED, .check = hr_check_dns_name, \
-	       HR_AT(struct hr_meta, name)),                                                \
-		HR_ROW("labels", STRING_MAP, CONTROL, .set = set_labels,                    \
-		       HR_AT(struct hr_meta, labels)),                                      \
-		HR_ROW("annotations", STRING_MAP, CONTROL, .flags = HR_F_LONG,              \
-		       HR_AT(struct hr_meta, annotations)),                                 \
-		HR_ROW("creationTimestamp", TIME, CONTROL,                                  \
-		       .why = "the oldest of two that claim a host wins",                   \
-		       HR_AT(struct hr_meta, created_ms)),                                  \
-		HR_FOREIGN("uid"), HR_FOREIGN("resourceVersion"), HR_FOREIGN("generation"), \
-		HR_FOREIGN("managedFields"), HR_FOREIGN("selfLink"),                        \
-		HR_FOREIGN("ownerReferences"), HR_FOREIGN("finalizers"),                    \
-		HR_FOREIGN("generateName"), HR_FOREIGN("deletionTimestamp"),                \
+#define META_ROWS                                                                             \
+	HR_ROW("name", STRING, CONTROL, .flags = HR_F_REQUIRED, .check = hr_check_dns_name,   \
+	       HR_AT(struct hr_meta, name)),                                                  \
+		HR_ROW("labels", STRING_MAP, CONTROL, .set = set_labels,                      \
+		       HR_AT(struct hr_meta, labels)),                                        \
+		HR_ROW("annotations", STRING_MAP, CONTROL, .flags = HR_F_LONG,                \
+		       .why = "`headrace.io/same-node` of a Service or ServiceEntry: `off`, " \
+			      "`tcp`, `tcp=PORT,...`",                                        \
+		       .set = set_annotations, HR_AT(struct hr_meta, annotations)),           \
+		HR_ROW("creationTimestamp", TIME, CONTROL,                                    \
+		       .why = "the oldest of two that claim a host wins",                     \
+		       HR_AT(struct hr_meta, created_ms)),                                    \
+		HR_FOREIGN("uid"), HR_FOREIGN("resourceVersion"), HR_FOREIGN("generation"),   \
+		HR_FOREIGN("managedFields"), HR_FOREIGN("selfLink"),                          \
+		HR_FOREIGN("ownerReferences"), HR_FOREIGN("finalizers"),                      \
+		HR_FOREIGN("generateName"), HR_FOREIGN("deletionTimestamp"),                  \
 		HR_FOREIGN("deletionGracePeriodSeconds"), HR_FOREIGN("clusterName")
 #define NAMESPACE_ROW \
 	HR_ROW("namespace", STRING, CONTROL, .check = hr_check_dns_label, HR_AT(struct hr_meta, ns))

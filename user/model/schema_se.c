@@ -5,6 +5,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "model/same_node.h"
 #include "model/schema_int.h"
 
 /* ---- WorkloadEntry ---- */
@@ -208,7 +209,16 @@ static void top_init(void *obj)
 	((struct hr_service_entry *)obj)->mesh_external = true;
 }
 
+static void top_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_service_entry *se = obj;
+
+	(void)n;
+	hr_same_node_check_ports(x, &se->meta, &se->ports);
+}
+
 const struct hr_message hr_msg_service_entry = {.name = "ServiceEntry object",
 						.fields = top_fields,
 						.size = sizeof(struct hr_service_entry),
+						.check = top_check,
 						.init = top_init};

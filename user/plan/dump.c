@@ -47,7 +47,10 @@ static void vip_lines(const struct hr_plan *p, lines *l)
 		struct hr_strbuf name = {0}, value = {0};
 
 		hr_sb_printf(&name, "vip %s", hr_addr_port_text(&v->addr, v->port, text));
-		hr_sb_printf(&value, "%s %s%s%s", v->host, proto_words[v->proto],
+		hr_sb_printf(&value, "%s %s%s%s%s", v->host, proto_words[v->proto],
+			     v->flags & HR_VIP_NEAR_TCP	  ? " same-node=tcp"
+			     : v->flags & HR_VIP_NEAR_OFF ? " same-node=off"
+							  : "",
 			     v->cluster != HR_NONE ? " connect " : "",
 			     v->cluster != HR_NONE ? p->clusters.data[v->cluster].name : "");
 		l4_words(p, v, &value);

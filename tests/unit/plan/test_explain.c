@@ -102,7 +102,8 @@ static void test_keys(void **state)
 	static const char *const keys[] = {
 		"listener",	"virtualService", "rule",    "ruleName", "action",   "status",
 		"destinations", "timeoutMs",	  "retries", "rewrite",	 "redirect", "mirror",
-		"fault",	"cors",		  "path",    "why",	 "trace"};
+		"fault",	"cors",		  "path",    "why",	 "trace",    "sameNode",
+	};
 	_cleanup_plan_ struct hr_plan *p = plan(false);
 	json_t *j = explain(p, "http://web/a/b", NULL, NULL), *d;
 

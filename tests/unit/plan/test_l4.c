@@ -205,6 +205,41 @@ static void test_wrong_kind_of_port(void **state)
 	assert_int_equal(diags->list.len, 2);
 }
 
+#define SAME_NODE(value)                                                                  \
+	"apiVersion: v1\nkind: Service\nmetadata:\n  name: db\n"                          \
+	"  annotations: {headrace.io/same-node: \"" value "\"}\n"                         \
+	"spec:\n  clusterIP: 10.96.7.1\n"                                                 \
+	"  ports: [{name: tcp-db, port: 5432}, {name: https, port: 443}, {port: 9000},\n" \
+	"    {name: http, port: 80}]\n"
+
+/* headrace.io/same-node: which ports may skip TCP unread. "5432 443 9000 80": T tcp, O off, -. */
+static void test_same_node(void **state)
+{
+	static const struct {
+		const char *yaml, *want;
+	} rows[] = {
+		{SAME_NODE("tcp"), "TTT-"},	 {SAME_NODE("off"), "OOOO"},
+		{SAME_NODE("tcp=5432"), "T---"}, {SAME_NODE("tcp=https,9000"), "-TT-"},
+		{SAME_NODE("tcp=80"), "----"},
+	};
+	static const uint16_t ports[] = {5432, 443, 9000, 80};
+
+	(void)state;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(rows); i++) {
+		_cleanup_plan_ struct hr_plan *p = plan_of(rows[i].yaml);
+		char got[HR_ARRAY_SIZE(ports) + 1] = "";
+
+		for (size_t k = 0; k < HR_ARRAY_SIZE(ports); k++) {
+			uint8_t flags = vip(p, ports[k])->flags;
+
+			got[k] = flags & HR_VIP_NEAR_TCP   ? 'T'
+				 : flags & HR_VIP_NEAR_OFF ? 'O'
+							   : '-';
+		}
+		assert_string_equal(got, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_sni),
 		cmocka_unit_test(test_explain),
 		cmocka_unit_test(test_wrong_kind_of_port),
+		cmocka_unit_test(test_same_node),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

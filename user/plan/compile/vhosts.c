@@ -5,6 +5,7 @@
 #include "core/cleanup.h"
 #include "core/net.h"
 #include "model/hosts.h"
+#include "model/same_node.h"
 #include "plan/compile/compile.h"
 #include "plan/compile/retry.h"
 
@@ -466,6 +467,28 @@ static uint32_t vhost_of(struct hr_build *b, const struct hr_svc *s, uint16_t po
 	return i ? (uint32_t)i - 1 : HR_NONE;
 }
 
+/* HR_VIP_NEAR_*: how its connections to servers of the client's own node go. */
+static uint8_t same_node_flags(const struct hr_build *b, const struct hr_svc *s,
+			       const struct hr_port *p)
+{
+	const struct hr_meta *m = s->se ? &s->se->meta : &s->k8s->meta;
+	bool named, http = hr_port_proto(p) == HR_PROTO_HTTP1 || hr_port_proto(p) == HR_PROTO_HTTP2;
+
+	switch (hr_same_node_of(m, p, &named)) {
+	case HR_SAME_NODE_OFF:
+		return HR_VIP_NEAR_OFF;
+	case HR_SAME_NODE_TCP:
+		if (http && named)
+			hr_diag_add(b->diags, HR_SEV_WARNING, hr_same_node_kv(m)->pos, "no-effect",
+				    m, "metadata.annotations[\"" HR_SAME_NODE "\"]",
+				    "port %u speaks HTTP: it is read, and skips TCP without this",
+				    p->number);
+		return http ? 0 : HR_VIP_NEAR_TCP;
+	default:
+		return 0;
+	}
+}
+
 static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p)
 {
 	uint16_t port = (uint16_t)p->number;
@@ -485,6 +508,7 @@ static void vips_of_port(struct hr_build *b, const struct hr_svc *s, const struc
 		vip.flags |= HR_VIP_AGENT;
 	if (b->wildcard_on[port])
 		vip.flags |= HR_VIP_WILDCARD;
+	vip.flags |= same_node_flags(b, s, p);
 	for (size_t i = 0; i < s->vips.len; i++) {
 		vip.addr = s->vips.data[i];
 		if (vip.vhost != HR_NONE)

@@ -54,5 +54,9 @@ struct hr_asked_headers {
 enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *req,
 			     const struct hr_verdict *v, const hr_kvs *headers);
 
+/* What skips TCP when client and server are on one node, both captured: "http" requests, "tcp" all
+ * bytes, "off" nothing. NULL: the agent carries it, or it is no business of ours. */
+const char *hr_asked_same_node(const struct hr_plan *p, const struct hr_verdict *v);
+
 int hr_explain_decide(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_arena *a,
 		      struct hr_verdict *out, const char **why);

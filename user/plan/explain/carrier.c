@@ -241,3 +241,33 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 		why = hr_plan_kernel_why(p, &v->m);
 	return why ? why : hash_why(p, req, v);
 }
+
+/* ---- same node ---- */
+
+/* The address that was asked for; for a name, any of those that speak for the virtual host. */
+static const struct hr_plan_vip *asked_vip(const struct hr_plan *p, const struct hr_verdict *v)
+{
+	if (v->tcp || !v->m.vhost)
+		return v->tcp;
+	for (size_t i = 0; i < p->vips.len; i++) {
+		const struct hr_plan_vip *vip = &p->vips.data[i];
+
+		if (vip->vhost != HR_NONE && &p->vhosts.data[vip->vhost] == v->m.vhost &&
+		    vip->port == v->asked.port)
+			return vip;
+	}
+	return NULL;
+}
+
+const char *hr_asked_same_node(const struct hr_plan *p, const struct hr_verdict *v)
+{
+	const struct hr_plan_vip *vip = asked_vip(p, v);
+
+	if (!vip || v->why)
+		return NULL;
+	if (vip->flags & HR_VIP_NEAR_OFF)
+		return "off";
+	if (vip->flags & HR_VIP_NEAR_TCP)
+		return "tcp";
+	return vip->proto == HR_PROTO_TCP ? "off" : "http";
+}

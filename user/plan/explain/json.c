@@ -196,7 +196,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 	if (v->why)
 		json_array_append_new(why, json_string(hr_why_text(v->why)));
 	return json_pack(
-		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o}",
+		"{s:{s:s,s:i},s:o,s:o,s:o,s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:o,s:o}",
 		"listener", "host", host, "port", v->asked.port, "virtualService",
 		text_or_null(vs ? hr_arena_printf(a, "%s/%s", vs->meta.ns, vs->meta.name) : NULL),
 		"rule", r && r->vs ? json_integer(r->index) : json_null(), "ruleName",
@@ -205,7 +205,7 @@ static json_t *to_json(const struct hr_plan *p, const struct hr_verdict *v, stru
 		destinations(p, v), "timeoutMs", ms_or_null(r ? r->timeout : -1), "retries",
 		retries(v), "rewrite", rewrite(h), "redirect", redirect(h), "mirror", mirrors(h),
 		"fault", fault(h), "cors", cors(h), "path", v->why ? "agent" : "kernel", "why", why,
-		"trace", trace(v));
+		"sameNode", text_or_null(hr_asked_same_node(p, v)), "trace", trace(v));
 }
 
 int hr_explain_json(const struct hr_plan *p, const struct hr_explain_req *r, struct hr_strbuf *out,

@@ -82,6 +82,22 @@ static void add_host(const struct hr_verdict *v, struct hr_strbuf *out)
 		hr_sb_add(out, "no VirtualService: default route\n");
 }
 
+/* Between two captured ends of one node. */
+static void add_same_node(const char *what, struct hr_strbuf *out)
+{
+	static const struct {
+		const char *word, *text;
+	} texts[] = {
+		{"http", "requests skip TCP"},
+		{"tcp", "skips TCP, unread"},
+		{"off", "by TCP"},
+	};
+
+	for (size_t i = 0; what && i < HR_ARRAY_SIZE(texts); i++)
+		if (hr_streq(what, texts[i].word))
+			hr_sb_printf(out, "on the same node: %s\n", texts[i].text);
+}
+
 int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, struct hr_strbuf *out,
 		    const char **why)
 {
@@ -120,5 +136,6 @@ int hr_explain_text(const struct hr_plan *p, const struct hr_explain_req *q, str
 		hr_sb_printf(out, "carried by: agent (%s)\n", hr_why_text(v.why));
 	else
 		hr_sb_add(out, "carried by: kernel\n");
+	add_same_node(hr_asked_same_node(p, &v), out);
 	return 0;
 }
