@@ -310,8 +310,8 @@ def stopped_agent(env):
 def no_door_no_way(env):
     """A new namespace whose doors a starved agent has not opened: without the kernel path nobody would keep the rules, so
     connect() is refused, and works once the agent has had its turn."""
-    client = env.client("c2")
-    client.call("ping")  # it runs, and has no socket yet
+    client = env.client("c2", inside=False)
+    client.call("ping")  # it runs, has changed its namespace, and has no socket yet
     env.agent.proc.send_signal(signal.SIGSTOP)
     try:
         check(client.call("connect", host=RECO, port=8080), "PermissionError")

@@ -110,7 +110,7 @@ def short_names_of_guests(world, datapath, log):
     try:
         env.start()
         env.policy(mesh.service("solo", ["10.96.7.1"], {"http": 9000}, ns="red"))
-        got = {w: env.exec_("getent", "ahostsv4", "solo", workload=w, inside=True).stdout.split()[0]
+        got = {w: env.exec_("getent", "ahostsv4", "solo", workload=w).stdout.split()[0]
                for w in ("default/a", "red/b", "green/c", "red/d", "default/e")}
         check(got, {"default/a": SOLO, "red/b": "10.96.7.1", "green/c": SOLO, "red/d": "10.96.7.1", "default/e": SOLO})
         env.close()

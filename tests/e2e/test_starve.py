@@ -33,8 +33,8 @@ def storms(env, how, seconds, kinds="pppnmbrsC", abort=0.0, connections=100, hos
     """Every way at once from both pods while `how` is in force; long patience, for time is what is taken."""
     env.policy(mesh.vs("origin", BY_WAY))
     clients = [env.client(pod) for pod in ("c1", "c2")]
-    for c in clients:  # its namespace is served: on the agent's path a connection without a door is refused
-        c.call("count", host=ORIGIN, port=9000, total=1, connections=1, vhost="origin")
+    for c in clients:
+        c.call("ping")
     with how():
         for i, c in enumerate(clients):
             c.send("storm", hosts=list(hosts), port=9000, vhost="origin", connections=connections, seconds=seconds,

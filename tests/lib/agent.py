@@ -192,8 +192,9 @@ class Agent:
         raise AgentError(f"{name}: still generation {before['generation']} after {timeout} s: {self.log_tail(500)}")
 
     # ---- enrolled processes ----
-    def exec_argv(self, topo, pod, argv, workload=None, labels=None, inside=False):
-        """The command that runs argv enrolled and in the pod's namespace; `inside`: enrolled from within it."""
+    def exec_argv(self, topo, pod, argv, workload=None, labels=None, inside=True):
+        """The command that runs argv enrolled and in the pod's namespace. `inside`: enrolled from within it, as every
+        container is; else it changes to it later, and its first connections can be earlier than the doors."""
         hr = [HEADRACE, "exec", "--socket", self.socket, "--workload", workload or f"default/{pod}"]
         if labels:
             hr += ["--labels", labels]
