@@ -180,3 +180,27 @@ def sighup(env):
     env.agent.proc.send_signal(signal.SIGHUP)
     time.sleep(0.3)
     check(env.call("count", host=RECO, port=8080, total=20, vhost="reco")["seen"], {"v2": 20})
+
+
+@test(timeout=60)
+def other_addresses_in_its_place(env):
+    """A connection that stays open says by a number where it goes. Its endpoint goes, others come: none of them gets the
+    number, or its requests would go to the server of before. And a service that takes the place of another, round by
+    round, is never answered by the other's server."""
+    def serve(name, pod):
+        env.policy(mesh.service(name, ["10.96.7.1"], {"http": (80, 8080)}),
+                   mesh.slice_(name, {"http": 8080}, [(f"10.77.{pod}.1", None)] if pod else []))
+
+    def ask(name, kept):
+        return env.call("exchange", name=kept, host="10.96.7.1", port=80, requests=[{"host": name}])[0]
+    serve("here", 1)
+    check(ask("here", "old")["version"], "v1")
+    for _ in range(5):
+        serve("here", None)
+        check(ask("here", "old")["status"], 503)
+    serve("here", 2)
+    check([ask("here", "old")["version"] for _ in range(3)], ["v2"] * 3)
+    for i in range(12):
+        pod = 1 + i % 2
+        serve(f"there{i}", pod)
+        check([ask(f"there{i}", f"kept{i}")["version"] for _ in range(2)], [f"v{pod}"] * 2, f"round {i}")
