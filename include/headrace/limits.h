@@ -53,6 +53,10 @@
 #define HR_STATUS_WORDS 8
 /* Weighted destinations of one rule. */
 #define HR_DST_MAX 16
+/* Labels of one failoverPriority, and groups of clients that it tells apart by their own labels:
+ * each is a cluster, with its endpoints once more. */
+#define HR_FAILOVER_LABELS_MAX 32
+#define HR_CLIENT_GROUPS_MAX 32
 
 /* ---- Table sizes, entries ---- */
 #define HR_VIPS_MAX 16384

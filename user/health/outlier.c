@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "core/map.h"
 #include "core/net.h"
+#include "plan/balance/locality.h"
 
 /* Istio's defaults, and Envoy's longest ejection (unless the base time is longer). */
 #define CONSECUTIVE 5
@@ -22,6 +23,8 @@ struct ep {
 	struct cluster *cluster;
 	uint32_t id;
 	bool in_plan, ejected;
+	bool meant; /* by the policy of localities: counts in its priority */
+	uint8_t priority;
 	uint32_t ejections; /* times the base time */
 	uint64_t since;	    /* of the ejection, ms */
 	char text[HR_ADDR_TEXT];
@@ -98,18 +101,27 @@ static void set_limits(struct hr_ep_rt *rt, const struct cluster *c)
 	__atomic_store_n(&rt->codes, c ? c->codes : 0, __ATOMIC_RELEASE);
 }
 
-/* Below minHealthPercent all endpoints are used, ejected or not. */
+/* In a priority below minHealthPercent all endpoints are used, ejected or not. */
 static void show(struct hr_outliers *o, struct cluster *c)
 {
-	bool all = c->n && (uint64_t)(c->n - c->n_ejected) * 100 / c->n < c->min_health;
+	struct hr_level level[HR_PRIORITIES_MAX] = {0};
+	bool panic[HR_PRIORITIES_MAX];
 
 	hr_list_for_each (l, &c->eps) {
 		struct ep *e = hr_list_entry(l, struct ep, link);
 
+		level[e->priority].all += e->meant;
+		level[e->priority].healthy += e->meant && !e->ejected;
+	}
+	hr_levels_panic(level, c->min_health, panic);
+	hr_list_for_each (l, &c->eps) {
+		struct ep *e = hr_list_entry(l, struct ep, link);
+		bool used = e->meant && panic[e->priority];
+
 		if (!e->ejected)
 			set_flag(&o->rt[e->id], 0);
 		else
-			set_flag(&o->rt[e->id], all ? HR_EPRT_EJECTED_USED : HR_EPRT_EJECTED);
+			set_flag(&o->rt[e->id], used ? HR_EPRT_EJECTED_USED : HR_EPRT_EJECTED);
 	}
 }
 
@@ -309,7 +321,8 @@ static struct cluster *cluster_for(struct hr_outliers *o, const struct hr_plan_c
 	return c;
 }
 
-static void ep_for(struct hr_outliers *o, struct cluster *c, const struct hr_plan_ep *pe)
+static void ep_for(struct hr_outliers *o, struct cluster *c, const struct hr_plan_ep *pe,
+		   const struct hr_plan_place *at)
 {
 	struct ep *e = hr_map_get(o->ep_by_id, &pe->id, sizeof(pe->id));
 	char text[HR_ADDR_TEXT];
@@ -330,6 +343,8 @@ static void ep_for(struct hr_outliers *o, struct cluster *c, const struct hr_pla
 	}
 	e->cluster = c;
 	e->in_plan = true;
+	e->meant = at->weight > 0;
+	e->priority = at->priority;
 	memcpy(e->text, text, sizeof(text));
 	hr_list_add_tail(&c->eps, &e->link);
 	c->n++;
@@ -396,7 +411,7 @@ void hr_outliers_plan(struct hr_outliers *o, const struct hr_plan *plan, uint64_
 			const struct hr_plan_ep *pe = &plan->eps.data[pc->first_ep + k];
 
 			if (pe->id && pe->id < HR_EPS_MAX)
-				ep_for(o, c, pe);
+				ep_for(o, c, pe, &pc->places[pe->place]);
 		}
 	}
 	settle(o);

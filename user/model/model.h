@@ -243,7 +243,8 @@ struct hr_load_balancer {
 	int64_t warmup_ms; /* warmup.duration or warmupDurationSecs, -1 */
 	double warmup_min_percent, warmup_aggression;
 	struct hr_pos pos;
-	/* localityLbSetting */
+	/* localityLbSetting, or what of it zoneAwareLbSetting has too */
+	bool locality_set, zone_aware;
 	int locality_enabled; /* -1 not set */
 	HR_LIST(struct hr_locality_distribute {
 		const char *from;

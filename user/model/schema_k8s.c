@@ -58,6 +58,21 @@ static const struct hr_message service_port = {.name = "ServicePort",
 					       HR_POS(struct hr_port)};
 
 /* clusterIP and clusterIPs say the same: the list wins, "None" is headless, "" is not given. */
+/* kube-proxy goes by the hints that this asks for; Istio's proxies do not, and so do not we. */
+static void say_topology_mode(struct hr_dec *x, struct hr_pos pos)
+{
+	for (size_t i = 0; x->meta && i < x->meta->annotations.len; i++) {
+		const struct hr_kv *kv = &x->meta->annotations.data[i];
+
+		if (hr_streq(kv->key, "service.kubernetes.io/topology-mode") ||
+		    hr_streq(kv->key, "service.kubernetes.io/topology-aware-hints"))
+			hr_diag_add(x->diags, HR_SEV_NOTICE, kv->pos.line ? kv->pos : pos,
+				    "skipped", x->meta, "metadata.annotations",
+				    "%s has no effect, as in Istio: use trafficDistribution",
+				    kv->key);
+	}
+}
+
 static void service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	struct hr_service *s = obj;
@@ -82,6 +97,7 @@ static void service_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 				      "bad-value", "\"%.80s\" is no address", ip);
 	}
 	s->cluster_ips.len = ips.len;
+	say_topology_mode(x, n->pos);
 	if (!s->ports.len && !hr_streq(s->type, "ExternalName") && !s->headless)
 		hr_dec_missing(x, "ports", NULL);
 	for (size_t i = 0; i < s->ports.len; i++)
@@ -194,7 +210,8 @@ static const struct hr_field item_fields[] = {
 	ITEM("zone", STRING, common.zone, .min = 0),
 	HR_ROW("targetRef", MESSAGE, CONTROL, .msg = &target_ref, .off = 0),
 	HR_FOREIGN("deprecatedTopology"),
-	HR_FOREIGN("hints"),
+	HR_ROW("hints", ANY, FOREIGN, .why = "no effect, as in Istio: use trafficDistribution",
+	       HR_NOWHERE),
 	HR_END};
 
 static void item_init(void *obj)

@@ -162,56 +162,86 @@ static const struct hr_field failover_fields[] = {
 static const struct hr_message failover = {.name = "LocalityLoadBalancerSetting.Failover",
 					   .fields = failover_fields,
 					   .size = sizeof(struct hr_locality_failover)};
-/* KEY or KEY=VALUE. Of the client itself only the place is known to all its node's tables. */
+/* KEY or KEY=VALUE. */
 static void check_priority_label(struct hr_dec *x, const struct hr_ynode *n, const char *v)
 {
-	static const char *const known[] = {"topology.kubernetes.io/region",
-					    "topology.kubernetes.io/zone",
-					    "topology.istio.io/subzone", "kubernetes.io/hostname"};
-	size_t key = strcspn(v, "=");
-
-	if (!key || strchr(v, ' ')) {
+	if (*v == '=' || !*v || strchr(v, ' '))
 		hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
 			   "\"%.80s\" is no label (KEY, or KEY=VALUE)", v);
-		return;
-	}
-	for (size_t i = 0; i < HR_ARRAY_SIZE(known); i++)
-		if (v[key] || hr_streq(v, known[i]))
-			return;
-	hr_dec_say(x, HR_SEV_ERROR, n->pos, "not-built",
-		   "\"%.80s\": labels of the client's own are not built yet; say which value "
-		   "(KEY=VALUE), or use topology.kubernetes.io/region, /zone, "
-		   "topology.istio.io/subzone or kubernetes.io/hostname",
-		   v);
+}
+
+/* Of a list of labels, one that says what the fields beside it say. */
+static void refuse_topology(struct hr_dec *x, const struct hr_ynode *n, const hr_strs *labels,
+			    const char *why)
+{
+	static const char *const topology[] = {"topology.kubernetes.io/region",
+					       "topology.kubernetes.io/zone",
+					       "topology.istio.io/subzone"};
+	const struct hr_ynode *list = hr_node_get(n, "failoverPriority"), *item = list->first;
+
+	for (size_t i = 0; i < labels->len && item; i++, item = item->next)
+		for (size_t k = 0; k < HR_ARRAY_SIZE(topology); k++)
+			if (hr_streq(labels->data[i], topology[k]))
+				hr_dec_say_at(x, "failoverPriority", HR_SEV_ERROR, item->pos,
+					      "bad-value", "\"%s\" %s", topology[k], why);
 }
 
 /* A region cannot stand in for itself. */
-static void locality_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+static void failover_check(struct hr_dec *x, const struct hr_ynode *n,
+			   const struct hr_load_balancer *lb)
 {
-	const struct hr_load_balancer *lb = obj;
-
 	for (size_t i = 0; i < lb->failover.len; i++)
 		if (hr_streq(lb->failover.data[i].from, lb->failover.data[i].to))
 			hr_dec_say(x, HR_SEV_ERROR, n->pos, "bad-value",
 				   "failover from \"%.80s\" to itself", lb->failover.data[i].from);
 }
 
+static void locality_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_load_balancer *lb = obj;
+
+	lb->locality_set = true;
+	failover_check(x, n, lb);
+	if (lb->failover.len && lb->failover_priority.len)
+		refuse_topology(x, n, &lb->failover_priority,
+				"beside failover: leave out one of them");
+	if (lb->distribute.len && lb->failover_priority.len)
+		hr_dec_say_at(x, "failoverPriority", HR_SEV_ERROR,
+			      hr_node_get(n, "failoverPriority")->pos, "conflict",
+			      "only one of distribute and failoverPriority can be set");
+}
+
 static const struct hr_field locality_fields[] = {
 	LB("distribute", MESSAGES, CONTROL, distribute, .oneof = 1, .msg = &distribute),
 	LB("failover", MESSAGES, CONTROL, failover, .oneof = 1, .msg = &failover),
-	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = 32,
-	   .check = check_priority_label),
+	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = HR_FAILOVER_LABELS_MAX,
+	   .check = check_priority_label,
+	   .why = "where a label of the client's own decides, the agent does"),
 	LB("enabled", BOOL, CONTROL, locality_enabled, .min = 0), HR_END};
 static const struct hr_message locality = {
 	.name = "LocalityLoadBalancerSetting", .fields = locality_fields, .check = locality_check};
 
+static void zone_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	struct hr_load_balancer *lb = obj;
+
+	lb->zone_aware = lb->locality_set = true;
+	failover_check(x, n, lb);
+	if (lb->failover_priority.len)
+		refuse_topology(x, n, &lb->failover_priority,
+				"is what zoneAwareLbSetting does by itself");
+}
+
 static const struct hr_field zone_fields[] = {
-	HR_ROW("enabled", BOOL, CONTROL, .width = 1, HR_NOWHERE),
-	HR_ROW("failover", MESSAGES, CONTROL, .msg = &failover, HR_NOWHERE),
-	HR_ROW("failoverPriority", STRINGS, CONTROL, HR_NOWHERE),
-	HR_ROW("minClusterSize", INT, CONTROL, .min = 1, .max = INT64_MAX, HR_NOWHERE), HR_END};
-static const struct hr_message zone_aware = {.name = "ZoneAwareLoadBalancerSetting",
-					     .fields = zone_fields};
+	LB("enabled", BOOL, CONTROL, locality_enabled, .min = 0),
+	LB("failover", MESSAGES, CONTROL, failover, .msg = &failover),
+	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = HR_FAILOVER_LABELS_MAX,
+	   .check = check_priority_label),
+	HR_ROW("minClusterSize", INT, CONTROL, .min = 1, .max = INT64_MAX,
+	       .why = "no effect: zones of a region are alike", HR_NOWHERE),
+	HR_END};
+static const struct hr_message zone_aware = {
+	.name = "ZoneAwareLoadBalancerSetting", .fields = zone_fields, .check = zone_check};
 
 /* ---- warmup, LoadBalancerSettings ---- */
 
@@ -251,10 +281,11 @@ static const struct hr_field lb_fields[] = {
 	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
 	HR_ROW("consistentHash", MESSAGE, KERNEL, .oneof = 1, .flags = HR_F_LENIENT_WINS,
 	       .msg = &consistent_hash, .off = 0),
-	HR_ROW("localityLbSetting", MESSAGE, KERNEL, .msg = &locality, .off = 0),
-	HR_ROW("zoneAwareLbSetting", MESSAGE, NOT_BUILT,
-	       .why = "shares by the number of clients in each zone; use localityLbSetting",
-	       .msg = &zone_aware, HR_NOWHERE),
+	HR_ROW("localityLbSetting", MESSAGE, KERNEL, .oneof = 3, .msg = &locality, .off = 0),
+	HR_ROW("zoneAwareLbSetting", MESSAGE, KERNEL, .oneof = 3, .msg = &zone_aware,
+	       .why = "the client's region first, zones of a region alike: what Istio does where "
+		      "ISTIO_META_ENABLE_SELF_DISCOVERY is not set",
+	       .off = 0),
 	HR_ROW("warmup", MESSAGE, KERNEL, .oneof = 2, .msg = &warmup, .off = 0),
 	LB("warmupDurationSecs", DURATION, KERNEL, warmup_ms, .oneof = 2, .min = 1000,
 	   .max = WARMUP_MAX_MS, .flags = HR_F_DEPRECATED, .why = "use warmup.duration"),

@@ -44,11 +44,12 @@ struct hr_plan_ep { /* one address in one cluster */
 };
 
 /* What some clients get in place of a cluster: they see another DestinationRule (exportTo, their
- * own namespace's, workloadSelector). */
+ * own namespace's, workloadSelector), or its priorities from other labels (failoverPriority). */
 struct hr_plan_view {
-	const char *ns;
+	const char *ns;		/* NULL: any */
 	const hr_kvs *selector; /* labels; NULL: any */
-	uint32_t cluster;	/* index */
+	hr_kvs *same;	  /* NULL: any; a value "" is also that of a label that is not there */
+	uint32_t cluster; /* index; its own, where they see what the others do */
 };
 
 /* How connections to the endpoints of a cluster are made and kept (connectionPool). Clusters that

@@ -435,6 +435,81 @@ static void test_min_health(void **state)
 	assert_true(out(3));
 }
 
+/*
+ * Panic is of a priority, and only when all of them together cannot take every request (140 % of
+ * what is healthy, Envoy). Endpoints 1..n are near, the rest far.
+ */
+static void use_far(int n, int near, const char *outlier)
+{
+	char eps[2048] = "", text[4096];
+	const char *what;
+
+	for (int i = 1; i <= n; i++)
+		snprintf(eps + strlen(eps), sizeof(eps) - strlen(eps),
+			 "{address: 192.0.2.%d, labels: {at: %s}},", i, i > near ? "far" : "near");
+	snprintf(text, sizeof(text),
+		 "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: s}\n"
+		 "spec: {hosts: [web.example.com], addresses: [10.9.0.1], resolution: STATIC,\n"
+		 " ports: [{number: 80, name: http, protocol: HTTP}], endpoints: [%s]}\n---\n"
+		 "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r}\n"
+		 "spec: {host: web.example.com, trafficPolicy: {loadBalancer: {localityLbSetting:\n"
+		 " {failoverPriority: ['at=near']}}, outlierDetection: {consecutive5xxErrors: 1,\n"
+		 " maxEjectionPercent: 100, interval: 1s, baseEjectionTime: 5s, %s}}}\n",
+		 eps, outlier);
+	hr_plan_free(plan);
+	plan = plan_of(text);
+	assert_int_equal(hr_ids_assign(ids, plan, &what), 0);
+	hr_outliers_plan(o, plan, now);
+}
+
+/* ".": in use, "x": out, "u": ejected and used all the same; as many as there are endpoints. */
+static void expect_flags(const char *want)
+{
+	for (int i = 0; want[i]; i++) {
+		uint32_t flags = rt[id_of(i + 1)].flags;
+		char got = flags & HR_EPRT_EJECTED ? 'x' : flags & HR_EPRT_EJECTED_USED ? 'u' : '.';
+
+		if (got != want[i])
+			fail_msg("endpoint %d is %c, wanted %s", i + 1, got, want);
+	}
+}
+
+static void test_panic_of_priorities(void **state)
+{
+	(void)state;
+	use_far(8, 4, "minHealthPercent: 70");
+	for (int i = 1; i <= 3; i++)
+		end(i, 500, false);
+	expect_flags("xxx....."); /* 25 % of the near ones: but the far ones can take it */
+	end(5, 500, false);
+	end(6, 500, false);
+	expect_flags("xxx.xx.."); /* 35 + 70 = 105 */
+	end(7, 500, false);
+	expect_flags("uuu.uuu."); /* 35 + 35: nobody can, and both have too few */
+	after(6100);
+	expect_flags("........");
+	/* the far ones are enough for themselves: only the near ones panic */
+	use_far(10, 4, "minHealthPercent: 40");
+	for (int i = 1; i <= 4; i++)
+		end(i, 500, false);
+	for (int i = 5; i <= 7; i++)
+		end(i, 500, false);
+	expect_flags("uuuuxxx..."); /* 0 + 70; 50 % are not below 40 % */
+}
+
+/* One priority that can take everything is no panic, whatever minHealthPercent says (Envoy). */
+static void test_panic_not_needed(void **state)
+{
+	(void)state;
+	use(10, "outlierDetection: {consecutive5xxErrors: 1, maxEjectionPercent: 100,"
+		" minHealthPercent: 95}");
+	end(1, 500, false);
+	end(2, 500, false);
+	expect_flags("xx........"); /* 80 % healthy: 112 % of what is needed */
+	end(3, 500, false);
+	expect_flags("uuu......."); /* 98 % */
+}
+
 static void test_min_health_zero(void **state)
 {
 	(void)state;
@@ -514,6 +589,8 @@ int main(void)
 		T(test_percent),
 		T(test_overflow),
 		T(test_min_health),
+		T(test_panic_of_priorities),
+		T(test_panic_not_needed),
 		T(test_min_health_zero),
 		T(test_reload),
 		T(test_other_flags),

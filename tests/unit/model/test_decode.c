@@ -146,8 +146,11 @@ static void test_destination_rule_in_full(void **state)
 	assert_int_equal(p->port_level.data[0].port, 8080);
 	assert_int_equal(p->port_level.data[0].policy->pool.max_connections, 200);
 	assert_int_equal(p->port_level.data[0].policy->lb.simple, 0);
+	assert_string_equal(p->port_level.data[0].policy->lb.failover_priority.data[1], "v=1");
 	assert_int_equal(dr->subsets.len, 2);
 	assert_int_equal(dr->subsets.data[0].policy.lb.simple, HR_LB_LEAST_REQUEST);
+	assert_true(dr->subsets.data[0].policy.lb.zone_aware);
+	assert_string_equal(dr->subsets.data[0].policy.lb.failover.data[0].to, "b");
 	assert_false(dr->subsets.data[1].policy.set);
 	assert_int_equal(dr->subsets.data[1].policy.pool.max_connections, -1);
 	assert_string_equal(dr->workload_selector.data[0].value, "web");

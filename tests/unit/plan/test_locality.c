@@ -223,6 +223,178 @@ static void test_priority_labels(void **state)
 	expect(p, 50 * 2 / 3., 50 * 2 / 3., 50 * 2 / 3.);
 }
 
+/* Shares of one cluster by the name that its view has, in percent by last byte of the address. */
+static void shares_of(const struct hr_plan *p, const struct hr_plan_cluster *c, double out[7])
+{
+	uint64_t word = cluster_rt[c->id].table;
+
+	memset(out, 0, 7 * sizeof(*out));
+	for (uint32_t i = 0; i < HR_TABLE_N(word); i++) {
+		uint32_t id = slots[HR_TABLE_PAGE(word) + i / HR_SLOTS_PAGE].ep[i % HR_SLOTS_PAGE];
+
+		out[p->eps.data[p->ep_by_id[id] - 1].addr.ip[15]] += 100. / HR_TABLE_N(word);
+	}
+}
+
+/* What a client with these labels gets: endpoints in order of their share, "13" for 1 and 3. */
+static const char *gets(const struct hr_plan *p, const char *key, const char *value,
+			const char *key2, const char *value2)
+{
+	struct hr_kv kv[] = {{.key = key, .value = value}, {.key = key2, .value = value2}};
+	const hr_kvs labels = {kv, key2 ? 2 : key ? 1 : 0};
+	static char text[8];
+	double got[7];
+	size_t n = 0;
+
+	shares_of(p, hr_plan_cluster_seen(p, &p->clusters.data[0], "default", &labels), got);
+	for (int i = 1; i < 7; i++)
+		if (got[i] > 0)
+			text[n++] = (char)('0' + i);
+	text[n] = 0;
+	return text;
+}
+
+/* failoverPriority by labels of the client's own: the endpoints that have the same are first. Pods
+ * have v=a (1, 3, 5) or v=b (2, 4, 6). */
+static void test_priority_of_clients(void **state)
+{
+	(void)state;
+	_cleanup_plan_ struct hr_plan *p = make(
+		"", LB("failoverPriority: [v, topology.kubernetes.io/zone]") ", " OUTLIER, here);
+	assert_string_equal(gets(p, "v", "a", NULL, NULL), "1");
+	assert_string_equal(gets(p, "v", "b", "x", "y"), "2");
+	/* who has none, or another value than anybody: no endpoint is nearer */
+	assert_string_equal(gets(p, "x", "a", NULL, NULL), "123456");
+	assert_string_equal(gets(p, "v", "c", NULL, NULL), "123456");
+	assert_int_equal(p->clusters.data[0].agent_why, HR_WHY_CLUSTER);
+	assert_true(p->asks_labels);
+	/* each group has health of its own, as each client's proxy would */
+	for (uint32_t i = 0; i < p->eps.len; i++)
+		if (p->eps.data[i].addr.ip[15] == 1) {
+			ep_rt[p->eps.data[i].id].flags = HR_EPRT_EJECTED;
+			hr_tables_ep(tables, p->eps.data[i].id, 1000);
+		}
+	assert_string_equal(gets(p, "v", "a", NULL, NULL), "35");
+	assert_string_equal(gets(p, "v", "c", NULL, NULL), "23456");
+
+	/* an endpoint without the label is like a client without it; the place decides first */
+	_cleanup_plan_ struct hr_plan *q = make(
+		"", LB("failoverPriority: [topology.kubernetes.io/region, none, v]") ", " OUTLIER,
+		here);
+	assert_string_equal(gets(q, NULL, NULL, NULL, NULL), "1234");
+	assert_string_equal(gets(q, "v", "b", NULL, NULL), "24");
+	assert_string_equal(gets(q, "none", "x", "v", "b"), "1234");
+
+	/* all see the same: nothing for the agent */
+	_cleanup_plan_ struct hr_plan *o = make("", LB("failoverPriority: ['v=a', app]"), here);
+	assert_int_equal(o->clusters.data[0].n_views, 0);
+	assert_int_equal(o->clusters.data[0].agent_why, 0);
+}
+
+/* More values than groups: the first ones are told apart, the others are clients like any. */
+static void test_too_many_groups(void **state)
+{
+	_cleanup_sb_ struct hr_strbuf text = {0};
+
+	(void)state;
+	hr_sb_add(&text,
+		  "apiVersion: networking.istio.io/v1\nkind: DestinationRule\n"
+		  "metadata: {name: r}\nspec: {host: web.example.com, trafficPolicy:\n"
+		  " {" LB("failoverPriority: [id]") ", " OUTLIER "}}\n---\n"
+						    "apiVersion: networking.istio.io/v1\nkind: "
+						    "ServiceEntry\nmetadata: {name: s}\n"
+						    "spec: {hosts: [web.example.com], addresses: "
+						    "[10.9.0.1], resolution: STATIC,\n"
+						    " ports: [{number: 80, name: http, protocol: "
+						    "HTTP}], endpoints: [");
+	for (int i = 1; i <= 200; i++)
+		hr_sb_printf(&text, "{address: 10.8.0.%d, labels: {id: i%d}},", i, i);
+	hr_sb_add(&text, "]}\n");
+	_cleanup_plan_ struct hr_plan *p = plan_of(text.data);
+	assert_int_equal(p->clusters.data[0].n_views, HR_CLIENT_GROUPS_MAX);
+	assert_int_equal(p->eps.len, 200 * (1 + HR_CLIENT_GROUPS_MAX));
+}
+
+/* failover beside failoverPriority: regions in order among those that are alike by labels. */
+static void test_priority_and_failover(void **state)
+{
+	double got[7];
+
+	(void)state;
+	_cleanup_plan_ struct hr_plan *p = make(
+		"", LB("failoverPriority: ['v=b'], failover: [{from: r3, to: r2}]") ", " OUTLIER,
+		(struct hr_plan_opts){.locality = "r3/z9"});
+	shares(p, got); /* b in r2, then the other b, then a in r2 */
+	assert_true(got[6] > 99.9);
+	eject(p, 6, true);
+	shares(p, got);
+	assert_true(fabs(got[2] - 50) < .2 && fabs(got[4] - 50) < .2);
+	eject(p, 2, true);
+	eject(p, 4, true);
+	shares(p, got);
+	assert_true(got[5] > 99.9);
+}
+
+/* zoneAwareLbSetting: the client's region first, its zones alike; then as failover orders. */
+static void test_zone_aware(void **state)
+{
+#define ZONE(setting) \
+	"loadBalancer: {simple: ROUND_ROBIN, zoneAwareLbSetting: {" setting "}}, " OUTLIER
+	double got[7];
+
+	(void)state;
+	_cleanup_plan_ struct hr_plan *p = make("", ZONE("enabled: true"), here);
+	expect(p, 50, 50, 0);
+	for (int i = 1; i <= 4; i++)
+		eject(p, i, true);
+	expect(p, 0, 0, 100);
+	_cleanup_plan_ struct hr_plan *q = make("", ZONE("enabled: false"), here);
+	expect(q, 100 / 3., 100 / 3., 100 / 3.);
+	_cleanup_plan_ struct hr_plan *o = make("", ZONE("failover: [{from: r3, to: r2}]"),
+						(struct hr_plan_opts){.locality = "r3/z1"});
+	expect(o, 0, 0, 100);
+	_cleanup_plan_ struct hr_plan *n =
+		make("", ZONE("failoverPriority: ['v=b']"), (struct hr_plan_opts){.node = "n3"});
+	shares(n, got); /* b here, then b elsewhere */
+	assert_true(got[6] > 99.9);
+	eject(n, 6, true);
+	expect(n, 50, 50, 0);
+}
+
+/* A priority that has too few healthy endpoints uses all of its own (minHealthPercent), if the next
+ * ones cannot take what it leaves: `state` as outlier detection sets it. */
+static void set_health(const struct hr_plan *p, const char *flags)
+{
+	for (int i = 1; i <= 6; i++)
+		for (size_t k = 0; k < p->eps.len; k++)
+			if (p->eps.data[k].addr.ip[15] == i)
+				ep_rt[p->eps.data[k].id].flags =
+					flags[i - 1] == 'x'   ? HR_EPRT_EJECTED
+					: flags[i - 1] == 'u' ? HR_EPRT_EJECTED_USED
+							      : 0;
+	hr_tables_refresh(tables, 1000);
+}
+
+static void test_panic(void **state)
+{
+	(void)state;
+	_cleanup_plan_ struct hr_plan *p = make("", OUTLIER, here);
+	/* zone 2 has half of its own left, which is enough for it, but not for all: the others, who
+	 * have none, panic, and still get none */
+	set_health(p, "uux.uu");
+	expect(p, 0, 100, 0);
+	/* everybody panics: by size */
+	set_health(p, "uuuuuu");
+	expect(p, 100 / 3., 100 / 3., 100 / 3.);
+	set_health(p, "u.uuuu");
+	expect(p, 100 / 3., 100 / 3., 100 / 3.);
+	/* the weights of distribute are for health only */
+	_cleanup_plan_ struct hr_plan *q = make(
+		"", LB("distribute: [{from: '*', to: {r1/z1: 70, r1/z2: 20, 'r2/*': 10}}]"), here);
+	set_health(q, "uuu.u.");
+	expect(q, 100 / 3., 100 / 3., 100 / 3.);
+}
+
 static void test_service(void **state)
 {
 	double got[7];
@@ -241,10 +413,31 @@ static void test_service(void **state)
 	expect(n, 0, 100, 0);
 	shares(n, got);
 	assert_true(got[3] > 49 && got[4] > 49);
+	/* the node before the zone */
+	_cleanup_plan_ struct hr_plan *k =
+		make(", trafficDistribution: PreferSameNode", "loadBalancer: {}",
+		     (struct hr_plan_opts){.node = "n1", .locality = "r1/z2"});
+	expect(k, 0, 100, 0);
+	/* by the annotation, which takes any case */
+	_cleanup_plan_ struct hr_plan *a = plan_with(
+		NODE("n1", "r1", "z1") "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n"
+				       "metadata: {name: web, annotations: "
+				       "{networking.istio.io/traffic-distribution: preferclose}}\n"
+				       "spec: {hosts: [web.example.com], addresses: [10.9.0.1], "
+				       "resolution: STATIC,\n"
+				       " ports: [{number: 80, name: http, protocol: HTTP}],\n"
+				       " endpoints: [{address: 10.8.0.1, locality: r1/z1},"
+				       " {address: 10.8.0.2, locality: r1/z2}]}\n",
+		here);
+	assert_string_equal(a->clusters.data[0].by_place, "trafficDistribution");
+	assert_int_equal(a->clusters.data[0].places[a->eps.data[1].place].priority, 1);
 	/* a rule has the last word */
 	_cleanup_plan_ struct hr_plan *o =
 		make(", trafficDistribution: PreferSameZone", LB("enabled: false"), here);
 	expect(o, 100 / 3., 100 / 3., 100 / 3.);
+	_cleanup_plan_ struct hr_plan *l = make(", trafficDistribution: PreferSameZone",
+						"loadBalancer: {localityLbSetting: {}}", here);
+	expect(l, 100 / 3., 100 / 3., 100 / 3.);
 }
 
 /* A hash table has the same shares, and an ejection there moves only what must move. */
@@ -318,10 +511,19 @@ static void test_warmup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_distribute),	cmocka_unit_test(test_retry_remote),
-		cmocka_unit_test(test_failover),	cmocka_unit_test(test_failover_regions),
-		cmocka_unit_test(test_priority_labels), cmocka_unit_test(test_service),
-		cmocka_unit_test(test_hashed),		cmocka_unit_test(test_warmup),
+		cmocka_unit_test(test_distribute),
+		cmocka_unit_test(test_retry_remote),
+		cmocka_unit_test(test_failover),
+		cmocka_unit_test(test_failover_regions),
+		cmocka_unit_test(test_priority_labels),
+		cmocka_unit_test(test_service),
+		cmocka_unit_test(test_priority_of_clients),
+		cmocka_unit_test(test_too_many_groups),
+		cmocka_unit_test(test_priority_and_failover),
+		cmocka_unit_test(test_zone_aware),
+		cmocka_unit_test(test_panic),
+		cmocka_unit_test(test_hashed),
+		cmocka_unit_test(test_warmup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,8 +92,9 @@ static void give_back_late(struct hr_tables *t, struct run r, uint64_t now)
 
 struct made {
 	double *weight; /* [n_eps] */
-	bool *away;
-	bool any_away;
+	bool *away;	/* gets no request */
+	enum hr_ep_health *health;
+	bool any_sick;
 	uint64_t sig;
 };
 
@@ -101,6 +102,7 @@ static void made_done(struct made *m)
 {
 	free(m->weight);
 	free(m->away);
+	free(m->health);
 }
 
 /* ---- warm-up (Envoy's slow start) ---- */
@@ -140,10 +142,10 @@ static uint64_t mix(uint64_t h, const void *data, size_t n)
 static void shares(const struct hr_plan_cluster *c, const struct hr_plan_ep *eps, bool hashed,
 		   struct made *m)
 {
-	bool placed = c->by_place || (c->n_places > 1 && m->any_away && !hashed);
+	bool placed = c->by_place || (c->n_places > 1 && m->any_sick && !hashed);
 
 	if (placed)
-		hr_place_weights(c, eps, m->weight, m->away, m->weight);
+		hr_place_weights(c, eps, m->weight, m->health, m->weight);
 	if (placed || !hashed)
 		for (uint32_t i = 0; i < c->n_eps; i++)
 			m->weight[i] = m->away[i] ? 0 : m->weight[i];
@@ -151,15 +153,23 @@ static void shares(const struct hr_plan_cluster *c, const struct hr_plan_ep *eps
 		memset(m->away, 0, c->n_eps * sizeof(*m->away));
 }
 
+static enum hr_ep_health health_of(uint32_t flags)
+{
+	if (flags & HR_EPRT_EJECTED)
+		return HR_EP_AWAY;
+	return flags & HR_EPRT_EJECTED_USED ? HR_EP_USED : HR_EP_HEALTHY;
+}
+
 /* What the table is made from, and a number that tells it from others. */
 static struct made look(const struct hr_tables *t, const struct hr_plan *p,
 			const struct hr_plan_cluster *c, uint64_t now)
 {
 	struct made m = {.weight = calloc(c->n_eps + 1, sizeof(*m.weight)),
-			 .away = calloc(c->n_eps + 1, sizeof(*m.away))};
+			 .away = calloc(c->n_eps + 1, sizeof(*m.away)),
+			 .health = calloc(c->n_eps + 1, sizeof(*m.health))};
 	const uint64_t shape[] = {c->lb, hr_hash_slots(c), c->n_eps};
 
-	if (!m.weight || !m.away)
+	if (!m.weight || !m.away || !m.health)
 		abort();
 	m.sig = mix(0, shape, sizeof(shape));
 	for (uint32_t i = 0; i < c->n_eps; i++) {
@@ -169,8 +179,9 @@ static struct made look(const struct hr_tables *t, const struct hr_plan *p,
 		m.weight[i] = e->weight;
 		if (warm_ms(c))
 			m.weight[i] *= warmth(c, t->since[e->id], now);
-		m.away[i] = flags & HR_EPRT_EJECTED;
-		m.any_away |= m.away[i];
+		m.health[i] = health_of(flags);
+		m.away[i] = m.health[i] == HR_EP_AWAY;
+		m.any_sick |= m.health[i] != HR_EP_HEALTHY;
 		m.sig = mix(m.sig, &e->id, sizeof(e->id));
 		m.sig = mix(m.sig, &e->addr_id, sizeof(e->addr_id));
 	}

@@ -121,6 +121,7 @@ static uint32_t build_cluster(struct hr_build *b, const struct hr_svc *s, size_t
 		.first_ep = (uint32_t)b->eps.len,
 		.draining = eps->draining,
 	};
+	uint32_t index;
 
 	/* internalTrafficPolicy, where the node is known */
 	bool local = s->k8s && hr_streq(s->k8s->internal_policy, "Local") && *b->plan->node;
@@ -141,7 +142,9 @@ static uint32_t build_cluster(struct hr_build *b, const struct hr_svc *s, size_t
 		c.n_eps++;
 	}
 	hr_build_places(b, s, &c);
-	return add_cluster(b, c);
+	index = add_cluster(b, c);
+	hr_build_groups(b, s, index);
+	return index;
 }
 
 static const struct hr_subset *subset_named(const hr_subset_list *list, const char *name)

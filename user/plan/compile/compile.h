@@ -120,6 +120,8 @@ void hr_build_views(struct hr_build *b);
 /* Localities of a cluster's endpoints (those from first_ep on), and what the policy makes of them.
  */
 void hr_build_places(struct hr_build *b, const struct hr_svc *s, struct hr_plan_cluster *c);
+/* Views of a cluster (index) for clients whose own labels decide what is near. */
+void hr_build_groups(struct hr_build *b, const struct hr_svc *s, uint32_t base);
 /* Clusters of every service port and subset. */
 void hr_build_clusters(struct hr_build *b);
 /* conns.c: from the cluster's pool. */

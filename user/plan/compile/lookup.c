@@ -165,9 +165,11 @@ static const char *locality_of(struct hr_build *b, const struct hr_meta *node)
 	for (size_t k = 0; k < node->labels.len; k++) {
 		const struct hr_kv *kv = &node->labels.data[k];
 
-		if (hr_streq(kv->key, "topology.kubernetes.io/region"))
+		if (hr_streq(kv->key, "topology.kubernetes.io/region") ||
+		    (!region && hr_streq(kv->key, "failure-domain.beta.kubernetes.io/region")))
 			region = kv->value;
-		else if (hr_streq(kv->key, "topology.kubernetes.io/zone"))
+		else if (hr_streq(kv->key, "topology.kubernetes.io/zone") ||
+			 (!zone && hr_streq(kv->key, "failure-domain.beta.kubernetes.io/zone")))
 			zone = kv->value;
 		else if (hr_streq(kv->key, "topology.istio.io/subzone"))
 			sub = kv->value;

@@ -169,9 +169,9 @@ void hr_build_policy(struct hr_build *b, struct hr_svc *s)
 
 /* ---- views of clusters ---- */
 
-static void add_behind(struct hr_build *b, struct hr_plan_cluster *c, const struct hr_plan_view *v)
+static void add_behind(struct hr_plan *p, struct hr_plan_cluster *c, const struct hr_plan_view *v)
 {
-	struct hr_plan_view *grown = hr_arena_array(b->a, struct hr_plan_view, c->n_views + 1);
+	struct hr_plan_view *grown = hr_arena_array(p->arena, struct hr_plan_view, c->n_views + 1);
 
 	if (c->n_views)
 		memcpy(grown, c->views, c->n_views * sizeof(*grown));
@@ -181,14 +181,38 @@ static void add_behind(struct hr_build *b, struct hr_plan_cluster *c, const stru
 		c->agent_why = HR_WHY_CLUSTER;
 }
 
+/* Those of another rule first: its cluster has groups of its own. */
 void hr_build_views(struct hr_build *b)
 {
-	for (size_t i = 0; i < b->views.len; i++) {
-		uintptr_t base = (uintptr_t)hr_map_gets(b->cluster_by_name, b->views.data[i].base);
+	for (int turn = 0; turn < 2; turn++)
+		for (size_t i = 0; i < b->views.len; i++) {
+			const struct hr_build_view *v = &b->views.data[i];
+			uintptr_t base = (uintptr_t)hr_map_gets(b->cluster_by_name, v->base);
 
-		if (base)
-			add_behind(b, &b->clusters.data[base - 1], &b->views.data[i].view);
+			if (base && (v->view.ns != NULL) == !turn)
+				add_behind(b->plan, &b->clusters.data[base - 1], &v->view);
+		}
+}
+
+static bool has_same(const hr_kvs *want, const hr_kvs *have)
+{
+	for (size_t i = 0; i < want->len; i++) {
+		const char *value = "";
+
+		for (size_t k = 0; have && k < have->len; k++)
+			if (hr_streq(want->data[i].key, have->data[k].key) && have->data[k].value)
+				value = have->data[k].value;
+		if (!hr_streq(want->data[i].value, value))
+			return false;
 	}
+	return true;
+}
+
+static bool is_for(const struct hr_plan_view *v, const char *ns, const hr_kvs *labels)
+{
+	return (!v->ns || hr_streq(v->ns, ns)) &&
+	       (!v->selector || hr_labels_match(v->selector, labels)) &&
+	       (!v->same || has_same(v->same, labels));
 }
 
 const struct hr_plan_cluster *hr_plan_cluster_seen(const struct hr_plan *p,
@@ -196,10 +220,10 @@ const struct hr_plan_cluster *hr_plan_cluster_seen(const struct hr_plan *p,
 						   const hr_kvs *labels)
 {
 	for (uint32_t i = 0; c && i < c->n_views; i++) {
-		const struct hr_plan_view *v = &c->views[i];
+		const struct hr_plan_cluster *seen = &p->clusters.data[c->views[i].cluster];
 
-		if (hr_streq(v->ns, ns) && (!v->selector || hr_labels_match(v->selector, labels)))
-			return &p->clusters.data[v->cluster];
+		if (is_for(&c->views[i], ns, labels))
+			return seen == c ? c : hr_plan_cluster_seen(p, seen, ns, labels);
 	}
 	return c;
 }
