@@ -17,7 +17,7 @@ int gate(struct __sk_buff *skb)
 	struct conn *c;
 	__u64 cookie;
 
-	sk = sk ? bpf_sk_fullsock(sk) : NULL;
+	/* none for a socket that is no full one, either */
 	s = sk ? bpf_sk_storage_get(&conn_store, sk, NULL, 0) : NULL;
 	if (!s || s->seen || !packet_of(skb).payload)
 		return 1;

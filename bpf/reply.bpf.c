@@ -6,10 +6,15 @@
  *	reply_u	on U: a short answer goes into C; any other is left to the agent (RELAY)
  */
 #include "lib/chunks.h"
+#include "lib/memo.h"
 #include "lib/watch.h"
 
 /* Heads that may follow each other in one packet: 100, 103, final. */
 #define HEADS_PER_PACKET 4
+
+/* The longest head that is compared with the one before it: in the upper part of the buffer, where
+ * no head of that length reaches. */
+#define MEMO_RESP_MAX 512
 
 /* ---- C: native answers ---------------------------------------------------------------------- */
 
@@ -56,11 +61,38 @@ static __always_inline int head_append(struct __sk_buff *skb, struct conn *c, __
 {
 	struct head_copy h = {.skb = skb, .c = c, .off = off, .have = have, .n = n};
 
+	c->resp.known = 0;
 	if (have)
 		return bpf_loop(n, head_copy_step, &h, 0) != n;
 	asm volatile("" : "+r"(n));
 	n = ((n - 1) & (HR_KRESP_MAX - 1)) + 1;
 	return bpf_skb_load_bytes(skb, off, c->resp.buf, n);
+}
+
+/* Does the packet begin with the head that c->resp is of? Its length, or 0. Servers change a head
+ * once a second, when they write the date. */
+static __always_inline __u32 head_repeats(struct __sk_buff *skb, struct conn *c)
+{
+	__u32 n = c->resp.known, last;
+	const __u8 *old = c->resp.buf;
+	__u8 *new = c->resp.buf + HR_KRESP_MAX - MEMO_RESP_MAX;
+
+	if (c->rlen || c->resp.interim || !c->resp.known_head != !c->pub.head_req)
+		return 0;
+	if (n < MEMO_STEP || n > MEMO_RESP_MAX || skb->len < n)
+		return 0;
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (MEMO_RESP_MAX - 1)) + 1;
+	if (bpf_skb_load_bytes(skb, 0, new, n))
+		return 0;
+	for (__u32 i = 0; i < MEMO_RESP_MAX / MEMO_STEP; i++) {
+		if ((i + 1) * MEMO_STEP > n)
+			break;
+		if (!memo_equal(old + i * MEMO_STEP, new + i *MEMO_STEP))
+			return 0;
+	}
+	last = hr_bound(n - MEMO_STEP, MEMO_RESP_MAX - 1);
+	return memo_equal(old + last, new + last) ? n : 0;
 }
 
 /* Adds to the head what the packet has from `off` on. Gives the offset after the head when it is
@@ -141,27 +173,37 @@ static __always_inline void watch_again(struct conn *c)
 		watch_move(c, w, WATCH_ARMED);
 }
 
+/* Up to the final head: the offset after it, 0 when it is not here or the end cannot be known. */
+static __always_inline __u32 answer_heads(struct __sk_buff *skb, struct conn *c, __u64 cookie)
+{
+	__u32 off = 0;
+
+	for (int i = 0; i < HEADS_PER_PACKET; i++) {
+		off = answer_head(skb, c, cookie, off);
+		if (!off || !c->resp.interim)
+			return off;
+		if (off >= skb->len) {
+			watch_again(c);
+			return 0; /* the final head is still to come */
+		}
+	}
+	answer_unknown(c, cookie);
+	return 0;
+}
+
 static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c, __u64 cookie)
 {
 	__u32 off = 0;
 
 	c->rx += skb->len;
 	if (c->rstate == RESP_HEAD) {
-		for (int i = 0; i < HEADS_PER_PACKET; i++) {
-			off = answer_head(skb, c, cookie, off);
-			if (!off)
-				return;
-			if (!c->resp.interim)
-				break;
-			if (off >= skb->len) {
-				watch_again(c);
-				return; /* the final head is still to come */
-			}
-		}
-		if (c->resp.interim) {
-			answer_unknown(c, cookie);
+		off = head_repeats(skb, c);
+		if (off)
+			c->status = c->resp.status;
+		else
+			off = answer_heads(skb, c, cookie);
+		if (!off)
 			return;
-		}
 		answer_body_begin(c, cookie);
 		if (!c->native_owed)
 			return;
@@ -326,6 +368,7 @@ static __always_inline int short_answer(struct __sk_buff *skb, struct hr_u *u, s
 		n = HR_KRESP_MAX;
 	asm volatile("" : "+r"(n));
 	n = ((n - 1) & (HR_KRESP_MAX - 1)) + 1;
+	c->resp.known = 0;
 	if (bpf_skb_load_bytes(skb, 0, c->resp.buf, n))
 		return -1;
 	if (hr_scan_response(&c->resp, n, c->pub.head_req) != HR_RESP_OK || c->resp.interim)
@@ -352,6 +395,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 	struct done d = {
 		.cookie = u->conn,
 		.t0 = u->t0,
+		.now = bpf_ktime_get_ns(),
 		.tx = u->tx,
 		.rx = c->rx,
 		.route = u->route,
@@ -369,7 +413,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 	c->pub.owed = 0;
 	stall();
 	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
-	u->t0 = bpf_ktime_get_ns();
+	u->t0 = d.now;
 	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
 		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
 		return -1;

@@ -37,18 +37,20 @@ static __always_inline int head_copy(struct sk_msg_md *msg, struct conn_scratch 
 	return have;
 }
 
-/* What the scanner makes of the message: 0 for a request to be decided, or why not. */
-static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
+/* A head that is not the one before it: 0 when the scanner takes it, or why not. */
+static __always_inline __u32 scan_anew(struct sk_msg_md *msg, const struct conn *c,
+				       struct conn_scratch *s)
 {
-	int n = head_copy(msg, s);
-	__u64 total;
+	int n;
 
-	s->whole = 0;
+	memo_forget(s);
+	n = head_copy(msg, s);
 	if (n < 0)
 		return HR_WHY_ERROR;
 	switch (hr_scan_request(&s->scan, n)) {
 	case HR_SCAN_OK:
-		break;
+		s->memo.len = s->scan.head_len;
+		return 0;
 	case HR_SCAN_INCOMPLETE:
 		return HR_WHY_HEAD_SPLIT;
 	case HR_SCAN_H2:
@@ -60,23 +62,37 @@ static __always_inline __u32 scan(struct sk_msg_md *msg, struct conn *c, struct 
 	default:
 		return s->scan.why ? s->scan.why : HR_WHY_HEAD_ODD;
 	}
+}
+
+/* What the scanner makes of the message: 0 for a request to be decided, or why not. */
+static __always_inline __u32 scan(struct sk_msg_md *msg, const struct conn *c,
+				  struct conn_scratch *s)
+{
+	__u32 reason = 0;
+	__u64 total;
+
+	s->whole = 0;
+	if (!memo_head(msg, s))
+		reason = scan_anew(msg, c, s);
+	if (reason)
+		return reason;
 	total = s->scan.head_len + s->scan.content_length;
 	s->whole = total == msg->size;
 	return total < msg->size ? HR_WHY_PIPELINED : 0;
 }
 
 /* Reasons to bind that do not come from the request. */
-static __always_inline __u32 forced(const struct conn *c, struct sk_msg_md *msg)
+static __always_inline __u32 forced(const struct conn *c, const struct tcp_sock *tp)
 {
 	__u32 zero = 0;
 	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
-	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
+	const struct sock *sk = (const struct sock *)tp;
 
 	if (!cfg || cfg->agent_only)
 		return HR_WHY_DATAPATH;
 	if (c->always)
 		return c->always;
-	if (!sk || (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY))
+	if (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY)
 		return HR_WHY_ZEROCOPY;
 	return 0;
 }
@@ -89,14 +105,15 @@ static __always_inline int answer_pending(const struct conn *c, __u64 cookie)
 	       c->agent_owes || c->swallow;
 }
 
-static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
-				       const struct decision *d, __u64 total)
+static __always_inline int send_native(struct sk_msg_md *msg, const struct tcp_sock *tp,
+				       struct conn *c, __u64 cookie, const struct decision *d,
+				       __u64 total)
 {
 	c->pub.route = d->route;
 	c->pub.ep = d->ep;
 	c->cluster = d->cluster;
 	c->up_left = c->tx = total;
-	c->up_seq = own_write_seq(msg);
+	c->up_seq = tp->write_seq;
 	c->rx = 0;
 	c->rstate = RESP_HEAD;
 	c->rlen = 0;
@@ -111,7 +128,7 @@ static __always_inline int send_native(struct sk_msg_md *msg, struct conn *c, __
 	c->used++;
 	watch_begin(c, cookie);
 	count_why(HR_WHY_NATIVE);
-	return carry(msg, c, cookie, 0);
+	return carry(msg, tp, c, cookie, 0);
 }
 
 /* The request is whole in this message and may leave its connection; 0 or why not. */
@@ -131,6 +148,7 @@ static __always_inline int answer_local(struct sk_msg_md *msg, struct conn *c, _
 	struct done done = {
 		.cookie = cookie,
 		.t0 = c->pub.t0,
+		.now = bpf_ktime_get_ns(),
 		.tx = total,
 		.route = d->route,
 		.status = d->status,
@@ -177,14 +195,11 @@ static __always_inline int not_sent(struct sk_msg_md *msg, struct conn *c, struc
 	return hand_over(msg, c, s, reason);
 }
 
-/* One in so many requests is remembered for the access log. */
-static __noinline int sample(struct conn *c, const struct conn_scratch *s)
+/* What the access log says of a request. */
+static __noinline int remember(struct conn *c, const struct conn_scratch *s)
 {
-	__u32 every = access_every(), n = s->scan.head_len;
+	__u32 n = s->scan.head_len;
 
-	c->sampled = every && bpf_get_prandom_u32() % every == 0;
-	if (!c->sampled)
-		return 0;
 	c->seen.host_len = s->scan.host_len;
 	c->seen.method_len = s->scan.method_len;
 	c->seen.line_len = n < HR_LOG_LINE_MAX ? n : HR_LOG_LINE_MAX;
@@ -195,12 +210,48 @@ static __noinline int sample(struct conn *c, const struct conn_scratch *s)
 	return 0;
 }
 
-/* A message that begins with a request. */
-static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
+/* One in so many requests is remembered. */
+static __always_inline void sample(struct conn *c, const struct conn_scratch *s)
 {
-	struct decision d = {};
+	__u32 every = access_every();
+
+	c->sampled = every && bpf_get_prandom_u32() % every == 0;
+	if (c->sampled)
+		remember(c, s);
+}
+
+/* The request leaves C's own connection: moved, or answered in place. A verdict; or, negative, why
+ * the agent must have it; ITS_OWN: C's own endpoint will do. */
+#define ITS_OWN (-HR_WHY_MAX)
+
+static __noinline int send_elsewhere(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s,
+				     const struct decision *d)
+{
+	__u64 cookie = s->cookie, total = s->scan.head_len + s->scan.content_length;
+	__u32 dead = c->pub.flags & HR_CONN_F_DEAD, reason;
+	int verdict;
+
+	/* "Connection: close": who answers elsewhere would have to close C */
+	reason = s->scan.close && !d->own_ep ? HR_WHY_CLOSE : movable(msg, c, total);
+	if (reason)
+		return dead ? -HR_WHY_DEAD : -reason;
+	if (d->kind == DECIDE_LOCAL)
+		return settled(c) ? answer_local(msg, c, cookie, d, total) : -HR_WHY_PIPELINED;
+	verdict = s->scan.close ? -1 : move(msg, c, cookie, d);
+	if (verdict >= 0)
+		return verdict;
+	if (d->own_ep)
+		return ITS_OWN;
+	return dead ? -HR_WHY_DEAD : -HR_WHY_NO_U;
+}
+
+/* A message that begins with a request. */
+static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *tp, struct conn *c,
+				 struct conn_scratch *s)
+{
+	struct decision *d = &s->decision;
 	__u64 cookie = s->cookie, total;
-	__u32 reason, by_force, dead;
+	__u32 reason, by_force;
 	int verdict;
 
 	if (answer_pending(c, cookie))
@@ -209,9 +260,9 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	if (reason == HR_WHY_TUNNEL) {
 		count_why(HR_WHY_TUNNEL);
 		c->pub.state = HR_CONN_TUNNEL;
-		return pass(msg, c, cookie, 0);
+		return pass(msg, tp, c, cookie, 0);
 	}
-	by_force = forced(c, msg);
+	by_force = forced(c, tp);
 	if (by_force || reason)
 		return hand_over(msg, c, s, by_force ? by_force : reason);
 	conn_flag(c, HR_CONN_F_HTTP);
@@ -219,46 +270,38 @@ static __noinline int on_request(struct sk_msg_md *msg, struct conn *c, struct c
 	c->pub.t0 = bpf_ktime_get_ns();
 	c->pub.head_req = s->scan.method == HR_METHOD_HEAD;
 	sample(c, s);
-	decide(c, s, &d);
-	if (d.kind == DECIDE_BIND)
-		return hand_over(msg, c, s, d.why);
-	if (d.kind == DECIDE_SEND && d.addr_id == c->pub.addr_id && !d.spent)
-		return send_native(msg, c, cookie, &d, total);
-	dead = c->pub.flags & HR_CONN_F_DEAD;
-	/* "Connection: close": who answers elsewhere would have to close C */
-	reason = s->scan.close && !d.own_ep ? HR_WHY_CLOSE : movable(msg, c, total);
-	if (reason)
-		return not_sent(msg, c, s, &d, dead ? HR_WHY_DEAD : reason);
-	if (d.kind == DECIDE_LOCAL)
-		return settled(c) ? answer_local(msg, c, cookie, &d, total)
-				  : hand_over(msg, c, s, HR_WHY_PIPELINED);
-	verdict = s->scan.close ? -1 : move(msg, c, cookie, &d);
-	if (verdict >= 0)
-		return verdict;
-	if (!d.own_ep)
-		return not_sent(msg, c, s, &d, dead ? HR_WHY_DEAD : HR_WHY_NO_U);
-	/* the less loaded one cannot be had: C's own will do */
-	d.ep = d.own_ep;
-	return send_native(msg, c, cookie, &d, total);
+	*d = (struct decision){};
+	decide(c, s, d);
+	if (d->kind == DECIDE_BIND)
+		return hand_over(msg, c, s, d->why);
+	if (d->kind != DECIDE_SEND || d->addr_id != c->pub.addr_id || d->spent) {
+		verdict = send_elsewhere(msg, c, s, d);
+		if (verdict >= 0)
+			return verdict;
+		if (verdict != ITS_OWN)
+			return not_sent(msg, c, s, d, -verdict);
+		d->ep = d->own_ep; /* the less loaded one cannot be had */
+	}
+	return send_native(msg, tp, c, cookie, d, total);
 }
 
 /* The body of a native request: 1 and a verdict while some of it is missing. */
-static __always_inline int native_more(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
-				       int *verdict)
+static __always_inline int native_more(struct sk_msg_md *msg, const struct tcp_sock *tp,
+				       struct conn *c, __u64 cookie, int *verdict)
 {
 	__u32 seq, size = msg->size;
 	__u64 left;
 
 	if (!c->up_left)
 		return 0;
-	seq = own_write_seq(msg);
+	seq = tp->write_seq;
 	left = carried_left(c, seq);
 	c->up_left = left;
 	c->up_seq = seq;
 	if (!left)
 		return 0;
 	watch_body(c);
-	*verdict = carry(msg, c, cookie, left < size ? left : 0);
+	*verdict = carry(msg, tp, c, cookie, left < size ? left : 0);
 	return 1;
 }
 
@@ -273,14 +316,15 @@ static __always_inline void bound_ended(struct conn *c)
 }
 
 /* By the state of C. SK_DROP: nobody can carry it. */
-static __always_inline int on_message(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s)
+static __always_inline int on_message(struct sk_msg_md *msg, const struct tcp_sock *tp,
+				      struct conn *c, struct conn_scratch *s)
 {
 	__u64 cookie = s->cookie;
 	int verdict = SK_DROP;
 
 	switch (c->pub.state) {
 	case HR_CONN_TUNNEL:
-		return opaque_send(msg, c, cookie);
+		return opaque_send(msg, tp, c, cookie);
 	case HR_CONN_ENDED:
 		return swallow(msg, c, cookie);
 	case HR_CONN_BOUND:
@@ -300,11 +344,11 @@ static __always_inline int on_message(struct sk_msg_md *msg, struct conn *c, str
 			return bind(msg, c, cookie, HR_WHY_BODY_SPLIT);
 		break;
 	default:
-		if (native_more(msg, c, cookie, &verdict))
+		if (native_more(msg, tp, c, cookie, &verdict))
 			return verdict;
 	}
 	s->mirrored = 0;
-	verdict = on_request(msg, c, s);
+	verdict = on_request(msg, tp, c, s);
 	if (s->mirrored)
 		mirror_copy(c, s);
 	return verdict;
@@ -316,16 +360,17 @@ int route(struct sk_msg_md *msg)
 	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, msg->sk, NULL, 0);
 	__u64 cookie = s ? s->cookie : 0;
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
 
-	if (!s || !c)
+	if (!s || !c || !tp)
 		return after_close(msg);
 	if (!s->seen)
 		s->seen = 1;
-	if (send_is_shut(msg)) {
+	if (send_is_shut(tp)) {
 		bpf_msg_apply_bytes(msg, 0);
 		return SK_PASS; /* TCP refuses it with EPIPE */
 	}
-	if (on_message(msg, c, s) == SK_PASS)
+	if (on_message(msg, tp, c, s) == SK_PASS)
 		return SK_PASS;
 	return give_up(msg, c, cookie);
 }

@@ -90,6 +90,7 @@ static __always_inline int answer_begins(struct sk_msg_md *msg, struct conn *c, 
 	c->status = s->resp.status;
 	c->rx = total;
 	c->resp.close = s->resp.close;
+	c->resp.known = 0; /* of an answer that the verdict has read */
 	c->pair.serving = 1;
 	return 1;
 }

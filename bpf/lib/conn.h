@@ -116,16 +116,45 @@ struct conn {
  * that redirect, so "pass" must be a redirect to C itself (DESIGN trap 2). */
 #define CONN_M_REDIRECTED 0x01
 
+enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
+
+/* What becomes of a request, see lib/decide.h. */
+struct decision {
+	__u8 kind;   /* enum decision_kind */
+	__u8 spent;  /* SEND: C's own connection carries no (more) request of this cluster */
+	__u16 why;   /* BIND: enum hr_why */
+	__u32 route; /* 0: none */
+	__u16 reply; /* LOCAL */
+	__u16 status;
+	/* SEND; a place in the cluster's in-flight number is taken, the endpoint's is not yet */
+	__u32 cluster, ep, addr_id;
+	__u32 conns;  /* which pools */
+	__u32 own_ep; /* elsewhere: C's own endpoint would do as well; 0: it would not */
+};
+
+/* What was found for the head in scan.buf, see lib/memo.h. */
+struct memo {
+	__u32 len;	    /* of the head, 0: none, or not to be compared */
+	__u32 epoch;	    /* hr_config.epoch of what follows */
+	__u32 table, index; /* its row of `rules`; table 0: not known */
+	__u32 hashed;	    /* cluster whose key has the hash, 0: none */
+	__u32 pad;
+	__u64 hash;
+};
+
 /* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */
 struct conn_scratch {
 	__u64 cookie;
+	__u32 mirrored; /* once it is sent, the agent gets a copy of the head */
+	__u32 seen;	/* a program has decided a send of it: see gate.bpf.c */
+	__u32 whole;	/* the message is one request that `scan` accepted, to its last byte */
+	__u32 pad;
+	struct memo memo;
+	struct decision decision; /* not on the stack: 512 bytes for the longest chain of calls */
 	struct hr_vhost_key host;
 	struct hr_match_scratch match;
 	struct hr_copy copy; /* the head, scan.buf, lies behind it */
 	struct hr_scan scan;
-	__u32 mirrored; /* once it is sent, the agent gets a copy of the head */
-	__u32 seen;	/* a program has decided a send of it: see gate.bpf.c */
-	__u32 whole;	/* the message is one request that `scan` accepted, to its last byte */
 };
 
 /* Value of `dials`: from connect() to established, then for getpeername(). */

@@ -132,7 +132,7 @@ static __always_inline void stats_add(struct hr_stats *st, const struct sample *
 
 /* A request that the kernel carried has ended. ep 0: answered in place. */
 struct done {
-	__u64 cookie, t0, tx, rx;
+	__u64 cookie, t0, now, tx, rx;
 	__u32 route, ep, addr_id;
 	__u16 status, why;
 	__u16 local; /* 1: the endpoint gave no answer, `status` is ours */
@@ -258,7 +258,7 @@ __weak __noinline int request_done(const struct done *d)
 
 	if (!d)
 		return 0;
-	ns = bpf_ktime_get_ns() - d->t0;
+	ns = d->now - d->t0;
 	s.us = ns / 1000;
 	s.tx = d->tx;
 	s.rx = d->rx;

@@ -8,6 +8,7 @@
 #include "lib/balance.h"
 #include "lib/conn.h"
 #include "lib/hashkey.h"
+#include "lib/memo.h"
 
 /* Hooks of match.h. */
 struct match_ctx {
@@ -87,22 +88,6 @@ static long match_block_step(__u32 block, struct match_walk *w)
 	w->index = block * HR_BLOCK_RULES + first;
 	return 1;
 }
-
-enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
-
-/* Small: it is on the stack of the longest chain of calls. */
-struct decision {
-	__u8 kind;   /* enum decision_kind */
-	__u8 spent;  /* SEND: C's own connection carries no (more) request of this cluster */
-	__u16 why;   /* BIND: enum hr_why */
-	__u32 route; /* 0: none */
-	__u16 reply; /* LOCAL */
-	__u16 status;
-	/* SEND; a place in the cluster's in-flight number is taken, the endpoint's is not yet */
-	__u32 cluster, ep, addr_id;
-	__u32 conns;  /* which pools */
-	__u32 own_ep; /* elsewhere: C's own endpoint would do as well; 0: it would not */
-};
 
 static __always_inline int decide_bind(struct decision *d, __u32 reason)
 {
@@ -247,9 +232,14 @@ __noinline int hash_of(const struct conn *c, struct conn_scratch *s, const struc
 static __always_inline __u32 choose_by_hash(const struct conn *c, struct conn_scratch *s,
 					    const struct hr_cluster *cl, struct pick *p)
 {
-	__u64 hash = 0;
-	int r = hash_of(c, s, cl, &hash);
+	__u64 hash = s->memo.hash;
+	int r = HR_KEY_FOUND;
 
+	if (s->memo.hashed != p->cluster) {
+		r = hash_of(c, s, cl, &hash);
+		s->memo.hashed = r == HR_KEY_FOUND ? p->cluster : 0;
+		s->memo.hash = hash;
+	}
 	if (r == HR_KEY_DECLINED || (r == HR_KEY_ABSENT && (cl->flags & HR_CLUSTER_COOKIE)))
 		return HR_WHY_CLUSTER;
 	pick_endpoint(p, cl, r ? NULL : &hash, 0, 0);
@@ -330,6 +320,27 @@ static __always_inline __u32 decide_watch(struct conn *c, const struct hr_rule *
 	return 0;
 }
 
+/* match_rule(), or what it said of the same head before. */
+static __always_inline int rule_of(const struct conn *c, struct conn_scratch *s, __u32 *reason,
+				   __u32 *table)
+{
+	__u32 epoch = memo_epoch();
+	int index;
+
+	if (s->memo.table && s->memo.epoch == epoch) {
+		*table = s->memo.table;
+		return s->memo.index;
+	}
+	s->memo.table = s->memo.hashed = 0;
+	index = match_rule(c, s, reason, table);
+	if (index >= 0) {
+		s->memo.epoch = epoch;
+		s->memo.table = *table;
+		s->memo.index = index;
+	}
+	return index;
+}
+
 /* Fills *d for the request in s->scan, and what its answer is held to into *c: nothing is owed to
  * C. */
 __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d)
@@ -341,7 +352,7 @@ __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d
 
 	if (!c || !s || !d)
 		return 0;
-	index = match_rule(c, s, &reason, &key.table);
+	index = rule_of(c, s, &reason, &key.table);
 	if (index == HR_MATCH_NO_RULE)
 		return decide_local(d, HR_REPLY_NR, 404);
 	if (index < 0)

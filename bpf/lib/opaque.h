@@ -47,12 +47,11 @@ static __always_inline void opaque_count(__u32 bytes)
 }
 
 /* What C sends. */
-static __always_inline int opaque_send(struct sk_msg_md *msg, struct conn *c, __u64 cookie)
+static __always_inline int opaque_send(struct sk_msg_md *msg, const struct tcp_sock *tp,
+				       struct conn *c, __u64 cookie)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
-
 	bpf_msg_apply_bytes(msg, 0);
-	if (tp && opaque_on(c, (struct sock *)tp) &&
+	if (opaque_on(c, (const struct sock *)tp) &&
 	    may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled) &&
 	    bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) == SK_PASS) {
 		c->mark = CONN_M_REDIRECTED;
@@ -60,7 +59,7 @@ static __always_inline int opaque_send(struct sk_msg_md *msg, struct conn *c, __
 		opaque_count(msg->size);
 		return SK_PASS;
 	}
-	if (!(c->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(msg))
+	if (!(c->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(tp, msg->size))
 		return SK_PASS;
 	bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0);
 	return SK_PASS;
@@ -80,7 +79,7 @@ static __always_inline int opaque_answer(struct sk_msg_md *msg, struct conn *c, 
 		opaque_count(msg->size);
 		return SK_PASS;
 	}
-	if (!(s->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(msg))
+	if (!(s->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(tp, msg->size))
 		return SK_PASS;
 	bpf_msg_redirect_hash(msg, &s_hash, &conn, 0);
 	return SK_PASS;

@@ -34,6 +34,11 @@ struct hr_resp {
 	__u8 minor;
 	__u8 ratelimited; /* x-envoy-ratelimited: not to be tried again */
 
+	/* The first `known` bytes of buf are the head that this is of, an answer to a HEAD or not
+	 * (known_head); 0: not known. Whoever writes into buf sets it to 0 before. */
+	__u16 known;
+	__u8 known_head;
+
 	/* private */
 	__u8 odd, chunked, keep, has_length;
 	__u16 cl_off, cl_len;
@@ -165,7 +170,7 @@ HR_SCAN_GLOBAL int hr_scan_response(struct hr_resp *s, __u32 n, __u32 head_reque
 	if (!s || n > HR_KRESP_MAX)
 		return HR_RESP_ODD;
 	s->content_length = 0;
-	s->status = s->head_len = 0;
+	s->status = s->head_len = s->known = 0;
 	s->end = s->close = s->interim = s->minor = s->ratelimited = 0;
 	s->odd = s->chunked = s->keep = s->has_length = 0;
 	hr_lines_reset(&s->lines, n);
@@ -183,5 +188,9 @@ HR_SCAN_GLOBAL int hr_scan_response(struct hr_resp *s, __u32 n, __u32 head_reque
 		return n >= HR_KRESP_MAX ? HR_RESP_ODD : HR_RESP_INCOMPLETE;
 	s->head_len = s->lines.end;
 	hr_each(s->lines.nstart - 1, hr_resp_field, &c);
-	return hr_resp_frame(s, head_request);
+	if (hr_resp_frame(s, head_request) != HR_RESP_OK)
+		return HR_RESP_ODD;
+	s->known = s->head_len;
+	s->known_head = head_request;
+	return HR_RESP_OK;
 }

@@ -15,41 +15,32 @@
 /* What TCP takes for a packet beyond its bytes. */
 #define SKB_OVERHEAD 2048
 
-static __always_inline int has_room(struct sk_msg_md *msg)
+static __always_inline int has_room(const struct tcp_sock *tp, __u32 size)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
-	struct sock *sk = (struct sock *)tp;
+	const struct sock *sk = (const struct sock *)tp;
 
-	if (!tp || tp->notsent_lowat || sk->sk_wmem_queued + 2 * (int)msg->size >= sk->sk_sndbuf)
+	if (tp->notsent_lowat || sk->sk_wmem_queued + 2 * (int)size >= sk->sk_sndbuf)
 		return 0;
 	/* memory that it has already, or that nothing speaks against */
-	return sk->sk_forward_alloc > (int)msg->size + SKB_OVERHEAD || !sk_pressed(sk);
+	return sk->sk_forward_alloc > (int)size + SKB_OVERHEAD || !sk_pressed(sk);
 }
 
 /* The owner did shutdown(SHUT_WR), or closed: nothing may be sent any more, by whatever way. */
-static __always_inline int send_is_shut(struct sk_msg_md *msg)
+static __always_inline int send_is_shut(const struct tcp_sock *tp)
 {
-	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
-
-	return !sk || (sk->sk_shutdown & SEND_SHUTDOWN);
+	return ((const struct sock *)tp)->sk_shutdown & SEND_SHUTDOWN;
 }
 
-static __always_inline __u32 own_write_seq(struct sk_msg_md *msg)
-{
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
-
-	return tp ? tp->write_seq : 0;
-}
-
-/* Lets the first `bytes` of the message go, or all of it when 0. */
-static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 bytes)
+/* Lets the first `bytes` of the message go, or all of it when 0. `tp`: C's socket. */
+static __always_inline int pass(struct sk_msg_md *msg, const struct tcp_sock *tp, struct conn *c,
+				__u64 cookie, __u32 bytes)
 {
 	int redirected = c->mark & CONN_M_REDIRECTED;
 
 	stall();
 	bpf_msg_apply_bytes(msg, bytes);
 	c->mark = bytes ? CONN_M_REDIRECTED : 0;
-	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(msg))
+	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(tp, msg->size))
 		return SK_PASS;
 	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0) == SK_PASS)
 		return SK_PASS;
@@ -60,16 +51,16 @@ static __always_inline int pass(struct sk_msg_md *msg, struct conn *c, __u64 coo
 
 /* The first `bytes` of C's message, or all of it when 0, go to its own endpoint: into the receive
  * queue of S when that is on this node and may be used, else natively. */
-static __always_inline int carry(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 bytes)
+static __always_inline int carry(struct sk_msg_md *msg, const struct tcp_sock *tp, struct conn *c,
+				 __u64 cookie, __u32 bytes)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
 	__u32 n = bytes ? bytes : msg->size;
 
-	if (!tp || !may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled))
-		return pass(msg, c, cookie, bytes);
+	if (!may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled))
+		return pass(msg, tp, c, cookie, bytes);
 	bpf_msg_apply_bytes(msg, bytes);
 	if (bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) != SK_PASS)
-		return pass(msg, c, cookie, bytes);
+		return pass(msg, tp, c, cookie, bytes);
 	c->mark = CONN_M_REDIRECTED;
 	c->up_left = c->up_left > n ? c->up_left - n : 0;
 	count_pair(HR_PAIR_REQUESTS, 1);

@@ -36,6 +36,7 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 	struct done d = {
 		.cookie = cookie,
 		.t0 = c->pub.t0,
+		.now = bpf_ktime_get_ns(),
 		.tx = c->tx,
 		.rx = c->rx,
 		.route = c->pub.route,
@@ -50,7 +51,7 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 		return;
 	inflight_lower(c->pub.ep, c->cluster);
 	request_done(&d);
-	c->free_at = bpf_ktime_get_ns();
+	c->free_at = d.now;
 }
 
 /* ---- what a socket has taken: write_seq of U and g, read at the address `learn` has stored ----

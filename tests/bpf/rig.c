@@ -177,19 +177,26 @@ static int add_reply(uint32_t index, uint16_t status, const char *text)
 	return set(MAP(replies), &index, &r);
 }
 
-/* Dimension 0 is the path, 1 the header x-to. Rules: the header's, /p/, everything. */
-static int add_rules(void)
+/* Dimension 0 is the path, 1 the header x-to. */
+static int set_vhost(void)
 {
 	struct hr_vhost vh = {.table = 1, .nblocks = 1, .ndims = 2, .nrules = N_HEADER + 2};
-	struct hr_block_key bk = {.table = 1};
-	static struct hr_block b;
-	struct hr_cond c = {};
-	struct hr_prefix_key pk = {.bits = 8 * (8 + 3), .table = 1, .value = "/p/"};
 	uint32_t id = 1;
 
 	vh.dims[0] = (struct hr_dim){.kind = HR_DIM_PATH, .flags = HR_DIM_HAS_PREFIX};
 	vh.dims[1] = (struct hr_dim){
 		.kind = HR_DIM_HEADER, .flags = HR_DIM_HAS_EXACT, .name_len = 4, .name = "x-to"};
+	return set(MAP(vhosts), &id, &vh);
+}
+
+/* Rules: the header's, /p/, everything. */
+static int add_rules(void)
+{
+	struct hr_block_key bk = {.table = 1};
+	static struct hr_block b;
+	struct hr_cond c = {};
+	struct hr_prefix_key pk = {.bits = 8 * (8 + 3), .table = 1, .value = "/p/"};
+
 	b.valid.w[0] = (1 << (N_HEADER + 2)) - 1;
 	b.free[0].w[0] = b.valid.w[0] & ~(1ULL << N_HEADER);
 	b.free[1].w[0] = 3ULL << N_HEADER;
@@ -205,15 +212,22 @@ static int add_rules(void)
 	c.pos.w[0] = 1ULL << N_HEADER;
 	return set(MAP(prefix_conds), &pk, &c) || add_rule(N_HEADER, HR_ACT_ROUTE, 2, 0) ||
 			       add_rule(N_HEADER + 1, HR_ACT_ROUTE, 1, 0) ||
-			       set(MAP(blocks), &bk, &b) || set(MAP(vhosts), &id, &vh)
+			       set(MAP(blocks), &bk, &b) || set_vhost()
 		       ? -1
 		       : 0;
 }
 
+static bool agent_only_now;
+
+/* Under another epoch each time. */
 static struct hr_config config(bool agent_only)
 {
+	static uint32_t epoch;
+
+	agent_only_now = agent_only;
 	return (struct hr_config){.abi = HR_ABI_VERSION,
 				  .agent_only = agent_only,
+				  .epoch = ++epoch,
 				  .flags = HR_CFG_ANSWER_LOST | (rig_near ? HR_CFG_SAME_NODE : 0)};
 }
 
@@ -389,6 +403,25 @@ void rig_agent_only(bool on)
 	uint32_t zero = 0;
 
 	set(MAP(config), &zero, &cfg);
+}
+
+void rig_deny_all(bool on)
+{
+	struct hr_vhost vh = {.table = 2, .nblocks = 1, .nrules = 1};
+	struct hr_block_key bk = {.table = 2};
+	struct hr_rule_key rk = {.table = 2};
+	struct hr_rule deny = {
+		.route = 1, .action = HR_ACT_LOCAL, .status = 403, .reply = HR_REPLY_FIRST_FREE};
+	struct hr_block b = {.valid.w[0] = 1};
+	uint32_t id = 1;
+
+	set(MAP(rules), &rk, &deny);
+	set(MAP(blocks), &bk, &b);
+	if (on)
+		set(MAP(vhosts), &id, &vh);
+	else
+		set_vhost();
+	rig_agent_only(agent_only_now);
 }
 
 /* The words of slots that are not in use. */

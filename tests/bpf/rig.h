@@ -51,6 +51,8 @@ void rig_stop(void);
 int rig_enter_cgroup(void);
 
 void rig_agent_only(bool on);
+/* Other rules for the rig's host: every request is denied. */
+void rig_deny_all(bool on);
 /* No agent slot is free. */
 void rig_no_agent(bool on);
 /* The agent lives, or has not been seen for long. */

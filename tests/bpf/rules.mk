@@ -24,7 +24,7 @@ bpf-test: $(B)/tests/bpf/scan_test ## BPF code run as functions, against its use
 .PHONY: bpf-test
 
 # The data path on real sockets, without the agent.
-PATH_OBJS := $(patsubst %,$(B)/tests/bpf/%.o,path path_requests path_conns path_watch path_near client rig \
+PATH_OBJS := $(patsubst %,$(B)/tests/bpf/%.o,path path_requests path_conns path_memo path_watch path_near client rig \
 	rig_servers rig_agent)
 $(PATH_OBJS): $(B)/tests/bpf/%.o: tests/bpf/%.c $(wildcard tests/bpf/*.h) \
 		$(B)/gen/headrace.skel.h Makefile

@@ -82,6 +82,25 @@ def open_connection_leaves_removed_endpoint(env):
 
 
 @test()
+def same_head_new_rules(env):
+    """What was remembered of a head is void when its rules, its virtual host or its name are others: one connection
+    sends the same bytes under each."""
+    def ask(want, what):
+        got = env.call("exchange", name="open", host=RECO, port=8080, requests=[{"host": "reco", "target": "/p"}] * 3)
+        check([(r["status"], r.get("version")) for r in got], [want] * 3, what)
+    to = {v: rule(dst("reco", v)) for v in ("v1", "v2")}
+    for _ in range(2):
+        env.policy(mesh.vs("reco", [to["v1"]]))
+        ask((200, "v1"), "one rule")
+        env.policy(mesh.vs("reco", [rule(dst("reco", "v2"), {"uri": {"exact": "/p"}}), to["v1"]]))
+        ask((200, "v2"), "a rule before it")
+        env.policy(mesh.vs("reco", [rule(dst("reco", "v1"), {"uri": {"exact": "/q"}})]))
+        ask((404, None), "none that matches")
+        env.policy(mesh.vs("reco", [to["v2"]]))
+        ask((200, "v2"), "the same with another destination")
+
+
+@test()
 def last_endpoint_goes(env):
     """When the last endpoint is removed requests get 503, when one is back 200."""
     env.policy(mesh.vs("reco", [rule(dst("reco"))]), reco=[])

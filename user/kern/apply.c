@@ -289,6 +289,7 @@ static int try_apply(struct hr_kern *k, const struct hr_plan *plan, const char *
 	if (e) {
 		*what = t.failed;
 		kern_txn_rollback(&t);
+		kern_write_config(k); /* requests may have seen what was taken back */
 		kern_rows_free(want);
 		hr_tables_drop(k->tables, kern_now_ms());
 		return e;

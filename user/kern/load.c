@@ -337,6 +337,8 @@ static int open_rings(struct hr_kern *k, struct hr_strbuf *err)
 static int start(struct hr_kern *k, struct hr_strbuf *err)
 {
 	int e = kern_map_shared(k, err);
+	struct hr_config before = {};
+	__u32 zero = 0;
 
 	if (!e)
 		e = open_rings(k, err);
@@ -350,7 +352,10 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 	if (e)
 		return e;
 	choose_same_node(k);
+	if (bpf_map_lookup_elem(KERN_MAP_FD(k, config), &zero, &before))
+		return -errno;
 	k->config = (struct hr_config){
+		.epoch = before.epoch,
 		.abi = HR_ABI_VERSION,
 		.agent_only = k->status.mode == HR_DATAPATH_AGENT,
 		.flags = HR_CFG_ANSWER_LOST | (k->status.same_node ? HR_CFG_SAME_NODE : 0) |
@@ -429,6 +434,7 @@ int kern_write_config(struct hr_kern *k)
 {
 	__u32 zero = 0;
 
+	k->config.epoch++;
 	return bpf_map_update_elem(KERN_MAP_FD(k, config), &zero, &k->config, BPF_ANY);
 }
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A head that is, byte for byte, the one before it means the same: what the scanner and the search
+ * for the rule found is used again. Whoever changes names, virtual hosts or their rules raises
+ * hr_config.epoch afterwards; what was found under another epoch is looked up anew. Weights,
+ * endpoints and policies of clusters are never remembered.
+ */
+#pragma once
+
+#include "lib/conn.h"
+#include "lib/maps.h"
+#include "lib/words.h"
+
+/* Bytes that are compared in one step; a shorter head is not worth it. */
+#define MEMO_STEP 32
+/* The longest head that is compared. */
+#define MEMO_MAX 1024
+
+static __always_inline int memo_equal(const __u8 *a, const __u8 *b)
+{
+	return !((hr_w8(a) ^ hr_w8(b)) | (hr_w8(a + 8) ^ hr_w8(b + 8)) |
+		 (hr_w8(a + 16) ^ hr_w8(b + 16)) | (hr_w8(a + 24) ^ hr_w8(b + 24)));
+}
+
+/* Does the message begin with the head that s->scan is of? */
+static __always_inline int memo_head(struct sk_msg_md *msg, const struct conn_scratch *s)
+{
+	const __u8 *data = msg->data, *end = msg->data_end, *at;
+	__u32 n = s->memo.len, last;
+
+	if (n < MEMO_STEP || n > MEMO_MAX || msg->size < n)
+		return 0;
+	for (__u32 i = 0; i < MEMO_MAX / MEMO_STEP; i++) {
+		at = data + i * MEMO_STEP;
+		if ((i + 1) * MEMO_STEP > n)
+			break;
+		if (at + MEMO_STEP > end || !memo_equal(at, s->scan.buf + i * MEMO_STEP))
+			return 0;
+	}
+	last = hr_bound(n - MEMO_STEP, MEMO_MAX - 1);
+	at = data + last;
+	return at + MEMO_STEP <= end && memo_equal(at, s->scan.buf + last);
+}
+
+/* s->scan is of another head from here on. */
+static __always_inline void memo_forget(struct conn_scratch *s)
+{
+	s->memo.len = s->memo.table = s->memo.hashed = 0;
+}
+
+static __always_inline __u32 memo_epoch(void)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+	return cfg ? *(volatile __u32 *)&cfg->epoch : 0;
+}
