@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-import agent
+import cgroups
 
 
 def tasks(pids):
@@ -85,45 +85,17 @@ def one_cpu(pids):
         _each(pids, lambda t: os.sched_setaffinity(t, before))
 
 
-def _cpu_cgroup():
-    """(directory for groups, [(file, text)...] of a limit, file that takes processes), None: there is no controller."""
-    for line in open("/proc/mounts"):
-        f = line.split()
-        if f[2] == "cgroup" and "cpu" in f[3].split(","):
-            return f[1], lambda ms, of: [("cpu.cfs_period_us", of * 1000), ("cpu.cfs_quota_us", ms * 1000)]
-    base = agent.cgroup2_mount()
-    if base and "cpu" in open(f"{base}/cgroup.subtree_control").read().split():
-        return base, lambda ms, of: [("cpu.max", f"{ms * 1000} {of * 1000}")]
-    return None
-
-
 @contextlib.contextmanager
 def quota(pids, ms=5, of=100):
     """`ms` of CPU in each `of` ms, for all of them together. Without a controller: nothing. Only for processes that no
     cgroup of version 2 enrols, where there is no version 1."""
-    where = _cpu_cgroup()
+    where = cgroups.controller("cpu")
     if not where:
         yield
         return
-    base, limit = where
-    path, home = f"{base}/starve-{os.getpid()}", f"{base}/cgroup.procs"
-    os.makedirs(path, exist_ok=True)
-    try:
-        for name, value in limit(ms, of):
-            with open(f"{path}/{name}", "w") as f:
-                f.write(str(value))
-        _move(pids, f"{path}/cgroup.procs")
+    base, version = where
+    limits = [("cpu.cfs_period_us", of * 1000), ("cpu.cfs_quota_us", ms * 1000)]
+    if version == 2:
+        limits = [("cpu.max", f"{ms * 1000} {of * 1000}")]
+    with cgroups.group(base, "starve", pids, limits):
         yield
-    finally:
-        _move(pids, home)
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
-                break
-            time.sleep(0.02)
-
-
-def _move(pids, file):
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError), open(file, "w") as f:
-            f.write(str(pid))
