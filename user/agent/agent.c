@@ -75,6 +75,7 @@ static void on_tick(void *ctx)
 	hr_proxy_tick(a->proxy);
 	agent_reap_workloads(a);
 	/* the plan before this one is gone by now: its memory is somebody else's */
+	agent_change_tick(a);
 	if (a->trimmed != a->generation && a->ticks % 2) {
 		malloc_trim(0);
 		a->trimmed = a->generation;

@@ -90,27 +90,12 @@ static json_t *entry_json(const struct hr_store_entry *e, const char *action)
 			 "name", e->name, "action", action);
 }
 
-struct search {
-	const struct hr_store_entry *e;
-	const char *file;
-};
-
-static int match(void *ctx, const struct hr_meta *m)
-{
-	struct search *s = ctx;
-
-	if (m->kind != s->e->kind || !hr_streq(m->ns, s->e->ns) || !hr_streq(m->name, s->e->name))
-		return 0;
-	s->file = m->pos.file;
-	return 1;
-}
-
 const char *agent_file_of(const struct hr_agent *a, const struct hr_store_entry *e)
 {
-	struct search s = {.e = e};
+	const struct hr_meta *m =
+		hr_objects_find(a->plan->objects, (struct hr_object_key){e->kind, e->ns, e->name});
 
-	hr_objects_each(a->plan->objects, match, &s);
-	return s.file && !hr_starts(s.file, "<applied>") ? s.file : NULL;
+	return m && !hr_starts(m->pos.file, "<applied>") ? m->pos.file : NULL;
 }
 
 static const char *action_of(const struct hr_agent *a, const struct hr_store_entry *e)

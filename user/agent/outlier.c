@@ -73,6 +73,15 @@ void agent_outliers_plan(struct hr_agent *a)
 	on_interval(a);
 }
 
+void agent_outliers_change(struct hr_agent *a, const struct hr_plan_changes *what)
+{
+	hr_outliers_some(a->outliers, a->plan, what->clusters, what->n_clusters, now_ms());
+	hr_tables_refresh_some(hr_proxy_tables(a->proxy), what->clusters, what->n_clusters,
+			       now_ms());
+	on_warm(a);
+	on_interval(a);
+}
+
 void agent_outlier_event(struct hr_agent *a, const struct hr_event *ev)
 {
 	hr_outliers_reached(a->outliers, ev->ep, (enum hr_outlier_kind)ev->slot, now_ms());

@@ -48,21 +48,27 @@ static void log_findings(const struct hr_diags *diags)
 			diags->list.len - LINES_MAX);
 }
 
-static void log_difference(const struct hr_plan *from, const struct hr_plan *to)
+void agent_log_changes(struct hr_strbuf *diff)
 {
-	_cleanup_sb_ struct hr_strbuf diff = {};
 	char *line, *save = NULL;
 	int n = 0;
 
-	if (from)
-		hr_plan_diff(from, to, &diff);
-	if (!diff.len)
+	if (!diff->len)
 		return;
-	for (line = strtok_r(diff.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+	for (line = strtok_r(diff->data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		if (n++ < LINES_MAX)
 			hr_log_kv(HR_LOG_INFO, "plan", "change", line, NULL);
 	if (n > LINES_MAX)
 		hr_info("plan: %d more changes", n - LINES_MAX);
+}
+
+static void log_difference(const struct hr_plan *from, const struct hr_plan *to)
+{
+	_cleanup_sb_ struct hr_strbuf diff = {};
+
+	if (from)
+		hr_plan_diff(from, to, &diff);
+	agent_log_changes(&diff);
 }
 
 static void log_shadows(const hr_shadows *shadows)
@@ -110,7 +116,7 @@ static void log_loose_ends(const struct hr_agent *a, const struct hr_plan *plan)
 	log_findings(refs);
 }
 
-static void release_plan(const struct hr_plan *plan)
+void agent_release_plan(const struct hr_plan *plan)
 {
 	hr_plan_free((struct hr_plan *)plan);
 }
@@ -132,10 +138,9 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	log_loose_ends(a, plan);
 	log_difference(a->plan, plan);
 	changes = agent_watch_changes(a, a->plan ? a->plan->objects : NULL, plan->objects);
-	hr_proxy_publish(a->proxy, plan, release_plan);
+	hr_proxy_publish(a->proxy, plan, agent_release_plan);
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
-	a->grown = 0;
 	a->generation = plan->generation;
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);
@@ -180,15 +185,39 @@ static int commit(struct hr_agent *a, struct hr_plan *plan, const struct hr_stor
 	return r;
 }
 
+/* Endpoints are in effect first: a disk takes its time. */
+static int change(struct hr_agent *a, const struct hr_store_entry *changes, size_t n,
+		  struct hr_strbuf *why)
+{
+	_cleanup_arena_ struct hr_arena *arena = hr_arena_new();
+	struct hr_store_entry *back = inverse(a->store, arena, changes, n);
+	_cleanup_sb_ struct hr_strbuf second = {};
+	int r = agent_change(a, changes, n);
+
+	if (r)
+		return r;
+	r = hr_store_commit(a->store, changes, n, why);
+	if (!r)
+		return 0;
+	/* some may have been written */
+	if (hr_store_commit(a->store, back, n, &second) < 0)
+		hr_err("%s: the store holds objects that are not in effect", hr_sb_str(&second));
+	agent_rebuild(a);
+	return r;
+}
+
 int agent_load(struct hr_agent *a, const struct hr_texts *files,
 	       const struct hr_store_entry *changes, size_t n, bool dry, unsigned flags,
 	       struct hr_diags *diags, struct hr_strbuf *why)
 {
 	_cleanup_arena_ struct hr_arena *arena = hr_arena_new();
-	hr_store_entries applied = hr_store_preview(a->store, arena, changes, n);
+	int r = dry || files != &a->files ? -EOPNOTSUPP : change(a, changes, n, why);
 	struct hr_plan *plan = NULL;
-	int r;
+	hr_store_entries applied;
 
+	if (r != -EOPNOTSUPP)
+		return r;
+	applied = hr_store_preview(a->store, arena, changes, n);
 	if (a->o.lenient)
 		flags |= HR_DECODE_LENIENT;
 	r = build(a, files, applied, flags, diags, &plan);
@@ -198,6 +227,15 @@ int agent_load(struct hr_agent *a, const struct hr_texts *files,
 	if (plan && (r < 0 || dry))
 		hr_plan_free(plan);
 	return r;
+}
+
+void agent_rebuild(struct hr_agent *a)
+{
+	_cleanup_diags_ struct hr_diags *diags = hr_diags_new();
+	_cleanup_sb_ struct hr_strbuf why = {};
+
+	if (agent_load(a, &a->files, NULL, 0, false, 0, diags, &why) < 0)
+		hr_warn("the plan in effect cannot be made anew: %s", hr_sb_str(&why));
 }
 
 /* ---- the files ----------------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static int prepare(struct reweigh *w, const struct hr_store_entry *e,
 	w->rule = rule->rule;
 	w->n = rule->sides.len;
 	if (!w->vs || w->rule >= w->vs->http.len || w->n != w->vs->http.data[w->rule].route.len ||
-	    w->n > HR_DST_MAX || w->a->grown > GROWTH_MAX)
+	    w->n > HR_DST_MAX || hr_plan_grown(w->plan) > GROWTH_MAX)
 		return -EOPNOTSUPP;
 	for (size_t i = 0; i < w->n; i++) {
 		int32_t was = w->vs->http.data[w->rule].route.data[i].weight;
@@ -99,8 +99,8 @@ static void finish(struct reweigh *w, const struct hr_store_entry *e)
 	json_t *changes = NULL;
 
 	w->vs->meta.yaml = hr_arena_strdup(w->plan->objects->arena, e->yaml);
-	a->grown += strlen(e->yaml) + w->what.n_routes * w->n * sizeof(struct hr_plan_dst);
 	w->plan->generation = ++a->generation;
+	a->changed_at = hr_loop_now(a->loop);
 	say(w);
 	if (!hr_list_empty(&a->watchers))
 		changes = agent_watch_one(&w->vs->meta);

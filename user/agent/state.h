@@ -36,7 +36,6 @@ struct hr_agent {
 	struct hr_outliers *outliers;
 	struct hr_timer outlier_tick, warm_tick;
 	struct hr_list watchers;
-	size_t grown; /* bytes that changes of weights added to the plan in effect */
 
 	/* configuration */
 	struct hr_texts files;	    /* those of the plan in effect */
@@ -46,6 +45,7 @@ struct hr_agent {
 	size_t n_watched;
 	const struct hr_plan *plan;   /* in effect; owned by the proxy once published */
 	uint64_t generation, trimmed; /* generation after which memory was given back */
+	uint64_t changed_at;	      /* last change of endpoints, ms of the loop */
 	uint64_t digest;	      /* of the texts that were read last, good or bad */
 	char *last_error;	      /* NULL: none */
 	uint64_t config_errors;
@@ -79,6 +79,22 @@ int agent_first_load(struct hr_agent *a, struct hr_strbuf *err);
 void agent_reload(struct hr_agent *a, bool force);
 /* The first error of a list as one line, and how many more there are. */
 void agent_first_error(const struct hr_diags *diags, struct hr_strbuf *out);
+
+/* The plan in effect made anew of the same objects: what changes of weights and of endpoints took
+ * of its memory is free again. */
+void agent_rebuild(struct hr_agent *a);
+/* Lines of a difference of plans, into the log. Changes the text. */
+void agent_log_changes(struct hr_strbuf *diff);
+/* For hr_proxy_publish. */
+void agent_release_plan(const struct hr_plan *plan);
+
+/* ---- change.c ---- */
+
+/* Changes of applied objects that only say who the endpoints of services are, without a new plan.
+ * 0: in effect, not on disk yet. -EOPNOTSUPP: agent_load has it, and nothing was changed. */
+int agent_change(struct hr_agent *a, const struct hr_store_entry *changes, size_t n);
+/* Now and then: gives back what changes left behind. */
+void agent_change_tick(struct hr_agent *a);
 
 /* ---- reweigh.c ---- */
 
@@ -124,6 +140,8 @@ void agent_watch_gone(void *agent, struct hr_control_client *client);
 /* What is different in `to`: for agent_watch_tell. NULL when nobody watches, or nothing is. */
 json_t *agent_watch_changes(const struct hr_agent *a, const struct hr_objects *from,
 			    const struct hr_objects *to);
+/* One object more for such a list: as it was and as it is, NULL where it is not there. */
+void agent_watch_add(json_t *out, const struct hr_meta *was, const struct hr_meta *now);
 /* The same of one object that was modified. */
 json_t *agent_watch_one(const struct hr_meta *m);
 /* Tells it; `changes` (may be NULL) is stolen. */
@@ -148,6 +166,7 @@ void agent_outliers_new(struct hr_agent *a);
 void agent_outlier_told(void *agent, uint32_t ep, enum hr_outlier_kind kind);
 void agent_outlier_event(struct hr_agent *a, const struct hr_event *ev);
 void agent_outliers_plan(struct hr_agent *a);
+void agent_outliers_change(struct hr_agent *a, const struct hr_plan_changes *what);
 void agent_outliers_free(struct hr_agent *a);
 
 /* ---- netns.c: namespaces whose connections the proxy serves ---- */

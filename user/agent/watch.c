@@ -92,6 +92,16 @@ static void add(struct diff *d, const struct hr_meta *m, const char *type)
 	append(d->out, m, type);
 }
 
+void agent_watch_add(json_t *out, const struct hr_meta *was, const struct hr_meta *now)
+{
+	if (!now)
+		append(out, was, "DELETED");
+	else if (!was)
+		append(out, now, "ADDED");
+	else if (!hr_streq(was->yaml, now->yaml))
+		append(out, now, "MODIFIED");
+}
+
 json_t *agent_watch_one(const struct hr_meta *m)
 {
 	json_t *out = json_array();

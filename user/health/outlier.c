@@ -372,49 +372,77 @@ static void cluster_drop(struct hr_outliers *o, struct cluster *c)
 }
 
 /* What the plan does not have any more goes; the others' flags are set as they are now. */
-static void settle(struct hr_outliers *o)
+static void settle(struct hr_outliers *o, struct cluster *c)
 {
-	hr_list_for_each (l, &o->clusters) {
-		struct cluster *c = hr_list_entry(l, struct cluster, link);
+	hr_list_for_each (k, &c->eps) {
+		struct ep *e = hr_list_entry(k, struct ep, link);
 
-		hr_list_for_each (k, &c->eps) {
-			struct ep *e = hr_list_entry(k, struct ep, link);
+		if (!c->in_plan || !e->in_plan)
+			ep_drop(o, e);
+	}
+	if (c->in_plan)
+		show(o, c);
+	else
+		cluster_drop(o, c);
+}
 
-			if (!c->in_plan || !e->in_plan)
-				ep_drop(o, e);
-		}
-		if (c->in_plan)
-			show(o, c);
-		else
-			cluster_drop(o, c);
+static void begin(struct cluster *c)
+{
+	c->in_plan = false;
+	c->n = 0;
+	hr_list_for_each (k, &c->eps)
+		hr_list_entry(k, struct ep, link)->in_plan = false;
+}
+
+static void take(struct hr_outliers *o, const struct hr_plan *plan,
+		 const struct hr_plan_cluster *pc, uint64_t now)
+{
+	struct cluster *c;
+
+	if (!pc->outlier || !pc->id || pc->id >= HR_CLUSTERS_MAX)
+		return;
+	c = cluster_for(o, pc, now);
+	for (uint32_t k = 0; k < pc->n_eps; k++) {
+		const struct hr_plan_ep *pe = &plan->eps.data[pc->first_ep + k];
+
+		if (pe->id && pe->id < HR_EPS_MAX)
+			ep_for(o, c, pe, &pc->places[pe->place]);
 	}
 }
 
 void hr_outliers_plan(struct hr_outliers *o, const struct hr_plan *plan, uint64_t now)
 {
-	hr_list_for_each (l, &o->clusters) {
-		struct cluster *c = hr_list_entry(l, struct cluster, link);
+	hr_list_for_each (l, &o->clusters)
+		begin(hr_list_entry(l, struct cluster, link));
+	for (size_t i = 0; i < plan->clusters.len; i++)
+		take(o, plan, &plan->clusters.data[i], now);
+	hr_list_for_each (l, &o->clusters)
+		settle(o, hr_list_entry(l, struct cluster, link));
+}
 
-		c->in_plan = false;
-		c->n = 0;
-		hr_list_for_each (k, &c->eps)
-			hr_list_entry(k, struct ep, link)->in_plan = false;
+static struct cluster *find_cluster(const struct hr_outliers *o, const struct hr_plan *plan,
+				    uint32_t index)
+{
+	return hr_map_get(o->by_id, &plan->clusters.data[index].id, sizeof(uint32_t));
+}
+
+void hr_outliers_some(struct hr_outliers *o, const struct hr_plan *plan, const uint32_t *clusters,
+		      size_t n, uint64_t now)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct cluster *c = find_cluster(o, plan, clusters[i]);
+
+		if (c)
+			begin(c);
 	}
-	for (size_t i = 0; i < plan->clusters.len; i++) {
-		const struct hr_plan_cluster *pc = &plan->clusters.data[i];
-		struct cluster *c;
+	for (size_t i = 0; i < n; i++)
+		take(o, plan, &plan->clusters.data[clusters[i]], now);
+	for (size_t i = 0; i < n; i++) {
+		struct cluster *c = find_cluster(o, plan, clusters[i]);
 
-		if (!pc->outlier || !pc->id || pc->id >= HR_CLUSTERS_MAX)
-			continue;
-		c = cluster_for(o, pc, now);
-		for (uint32_t k = 0; k < pc->n_eps; k++) {
-			const struct hr_plan_ep *pe = &plan->eps.data[pc->first_ep + k];
-
-			if (pe->id && pe->id < HR_EPS_MAX)
-				ep_for(o, c, pe, &pc->places[pe->place]);
-		}
+		if (c)
+			settle(o, c);
 	}
-	settle(o);
 }
 
 void hr_outliers_each(const struct hr_outliers *o,

@@ -37,6 +37,9 @@ void hr_outliers_free(struct hr_outliers *o);
 /* After a plan (ids assigned) came into effect: endpoints that stay keep their state, those of
  * clusters without outlierDetection are all in use. */
 void hr_outliers_plan(struct hr_outliers *o, const struct hr_plan *plan, uint64_t now_ms);
+/* The same of a plan made of the one in effect (hr_plan_change): clusters with these indexes. */
+void hr_outliers_some(struct hr_outliers *o, const struct hr_plan *plan, const uint32_t *clusters,
+		      size_t n, uint64_t now_ms);
 /* The endpoint's count has reached its limit. */
 void hr_outliers_reached(struct hr_outliers *o, uint32_t ep, enum hr_outlier_kind kind,
 			 uint64_t now_ms);

@@ -6,7 +6,7 @@
  *	   clusters that are new; then the tables of the others
  *	2. what leads to them, one element each: clusters, vhosts, names, vips
  *	3. names and vips that went
- *	4. after GRACE_MS: rows that nothing leads to any more
+ *	4. after KERN_GRACE_MS: rows that nothing leads to any more
  *
  * A failure in 1 or 2 takes back what was written. A change of weights only is step 2 alone, on
  * the rule rows in place.
@@ -22,8 +22,6 @@
 #include "kern/internal.h"
 #include "kern/txn.h"
 
-/* Programs hold a row for microseconds; a preempted one, for as long as the scheduler likes. */
-#define GRACE_MS 2000
 /* The least that rows must have aged when their place is needed at once. */
 #define GRACE_PRESSED_MS 100
 
@@ -206,19 +204,23 @@ static void reset_outlier(struct hr_ep_rt *rt)
 }
 
 /* An id that comes into use again starts from zero; what is in flight goes on being counted. */
+void kern_reset_ep(struct hr_kern *k, uint32_t ep)
+{
+	if (ep >= HR_EPS_MAX)
+		return;
+	kern_counters_zero(k->skel->maps.ep_stats, k->apply->used_eps, ep);
+	__atomic_store_n(&k->ep_rt[ep].flags, 0, __ATOMIC_RELAXED);
+	reset_outlier(&k->ep_rt[ep]);
+}
+
 static void reset_ids(struct hr_kern *k, const struct hr_rows *want)
 {
 	const struct hr_rows *have = k->apply->rows;
 	struct hr_map_iter it = {};
 
 	while (hr_map_next(want->members, &it)) {
-		uint32_t ep = *(const uint32_t *)it.value;
-
-		if (ep >= HR_EPS_MAX || old_of(have ? have->members : NULL, &it))
-			continue;
-		kern_counters_zero(k->skel->maps.ep_stats, k->apply->used_eps, ep);
-		__atomic_store_n(&k->ep_rt[ep].flags, 0, __ATOMIC_RELAXED);
-		reset_outlier(&k->ep_rt[ep]);
+		if (!old_of(have ? have->members : NULL, &it))
+			kern_reset_ep(k, *(const uint32_t *)it.value);
 	}
 	it = (struct hr_map_iter){};
 	while (hr_map_next(want->routes, &it)) {
@@ -239,7 +241,7 @@ static void settle_replies(struct hr_kern *k, const struct hr_rows *want, uint64
 		if (want->reply_used[i])
 			r->free_at[i] = UINT64_MAX;
 		else if (r->free_at[i] == UINT64_MAX)
-			r->free_at[i] = now + GRACE_MS;
+			r->free_at[i] = now + KERN_GRACE_MS;
 	}
 }
 
@@ -252,9 +254,9 @@ static void settle(struct hr_kern *k, struct hr_rows *want, uint32_t generation)
 	if (have) {
 		delete_gone(k->skel->maps.vips, have->vips, want->vips);
 		delete_gone(k->skel->maps.vhosts_by_name, have->names, want->names);
-		kern_stale_add(k, have, want, now + GRACE_MS);
+		kern_stale_add(k, have, want, now + KERN_GRACE_MS);
 	} else if (k->adopted) {
-		kern_stale_sweep(k, now + GRACE_MS);
+		kern_stale_sweep(k, now + KERN_GRACE_MS);
 	}
 	settle_replies(k, want, now);
 	while (hr_map_next(want->vhosts, &it)) {

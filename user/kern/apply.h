@@ -23,6 +23,9 @@ struct kern_stale {
 	unsigned char key[8];
 };
 
+/* Programs hold a row for microseconds; a preempted one, for as long as the scheduler likes. */
+#define KERN_GRACE_MS 2000
+
 struct hr_apply {
 	struct hr_rows *rows; /* what the tables hold; NULL before the first apply */
 	struct kern_numbers numbers;
@@ -31,7 +34,13 @@ struct hr_apply {
 	unsigned char used_routes[HR_ROUTES_MAX], used_eps[HR_EPS_MAX]; /* counters are not zero */
 };
 
+/* ---- apply.c */
+void kern_reset_ep(struct hr_kern *k, uint32_t ep);
+
 /* ---- stale.c */
+/* A row that `rows` (a map of struct hr_rows, by its offset) has not any more. */
+void kern_stale_key(struct hr_kern *k, const struct bpf_map *m, size_t rows, const void *key,
+		    size_t len, uint64_t at);
 /* Everything that `have` has and `want` has not, except vips and names. */
 void kern_stale_add(struct hr_kern *k, const struct hr_rows *have, const struct hr_rows *want,
 		    uint64_t at);

@@ -73,6 +73,10 @@ int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
  * plan. -ENOSPC: *what names the table. The plan must live until another one was applied: the
  * balancing tables look into it. */
 int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **what);
+/* The same of a plan made by hr_plan_change of `was`, which was applied last: what it costs does
+ * not grow with the rest. -EOPNOTSUPP: hr_kern_apply has it. */
+int hr_kern_change(struct hr_kern *k, const struct hr_plan *plan, const struct hr_plan *was,
+		   const struct hr_plan_changes *what, const char **failed);
 /* New weights of the plan that was applied last (hr_plan_reweigh): the rows of its rules, in place.
  * 0 or -errno; then the rows that were not written are those of before, and a call after the
  * weights were taken back writes the others back. */

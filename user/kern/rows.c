@@ -236,18 +236,18 @@ static void build_vhost(struct build *b, const struct hr_plan_vhost *v)
 
 /* ---- clusters ------------------------------------------------------------------------------- */
 
-static void add_endpoint(struct build *b, const struct hr_plan_cluster *c,
-			 const struct hr_plan_ep *ep)
+void kern_rows_endpoint(struct hr_rows *r, const struct hr_plan_cluster *c,
+			const struct hr_plan_ep *ep)
 {
 	struct hr_member_key key = {.cluster = c->id, .addr_id = ep->addr_id};
-	struct hr_ep_addr *addr = hr_arena_new0(b->rows->arena, struct hr_ep_addr);
-	uint32_t *id = hr_arena_new0(b->rows->arena, uint32_t);
+	struct hr_ep_addr *addr = hr_arena_new0(r->arena, struct hr_ep_addr);
+	uint32_t *id = hr_arena_new0(r->arena, uint32_t);
 
 	memcpy(addr->ip, ep->addr.ip, sizeof(addr->ip));
 	addr->port_be = htons(ep->port);
 	*id = ep->id;
-	hr_map_put(b->rows->members, &key, sizeof(key), id);
-	hr_map_put(b->rows->addrs, &ep->addr_id, sizeof(ep->addr_id), addr);
+	hr_map_put(r->members, &key, sizeof(key), id);
+	hr_map_put(r->addrs, &ep->addr_id, sizeof(ep->addr_id), addr);
 }
 
 /* http2MaxRequests: 503 beyond it. maxConnections, as a request of HTTP/1.1 has its connection to
@@ -304,7 +304,7 @@ static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 	struct hr_cluster *v = hr_arena_new0(b->rows->arena, struct hr_cluster);
 
 	for (uint32_t i = 0; i < c->n_eps; i++)
-		add_endpoint(b, c, &b->plan->eps.data[c->first_ep + i]);
+		kern_rows_endpoint(b->rows, c, &b->plan->eps.data[c->first_ep + i]);
 	v->lb = c->lb;
 	v->flags = c->agent_why ? HR_CLUSTER_AGENT : 0;
 	set_limit(c, v);

@@ -66,5 +66,8 @@ uint32_t kern_reply_place(struct kern_replies *r, struct hr_rows *rows, unsigned
 struct hr_rows *kern_rows_build(const struct hr_plan *plan, const struct hr_rows *old,
 				struct kern_numbers *numbers, struct kern_replies *replies,
 				uint64_t now_ms);
+/* Rows of an endpoint, into the maps of `r`; those that are there are replaced. */
+void kern_rows_endpoint(struct hr_rows *r, const struct hr_plan_cluster *c,
+			const struct hr_plan_ep *ep);
 void kern_rows_free(struct hr_rows *r);
 void kern_table_unref(struct kern_table *t);

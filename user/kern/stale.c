@@ -17,18 +17,23 @@ static void push(struct hr_kern *k, struct kern_stale s)
 	hr_vec_push(&k->apply->stale, s);
 }
 
+void kern_stale_key(struct hr_kern *k, const struct bpf_map *m, size_t rows, const void *key,
+		    size_t len, uint64_t at)
+{
+	struct kern_stale s = {.at = at, .kind = STALE_KEY, .map = m, .live = rows};
+
+	memcpy(s.key, key, len);
+	push(k, s);
+}
+
 static void add_keys(struct hr_kern *k, const struct bpf_map *m, const struct hr_rows *have,
 		     const struct hr_rows *want, size_t offset, uint64_t at)
 {
 	struct hr_map_iter it = {};
 
 	while (hr_map_next(live_map(have, offset), &it)) {
-		struct kern_stale s = {.at = at, .kind = STALE_KEY, .map = m, .live = offset};
-
-		if (hr_map_get(live_map(want, offset), it.key, it.key_len))
-			continue;
-		memcpy(s.key, it.key, it.key_len);
-		push(k, s);
+		if (!hr_map_get(live_map(want, offset), it.key, it.key_len))
+			kern_stale_key(k, m, offset, it.key, it.key_len, at);
 	}
 }
 

@@ -25,7 +25,7 @@ struct hr_decoder {
 	bool dirty;	     /* the reader of the current document had to say something */
 };
 
-struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags)
+struct hr_decoder *hr_decoder_into(struct hr_arena *arena, unsigned flags, struct hr_diags *diags)
 {
 	struct hr_decoder *d = calloc(1, sizeof(*d));
 
@@ -33,9 +33,14 @@ struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags)
 		abort();
 	d->flags = flags;
 	d->diags = diags;
-	d->arena = hr_arena_new();
+	d->arena = arena;
 	d->names = hr_map_new();
 	return d;
+}
+
+struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags)
+{
+	return hr_decoder_into(hr_arena_new(), flags, diags);
 }
 
 void hr_decoder_flags(struct hr_decoder *d, unsigned flags)
@@ -362,50 +367,21 @@ static int by_name(const void *a, const void *b)
 	return c ? c : strcmp(x->meta->name, y->meta->name);
 }
 
-/* All lists of objects have one layout. */
-typedef HR_LIST(void *) pointers;
-
 static void add_pointer(void *list, void *obj)
 {
-	pointers *l = list;
+	hr_object_list *l = list;
 
 	l->data[l->len++] = obj;
 }
 
 static void reserve_list(struct hr_decoder *d, void *list, enum hr_kind kind, size_t extra)
 {
-	pointers *l = list;
+	hr_object_list *l = list;
 	size_t n = extra;
 
 	for (size_t i = 0; i < d->entries.len; i++)
 		n += d->entries.data[i].kind == kind;
 	l->data = n ? hr_arena_array(d->arena, void *, n) : NULL;
-}
-
-static void *list_of(struct hr_objects *o, enum hr_kind kind)
-{
-	switch (kind) {
-	case HR_KIND_VIRTUAL_SERVICE:
-		return &o->virtual_services;
-	case HR_KIND_DESTINATION_RULE:
-		return &o->destination_rules;
-	case HR_KIND_SERVICE_ENTRY:
-		return &o->service_entries;
-	case HR_KIND_WORKLOAD_ENTRY:
-		return &o->workload_entries;
-	case HR_KIND_SERVICE:
-		return &o->services;
-	case HR_KIND_ENDPOINT_SLICE:
-		return &o->slices;
-	case HR_KIND_POD:
-		return &o->pods;
-	case HR_KIND_NAMESPACE:
-		return &o->namespaces;
-	case HR_KIND_NODE:
-		return &o->nodes;
-	default:
-		return NULL;
-	}
 }
 
 /* Each subset of an Endpoints object is a slice that carries the object's own meta. An object
@@ -440,8 +416,8 @@ struct hr_objects *hr_decoder_finish(struct hr_decoder *d)
 						  ->subsets.len,
 					  (size_t)1);
 	for (int k = HR_KIND_INVALID + 1; k < HR_KIND_MAX; k++)
-		if (list_of(o, k))
-			reserve_list(d, list_of(o, k), k,
+		if (hr_list_of(o, k))
+			reserve_list(d, hr_list_of(o, k), k,
 				     k == HR_KIND_ENDPOINT_SLICE ? subsets : 0);
 	for (size_t i = 0; i < d->entries.len; i++) {
 		struct entry *e = &d->entries.data[i];
@@ -449,31 +425,10 @@ struct hr_objects *hr_decoder_finish(struct hr_decoder *d)
 		if (e->kind == HR_KIND_ENDPOINTS)
 			add_endpoints(o, (struct hr_endpoints_object *)e->meta);
 		else
-			add_pointer(list_of(o, e->kind), e->meta);
+			add_pointer(hr_list_of(o, e->kind), e->meta);
 	}
 	hr_map_free(d->names);
 	hr_vec_free(&d->entries);
 	free(d);
 	return o;
-}
-
-void hr_objects_free(struct hr_objects *o)
-{
-	if (o)
-		hr_arena_free(o->arena);
-}
-
-const char *hr_object_yaml(const struct hr_objects *o, enum hr_kind k, const char *ns,
-			   const char *name)
-{
-	enum hr_kind in = k == HR_KIND_ENDPOINTS ? HR_KIND_ENDPOINT_SLICE : k;
-	const pointers *l = list_of((struct hr_objects *)o, in);
-
-	for (size_t i = 0; l && i < l->len; i++) {
-		const struct hr_meta *m = l->data[i];
-
-		if (m->kind == k && hr_streq(m->ns, ns) && hr_streq(m->name, name))
-			return m->yaml;
-	}
-	return NULL;
 }

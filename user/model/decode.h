@@ -56,6 +56,8 @@ void hr_diag_text(const struct hr_diag *d, struct hr_strbuf *out);
  */
 struct hr_decoder;
 struct hr_decoder *hr_decoder_new(unsigned flags, struct hr_diags *diags);
+/* The set becomes part of `arena`, which is somebody else's: hr_objects_free is not for it. */
+struct hr_decoder *hr_decoder_into(struct hr_arena *arena, unsigned flags, struct hr_diags *diags);
 /* For the texts that follow. */
 void hr_decoder_flags(struct hr_decoder *d, unsigned flags);
 int hr_decode_text(struct hr_decoder *d, const char *file, const char *bytes, size_t n);
@@ -73,6 +75,26 @@ void hr_validate_refs(const struct hr_objects *o, const char *cluster_domain,
 /* Kind by kind, plural or short name, any case: "vs", "VirtualService", "destinationrules". */
 enum hr_kind hr_kind_of(const char *word);
 const char *hr_kind_name(enum hr_kind k); /* "VirtualService" */
+
+/* Does it say who the endpoints of services are, and nothing else? */
+bool hr_kind_is_endpoints(enum hr_kind k);
+
+/* What an object is called. */
+struct hr_object_key {
+	enum hr_kind kind;
+	const char *ns, *name;
+};
+/* NULL when the set does not hold it. Of an Endpoints object: its first slice. */
+const struct hr_meta *hr_objects_find(const struct hr_objects *o, struct hr_object_key key);
+/*
+ * A set like `from` without the objects called `gone` and with those of `put`, which may have the
+ * names of `gone` and no other of `from`. The set itself lives in `arena` and is not for
+ * hr_objects_free; objects stay where they are, its arena is that of `from`. EndpointSlices,
+ * Endpoints, Pods and WorkloadEntries only.
+ */
+struct hr_objects *hr_objects_replace(struct hr_arena *arena, const struct hr_objects *from,
+				      const struct hr_object_key *gone, size_t n_gone,
+				      const struct hr_objects *put);
 
 /* The object's own YAML as it was read, re-emitted without comments (for get and the store).
  * NULL when the set does not hold it. Arena of the set. */

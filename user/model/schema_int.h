@@ -40,3 +40,8 @@ struct hr_endpoints_object {
 /* The weights of one list of destinations, which is the field `route` of n. */
 void hr_check_weights(struct hr_dec *x, const struct hr_ynode *n,
 		      struct hr_route_destination *route, size_t len);
+
+/* All lists of objects in a set have one layout. */
+typedef HR_LIST(void *) hr_object_list;
+/* The list that holds objects of a kind, NULL: none does. */
+void *hr_list_of(struct hr_objects *o, enum hr_kind kind);

@@ -38,48 +38,40 @@ static void l4_words(const struct hr_plan *p, const struct hr_plan_vip *v, struc
 	}
 }
 
-static void vip_lines(const struct hr_plan *p, lines *l)
+static void vip_line(const struct hr_plan *p, const struct hr_plan_vip *v, lines *l)
 {
+	struct hr_strbuf name = {0}, value = {0};
 	char text[HR_ADDR_TEXT];
 
-	for (size_t i = 0; i < p->vips.len; i++) {
-		const struct hr_plan_vip *v = &p->vips.data[i];
-		struct hr_strbuf name = {0}, value = {0};
-
-		hr_sb_printf(&name, "vip %s", hr_addr_port_text(&v->addr, v->port, text));
-		hr_sb_printf(&value, "%s %s%s%s%s", v->host, proto_words[v->proto],
-			     v->flags & HR_VIP_NEAR_TCP	  ? " same-node=tcp"
-			     : v->flags & HR_VIP_NEAR_OFF ? " same-node=off"
-							  : "",
-			     v->cluster != HR_NONE ? " connect " : "",
-			     v->cluster != HR_NONE ? p->clusters.data[v->cluster].name : "");
-		l4_words(p, v, &value);
-		add_line(l, &name, &value);
-	}
+	hr_sb_printf(&name, "vip %s", hr_addr_port_text(&v->addr, v->port, text));
+	hr_sb_printf(&value, "%s %s%s%s%s", v->host, proto_words[v->proto],
+		     v->flags & HR_VIP_NEAR_TCP	  ? " same-node=tcp"
+		     : v->flags & HR_VIP_NEAR_OFF ? " same-node=off"
+						  : "",
+		     v->cluster != HR_NONE ? " connect " : "",
+		     v->cluster != HR_NONE ? p->clusters.data[v->cluster].name : "");
+	l4_words(p, v, &value);
+	add_line(l, &name, &value);
 }
 
-static void cluster_lines(const struct hr_plan *p, lines *l)
+/* And its endpoints. */
+static void cluster_lines(const struct hr_plan *p, const struct hr_plan_cluster *c, lines *l)
 {
+	struct hr_strbuf name = {0}, value = {0};
 	char text[HR_ADDR_TEXT];
 
-	for (size_t i = 0; i < p->clusters.len; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[i];
-		struct hr_strbuf name = {0}, value = {0};
+	hr_sb_printf(&name, "cluster %s", c->name);
+	hr_sb_printf(&value, "%s%s%s", lb_words[c->lb], c->missing_subset ? " missing" : "",
+		     c->agent_why ? " agent" : "");
+	hr_policy_words(c, &value);
+	add_line(l, &name, &value);
+	for (uint32_t k = 0; k < c->n_eps; k++) {
+		const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
 
-		hr_sb_printf(&name, "cluster %s", c->name);
-		hr_sb_printf(&value, "%s%s%s", lb_words[c->lb], c->missing_subset ? " missing" : "",
-			     c->agent_why ? " agent" : "");
-		hr_policy_words(c, &value);
+		hr_sb_printf(&name, "endpoint %s %s", c->name,
+			     hr_addr_port_text(&e->addr, e->port, text));
+		hr_sb_printf(&value, "weight %u %s %s", e->weight, e->workload, e->locality);
 		add_line(l, &name, &value);
-		for (uint32_t k = 0; k < c->n_eps; k++) {
-			const struct hr_plan_ep *e = &p->eps.data[c->first_ep + k];
-
-			hr_sb_printf(&name, "endpoint %s %s", c->name,
-				     hr_addr_port_text(&e->addr, e->port, text));
-			hr_sb_printf(&value, "weight %u %s %s", e->weight, e->workload,
-				     e->locality);
-			add_line(l, &name, &value);
-		}
 	}
 }
 
@@ -162,8 +154,10 @@ static lines lines_of(const struct hr_plan *p)
 {
 	lines l = {0};
 
-	vip_lines(p, &l);
-	cluster_lines(p, &l);
+	for (size_t i = 0; i < p->vips.len; i++)
+		vip_line(p, &p->vips.data[i], &l);
+	for (size_t i = 0; i < p->clusters.len; i++)
+		cluster_lines(p, &p->clusters.data[i], &l);
 	route_lines(p, &l);
 	vhost_lines(p, &l);
 	return l;
@@ -204,9 +198,9 @@ static void add_one(struct hr_strbuf *out, char sign, const struct line *l)
 	hr_sb_addc(out, '\n');
 }
 
-void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct hr_strbuf *out)
+/* Frees both. */
+static void tell_difference(lines a, lines b, struct hr_strbuf *out)
 {
-	lines a = lines_of(from), b = lines_of(to);
 	_cleanup_map_ struct hr_map *old = hr_map_new();
 
 	for (size_t i = 0; i < a.len; i++)
@@ -224,4 +218,26 @@ void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct h
 			add_one(out, '-', &a.data[i]);
 	free_lines(&a);
 	free_lines(&b);
+}
+
+void hr_plan_diff(const struct hr_plan *from, const struct hr_plan *to, struct hr_strbuf *out)
+{
+	tell_difference(lines_of(from), lines_of(to), out);
+}
+
+static lines lines_of_changes(const struct hr_plan *p, const struct hr_plan_changes *what)
+{
+	lines l = {0};
+
+	for (size_t i = 0; i < what->n_vips; i++)
+		vip_line(p, &p->vips.data[what->vips[i]], &l);
+	for (size_t i = 0; i < what->n_clusters; i++)
+		cluster_lines(p, &p->clusters.data[what->clusters[i]], &l);
+	return l;
+}
+
+void hr_plan_diff_changes(const struct hr_plan *from, const struct hr_plan *to,
+			  const struct hr_plan_changes *what, struct hr_strbuf *out)
+{
+	tell_difference(lines_of_changes(from, what), lines_of_changes(to, what), out);
 }

@@ -154,17 +154,17 @@ static struct host_answer vhost_of(const struct hr_plan *p, uint16_t port, struc
 				   const struct hr_plan_vhost *own)
 {
 	struct host_answer out = {.vhost = own};
-	const struct hr_plan_vhost *known;
 	char name[256], key[272];
+	uintptr_t known;
 
 	if (!normal_host(host, name))
 		return out;
 	snprintf(key, sizeof(key), "%u/%s", port, name);
-	known = hr_map_gets(p->vhost_by_name, key);
+	known = (uintptr_t)hr_map_gets(p->vhost_by_name, key);
 	if (known)
-		return (struct host_answer){known, strlen(name) > HR_HOST_MAX};
+		return (struct host_answer){&p->vhosts.data[known - 1], strlen(name) > HR_HOST_MAX};
 	for (size_t i = 0; i < p->wildcards.len; i++) {
-		const struct hr_plan_vhost *w = p->wildcards.data[i];
+		const struct hr_plan_vhost *w = &p->vhosts.data[p->wildcards.data[i]];
 
 		if (w->port != port)
 			continue;

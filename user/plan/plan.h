@@ -171,6 +171,7 @@ struct hr_plan_vhost {
 	const struct hr_virtual_service *vs; /* first that speaks for it, NULL: none */
 	uint32_t nrules;
 	struct hr_plan_rule *rules;
+	uint32_t service;	  /* its host's own cluster, index or HR_NONE */
 	uint32_t default_cluster; /* index or HR_NONE: used at connect() */
 	/* kernel form; keys have table 0, filled by user/kern */
 	struct hr_vhost k;
@@ -231,11 +232,17 @@ struct hr_plan {
 	HR_LIST(struct hr_plan_cluster) clusters;
 	HR_LIST(struct hr_plan_ep) eps;
 	HR_LIST(struct hr_plan_name) names;
-	struct hr_map *vhost_by_name; /* "port/host" -> struct hr_plan_vhost * (exact names) */
-	HR_LIST(struct hr_plan_vhost *) wildcards; /* most specific first */
-	struct hr_map *vip_by_addr;		   /* struct hr_vip_key -> struct hr_plan_vip * */
+	struct hr_map *vhost_by_name; /* "port/host" -> index in vhosts + 1 (exact names) */
+	HR_LIST(uint32_t) wildcards;  /* index in vhosts; most specific first */
+	struct hr_map *vip_by_addr;   /* struct hr_vip_key -> index in vips + 1 */
 	/* By stable id: index in eps + 1, 0: none. Filled in with the ids. */
 	uint32_t *ep_by_id, n_ep_by_id;
+	HR_LIST(struct hr_svc *) svcs; /* the compiler's: whose clusters are whose */
+	/* A plan with other endpoints (hr_plan_change) is made of another one, which was built: it
+	 * has tables of its own where something differs, and lives on what the other one holds. */
+	struct hr_plan *origin; /* NULL: it was built itself */
+	size_t users;		/* of one that was built: itself, and those made of it */
+	size_t built;		/* bytes that it took then */
 };
 
 /* Takes `o` over, also on failure. Findings that only show here (limits) go to diags.
@@ -243,6 +250,8 @@ struct hr_plan {
 int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_plan_opts *opts,
 		  struct hr_diags *diags);
 void hr_plan_free(struct hr_plan *p);
+/* NULL: no address of ours. */
+const struct hr_plan_vip *hr_plan_vip_at(const struct hr_plan *p, const struct hr_vip_key *key);
 
 /* Deterministic bytes (no pointers, no ids): for tests and for `status`. */
 void hr_plan_dump(const struct hr_plan *p, struct hr_strbuf *out);
@@ -267,6 +276,31 @@ struct hr_reweighed {
  */
 int hr_plan_reweigh(struct hr_plan *p, const struct hr_virtual_service *vs, size_t rule,
 		    const uint32_t *weights, size_t n, struct hr_reweighed *out);
+
+/* What other endpoints changed: indexes, which are those of the plan before as well. */
+struct hr_plan_changes {
+	uint32_t *clusters, *vips; /* whose endpoints may differ; that connect() uses otherwise */
+	size_t n_clusters, n_vips;
+	bool names; /* what DNS answers */
+};
+/*
+ * A plan in which the objects called `gone` are not there any more and those of `put` are, else as
+ * `from`: the same as if it had been built of them, but only what depends on them is made anew.
+ * EndpointSlices, Endpoints, Pods and WorkloadEntries only. What `put` holds must live as long as
+ * `from` (hr_decoder_into hr_plan_arena). Ids are those of `from`; endpoints that are new have 0.
+ * From the one thread that builds plans, and in the order of plans: each is made of the one before.
+ * 0; -EOPNOTSUPP: this takes a build.
+ */
+int hr_plan_change(struct hr_plan **out, const struct hr_plan *from,
+		   const struct hr_object_key *gone, size_t n_gone, const struct hr_objects *put,
+		   struct hr_diags *diags, struct hr_plan_changes *what);
+/* Of the objects of a plan and of all that are made of it; it only grows. */
+struct hr_arena *hr_plan_arena(const struct hr_plan *p);
+/* Bytes that changes have added since the build. */
+size_t hr_plan_grown(const struct hr_plan *p);
+/* hr_plan_diff of a plan and the one made of it. */
+void hr_plan_diff_changes(const struct hr_plan *from, const struct hr_plan *to,
+			  const struct hr_plan_changes *what, struct hr_strbuf *out);
 
 /* ---- evaluation ---------------------------------------------------------------------------- */
 

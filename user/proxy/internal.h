@@ -37,12 +37,24 @@
 
 /* ---- plan, published (plan.c) --------------------------------------------------------------- */
 
+struct px_addr_key {
+	uint8_t ip[16];
+	uint16_t port;
+	uint16_t conns; /* hr_plan_conns.id: connections that are kept otherwise are others */
+};
+_Static_assert(HR_CLUSTERS_MAX <= UINT16_MAX, "ids of struct hr_plan_conns fit");
+
 /* One published plan. `users` counts the workers and the main thread; the main thread frees it. */
 struct px_plan {
 	struct hr_list link; /* hr_proxy.plans */
 	const struct hr_plan *plan;
 	void (*release)(const struct hr_plan *);
-	struct hr_map *addrs; /* px_addr_key of every endpoint: pools of others are closed */
+	/* Of every endpoint, sorted: pools of others are closed. */
+	HR_LIST(struct px_addr_key) addrs;
+	/* Made of the one published before: only these clusters have other endpoints (indexes;
+	 * memory of the plan). */
+	bool changes_only;
+	struct hr_plan_changes what;
 	atomic_uint users;
 	struct px_adopt { /* what is posted to each worker */
 		struct px_worker *w;
@@ -62,16 +74,11 @@ struct px_hold *px_hold_get(struct px_worker *w); /* of the current plan, NULL: 
 struct px_hold *px_hold_more(struct px_hold *h);
 void px_hold_put(struct px_hold *h);
 void px_plan_adopt(struct px_worker *w, struct px_plan *pp);
+/* Has some endpoint of it this address and port, and connections that are kept like this? */
+bool px_plan_has(const struct px_plan *pp, const struct px_addr_key *key);
 /* Releases plans without user. Main thread. */
 void px_plans_collect(struct hr_proxy *px);
 void px_plans_free(struct hr_proxy *px);
-
-struct px_addr_key {
-	uint8_t ip[16];
-	uint16_t port;
-	uint16_t conns; /* hr_plan_conns.id: connections that are kept otherwise are others */
-};
-_Static_assert(HR_CLUSTERS_MAX <= UINT16_MAX, "ids of struct hr_plan_conns fit");
 
 /* ---- worker --------------------------------------------------------------------------------- */
 

@@ -55,6 +55,10 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts);
  * hr_proxy_publish or hr_proxy_free). Main thread. */
 void hr_proxy_publish(struct hr_proxy *p, const struct hr_plan *plan,
 		      void (*release)(const struct hr_plan *));
+/* The same of a plan made by hr_plan_change of the one published before. */
+void hr_proxy_publish_change(struct hr_proxy *p, const struct hr_plan *plan,
+			     const struct hr_plan_changes *what,
+			     void (*release)(const struct hr_plan *));
 /* Opens the doors inside a network namespace (fd of /proc/PID/ns/net) and tells the kernel;
  * idempotent per cookie. Sets lo up when it is down (said in the log). Main thread. */
 int hr_proxy_serve_netns(struct hr_proxy *p, int nsfd, uint64_t cookie, struct hr_netns *ports);

@@ -73,21 +73,27 @@ static void find_owners(struct owners *o, const struct hr_texts *files, unsigned
 }
 
 /* What is in the store was accepted once, perhaps with --lenient: it stays. */
+void hr_decode_applied(struct hr_decoder *d, const struct hr_store_entry *e, unsigned flags)
+{
+	_cleanup_sb_ struct hr_strbuf name = {};
+
+	hr_sb_printf(&name, "<applied>/%s/%s/%s", hr_kind_name(e->kind), e->ns, e->name);
+	hr_decoder_flags(d, e->strict ? flags : flags | HR_DECODE_LENIENT);
+	hr_decode_text(d, name.data, e->yaml, strlen(e->yaml));
+}
+
 static void decode_applied(struct hr_decoder *d, hr_store_entries applied, unsigned flags,
 			   struct owners *o, struct hr_shadow *shadows, size_t *n_shadows)
 {
 	for (size_t i = 0; i < applied.len; i++) {
 		const struct hr_store_entry *e = &applied.data[i];
 		const char *file = hr_map_gets(o->map, key_of(&o->key, e->kind, e->ns, e->name));
-		_cleanup_sb_ struct hr_strbuf name = {};
 
 		if (file) {
 			shadows[(*n_shadows)++] = (struct hr_shadow){.entry = *e, .file = file};
 			continue;
 		}
-		hr_sb_printf(&name, "<applied>/%s/%s/%s", hr_kind_name(e->kind), e->ns, e->name);
-		hr_decoder_flags(d, e->strict ? flags : flags | HR_DECODE_LENIENT);
-		hr_decode_text(d, name.data, e->yaml, strlen(e->yaml));
+		hr_decode_applied(d, e, flags);
 	}
 }
 

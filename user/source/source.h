@@ -75,6 +75,9 @@ typedef HR_LIST(struct hr_shadow) hr_shadows;
 struct hr_objects *hr_merge(const struct hr_texts *files, hr_store_entries applied, unsigned flags,
 			    struct hr_diags *diags, hr_shadows *shadows);
 
+/* The text of an applied object, as the merge reads it. */
+void hr_decode_applied(struct hr_decoder *d, const struct hr_store_entry *e, unsigned flags);
+
 /* Every object of a set, kinds in the order of enum hr_kind. Stops when fn gives not 0. */
 int hr_objects_each(const struct hr_objects *o, int (*fn)(void *ctx, const struct hr_meta *m),
 		    void *ctx);

@@ -21,8 +21,9 @@
 struct hr_store {
 	char *dir;
 	int dirfd;
-	struct hr_arena *arena; /* of the entries */
-	hr_store_entries list;	/* sorted by file_name */
+	struct hr_arena *arena; /* for names while the directory is read */
+	hr_store_entries list;	/* sorted by compare(); strings of each in one block, at `ns` */
+	size_t cap;
 };
 
 static int fail(struct hr_strbuf *err, const char *what, const char *name)
@@ -65,11 +66,31 @@ static void sort(hr_store_entries *l)
 		qsort(l->data, l->len, sizeof(*l->data), compare);
 }
 
-static void push(hr_store_entries *l, size_t *cap, struct hr_store_entry e)
+static void push(struct hr_store *s, struct hr_store_entry e)
 {
-	if (l->len == *cap)
-		hr_vec_grow((void **)&l->data, cap, l->len + 1, sizeof(e));
-	l->data[l->len++] = e;
+	if (s->list.len == s->cap)
+		hr_vec_grow((void **)&s->list.data, &s->cap, s->list.len + 1, sizeof(e));
+	s->list.data[s->list.len++] = e;
+}
+
+static void drop(struct hr_store_entry *e)
+{
+	free((char *)e->ns);
+}
+
+/* With copies of its strings, so that the caller's may go. */
+static struct hr_store_entry own(const struct hr_store_entry *e)
+{
+	size_t ns = strlen(e->ns) + 1, name = strlen(e->name) + 1, yaml = strlen(e->yaml) + 1;
+	char *block = malloc(ns + name + yaml);
+
+	if (!block)
+		abort(); /* as the arenas do */
+	memcpy(block, e->ns, ns);
+	memcpy(block + ns, e->name, name);
+	memcpy(block + ns + name, e->yaml, yaml);
+	return (struct hr_store_entry){
+		.kind = e->kind, .ns = block, .name = block + ns, .yaml = block + ns + name};
 }
 
 /* "Kind_ns_name.yaml" -> entry without text. */
@@ -114,7 +135,6 @@ static int load(struct hr_store *s, struct hr_strbuf *err)
 {
 	DIR *d = opendir(s->dir);
 	struct dirent *de;
-	size_t cap = 0;
 
 	if (!d)
 		return fail(err, "read", s->dir);
@@ -130,10 +150,12 @@ static int load(struct hr_store *s, struct hr_strbuf *err)
 			closedir(d);
 			return fail(err, "read", de->d_name);
 		}
-		push(&s->list, &cap, e);
+		push(s, own(&e));
 	}
 	closedir(d);
 	sort(&s->list);
+	hr_arena_free(s->arena);
+	s->arena = NULL;
 	return 0;
 }
 
@@ -168,6 +190,8 @@ void hr_store_free(struct hr_store *s)
 	if (s->dirfd >= 0)
 		close(s->dirfd);
 	hr_arena_free(s->arena);
+	for (size_t i = 0; i < s->list.len; i++)
+		drop(&s->list.data[i]);
 	free(s->list.data);
 	free(s->dir);
 	free(s);
@@ -256,29 +280,35 @@ static int commit_one(struct hr_store *s, const struct hr_store_entry *e, struct
 	return 0;
 }
 
-/* Copies of what the entries point to, so that callers' arenas may go. */
-static void adopt(struct hr_store *s, hr_store_entries next)
+static void take_in(struct hr_store *s, const struct hr_store_entry *c)
 {
-	struct hr_arena *a = hr_arena_new();
-	hr_store_entries own = {};
-	size_t cap = 0;
+	struct hr_store_entry *have = find(&s->list, c->kind, c->ns, c->name);
+	size_t at = have ? (size_t)(have - s->list.data) : 0;
 
-	for (size_t i = 0; i < next.len; i++)
-		push(&own, &cap,
-		     (struct hr_store_entry){.kind = next.data[i].kind,
-					     .ns = hr_arena_strdup(a, next.data[i].ns),
-					     .name = hr_arena_strdup(a, next.data[i].name),
-					     .yaml = hr_arena_strdup(a, next.data[i].yaml)});
-	hr_arena_free(s->arena);
-	free(s->list.data);
-	s->arena = a;
-	s->list = own;
+	if (have && c->yaml) {
+		struct hr_store_entry now = own(c); /* `c` may be the old one itself */
+
+		drop(have);
+		*have = now;
+	} else if (have) {
+		drop(have);
+		s->list.len--;
+		memmove(have, have + 1, (s->list.len - at) * sizeof(*have));
+	} else if (c->yaml) {
+		push(s, own(c));
+		at = s->list.len - 1;
+		while (at && compare(&s->list.data[at - 1], &s->list.data[at]) > 0) {
+			struct hr_store_entry e = s->list.data[at];
+
+			s->list.data[at] = s->list.data[at - 1];
+			s->list.data[--at] = e;
+		}
+	}
 }
 
 int hr_store_commit(struct hr_store *s, const struct hr_store_entry *changes, size_t n,
 		    struct hr_strbuf *err)
 {
-	_cleanup_arena_ struct hr_arena *a = hr_arena_new();
 	size_t done = 0;
 	int r = 0;
 
@@ -287,7 +317,8 @@ int hr_store_commit(struct hr_store *s, const struct hr_store_entry *changes, si
 	if (done) {
 		if (fsync(s->dirfd) < 0)
 			hr_warn("store: fsync %s: %s", s->dir, strerror(errno));
-		adopt(s, hr_store_preview(s, a, changes, done));
+		for (size_t i = 0; i < done; i++)
+			take_in(s, &changes[i]);
 	}
 	return r;
 }

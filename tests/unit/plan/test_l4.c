@@ -23,7 +23,7 @@ static const struct hr_plan_vip *vip(const struct hr_plan *p, uint16_t port)
 
 	assert_int_equal(hr_addr_parse("10.96.7.1", &a), 0);
 	memcpy(k.ip, a.ip, sizeof(k.ip));
-	v = hr_map_get(p->vip_by_addr, &k, sizeof(k));
+	v = hr_plan_vip_at(p, &k);
 	assert_non_null(v);
 	return v;
 }

@@ -304,14 +304,32 @@ void hr_tables_drop(struct hr_tables *t, uint64_t now)
 	}
 }
 
+static bool has_table(const struct hr_plan_cluster *c)
+{
+	return c->id && c->id < HR_CLUSTERS_MAX;
+}
+
 int hr_tables_prepare(struct hr_tables *t, const struct hr_plan *p, uint64_t now)
 {
 	int r = 0;
 
 	hr_tables_tick(t, now);
 	for (size_t i = 0; !r && i < p->clusters.len; i++)
-		if (p->clusters.data[i].id && p->clusters.data[i].id < HR_CLUSTERS_MAX)
+		if (has_table(&p->clusters.data[i]))
 			r = prepare_cluster(t, p, &p->clusters.data[i], now);
+	if (r)
+		hr_tables_drop(t, now);
+	return r;
+}
+
+int hr_tables_prepare_some(struct hr_tables *t, const struct hr_plan *p, const uint32_t *clusters,
+			   size_t n, uint64_t now)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n; i++)
+		if (has_table(&p->clusters.data[clusters[i]]))
+			r = prepare_cluster(t, p, &p->clusters.data[clusters[i]], now);
 	if (r)
 		hr_tables_drop(t, now);
 	return r;
@@ -338,12 +356,21 @@ void hr_tables_flip(struct hr_tables *t, const struct hr_plan *p, uint64_t now)
 	for (uint32_t id = 0; id < t->top; id++)
 		t->state[id].in_plan = false;
 	for (size_t i = 0; i < p->clusters.len; i++)
-		if (p->clusters.data[i].id && p->clusters.data[i].id < HR_CLUSTERS_MAX)
+		if (has_table(&p->clusters.data[i]))
 			flip_cluster(t, p->clusters.data[i].id, now);
 	/* rules that lead to them may still be read */
 	for (uint32_t id = 0; id < t->top; id++)
 		if (t->state[id].known && !t->state[id].in_plan && !t->state[id].gone_at)
 			t->state[id].gone_at = now + GRACE_MS;
+	t->plan = p;
+}
+
+void hr_tables_flip_some(struct hr_tables *t, const struct hr_plan *p, const uint32_t *clusters,
+			 size_t n, uint64_t now)
+{
+	for (size_t i = 0; i < n; i++)
+		if (has_table(&p->clusters.data[clusters[i]]))
+			flip_cluster(t, p->clusters.data[clusters[i]].id, now);
 	t->plan = p;
 }
 
@@ -378,6 +405,12 @@ void hr_tables_refresh(struct hr_tables *t, uint64_t now)
 {
 	for (size_t i = 0; t->plan && i < t->plan->clusters.len; i++)
 		renew(t, &t->plan->clusters.data[i], now);
+}
+
+void hr_tables_refresh_some(struct hr_tables *t, const uint32_t *clusters, size_t n, uint64_t now)
+{
+	for (size_t i = 0; t->plan && i < n; i++)
+		renew(t, &t->plan->clusters.data[clusters[i]], now);
 }
 
 static bool warming(const struct hr_tables *t, const struct hr_plan_cluster *c, uint64_t now)

@@ -23,6 +23,12 @@ void hr_tables_free(struct hr_tables *t);
 int hr_tables_prepare(struct hr_tables *t, const struct hr_plan *plan, uint64_t now_ms);
 /* The plan is in effect, and lives until the next one is. */
 void hr_tables_flip(struct hr_tables *t, const struct hr_plan *plan, uint64_t now_ms);
+/* The same of a plan made of the one in effect: of the clusters with these indexes; the others'
+ * tables are as they were. */
+int hr_tables_prepare_some(struct hr_tables *t, const struct hr_plan *plan,
+			   const uint32_t *clusters, size_t n, uint64_t now_ms);
+void hr_tables_flip_some(struct hr_tables *t, const struct hr_plan *plan, const uint32_t *clusters,
+			 size_t n, uint64_t now_ms);
 /* It did not come into effect. */
 void hr_tables_drop(struct hr_tables *t, uint64_t now_ms);
 
@@ -30,6 +36,8 @@ void hr_tables_drop(struct hr_tables *t, uint64_t now_ms);
 void hr_tables_ep(struct hr_tables *t, uint32_t ep, uint64_t now_ms);
 /* Whatever may have changed. */
 void hr_tables_refresh(struct hr_tables *t, uint64_t now_ms);
+void hr_tables_refresh_some(struct hr_tables *t, const uint32_t *clusters, size_t n,
+			    uint64_t now_ms);
 /* Endpoints that are warming up get what is theirs by now. Gives the time of the next step,
  * UINT64_MAX: none is. */
 uint64_t hr_tables_warm(struct hr_tables *t, uint64_t now_ms);

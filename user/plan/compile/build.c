@@ -23,10 +23,10 @@
 		hr_vec_free(&(b)->table);                                                         \
 	} while (0)
 
-static int wildcard_cmp(const void *a, const void *b)
+static int wildcard_cmp(const void *a, const void *b, void *vhosts)
 {
-	const struct hr_plan_vhost *x = *(const struct hr_plan_vhost *const *)a,
-				   *y = *(const struct hr_plan_vhost *const *)b;
+	const struct hr_plan_vhost *x = (struct hr_plan_vhost *)vhosts + *(const uint32_t *)a,
+				   *y = (struct hr_plan_vhost *)vhosts + *(const uint32_t *)b;
 	int d = hr_host_specificity_cmp(y->host, x->host);
 
 	return d ? d : (int)x->port - (int)y->port;
@@ -34,34 +34,34 @@ static int wildcard_cmp(const void *a, const void *b)
 
 static void index_plan(struct hr_plan *p)
 {
-	HR_VEC(struct hr_plan_vhost *) wild = {0};
+	HR_VEC(uint32_t) wild = {0};
 	char key[320];
 
 	for (size_t i = 0; i < p->vhosts.len; i++) {
-		struct hr_plan_vhost *v = &p->vhosts.data[i];
+		const struct hr_plan_vhost *v = &p->vhosts.data[i];
 
 		for (uint16_t n = 0; n < v->nnames; n++) {
 			snprintf(key, sizeof(key), "%u/%s", v->port, v->names[n]);
 			if (!hr_map_gets(p->vhost_by_name, key))
-				hr_map_puts(p->vhost_by_name, key, v);
+				hr_map_puts(p->vhost_by_name, key, (void *)(i + 1));
 		}
 		if (v->host[0] == '*')
-			hr_vec_push(&wild, v);
+			hr_vec_push(&wild, (uint32_t)i);
 	}
 	if (wild.len)
-		qsort(wild.data, wild.len, sizeof(*wild.data), wildcard_cmp);
-	p->wildcards.data = hr_arena_array(p->arena, struct hr_plan_vhost *, wild.len + 1);
+		qsort_r(wild.data, wild.len, sizeof(*wild.data), wildcard_cmp, p->vhosts.data);
+	p->wildcards.data = hr_arena_array(p->arena, uint32_t, wild.len + 1);
 	if (wild.len)
 		memcpy(p->wildcards.data, wild.data, wild.len * sizeof(*wild.data));
 	p->wildcards.len = wild.len;
 	hr_vec_free(&wild);
 	for (size_t i = 0; i < p->vips.len; i++) {
-		struct hr_plan_vip *v = &p->vips.data[i];
+		const struct hr_plan_vip *v = &p->vips.data[i];
 		struct hr_vip_key k = {.port_be = htons(v->port)};
 
 		memcpy(k.ip, v->addr.ip, sizeof(k.ip));
 		if (!hr_map_get(p->vip_by_addr, &k, sizeof(k)))
-			hr_map_put(p->vip_by_addr, &k, sizeof(k), v);
+			hr_map_put(p->vip_by_addr, &k, sizeof(k), (void *)(i + 1));
 	}
 }
 
@@ -78,20 +78,19 @@ static int over_limit(struct hr_build *b, const char *what, size_t have, size_t 
 
 /* Tables of consistentHash are as large as their rules want them: all must fit at once, and one
  * more beside them while it is replaced. */
-static int over_slots(struct hr_build *b)
+size_t hr_build_slots(const struct hr_plan_cluster *clusters, size_t n)
 {
 	size_t pages = 0, largest = 0;
 
-	for (size_t i = 0; i < b->clusters.len; i++) {
-		const struct hr_plan_cluster *c = &b->clusters.data[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct hr_plan_cluster *c = &clusters[i];
 		uint32_t slots = hr_hash_slots(c);
 		size_t mine = ((slots ? slots : c->n_eps) + HR_SLOTS_PAGE - 1) / HR_SLOTS_PAGE;
 
 		pages += mine;
 		largest = HR_MAX(largest, mine);
 	}
-	return over_limit(b, "slots of balancing tables (consistentHash)",
-			  (pages + largest) * HR_SLOTS_PAGE, (size_t)HR_SLOT_PAGES * HR_SLOTS_PAGE);
+	return (pages + largest) * HR_SLOTS_PAGE;
 }
 
 static int run_steps(struct hr_build *b)
@@ -118,7 +117,8 @@ static int run_steps(struct hr_build *b)
 	if (!r)
 		r = over_limit(b, "addresses and ports", b->vips.len, HR_VIPS_MAX);
 	if (!r)
-		r = over_slots(b);
+		r = over_limit(b, "slots of balancing tables (consistentHash)",
+			       hr_build_slots(b->clusters.data, b->clusters.len), HR_SLOTS_LIMIT);
 out:
 	CLOSE(b, vhosts);
 	CLOSE(b, routes);
@@ -127,6 +127,7 @@ out:
 	CLOSE(b, vips);
 	CLOSE(b, l4);
 	CLOSE(b, names);
+	CLOSE(b, svcs);
 	hr_vec_free(&b->views);
 	return r;
 }
@@ -135,7 +136,6 @@ static void open_lookups(struct hr_build *b)
 {
 	b->svc_by_fqdn = hr_map_new();
 	b->svc_by_short = hr_map_new();
-	b->pod_by_name = hr_map_new();
 	b->pod_by_addr = hr_map_new();
 	b->locality_by_node = hr_map_new();
 	b->cluster_by_name = hr_map_new();
@@ -148,7 +148,6 @@ static void close_lookups(struct hr_build *b)
 {
 	hr_map_free(b->svc_by_fqdn);
 	hr_map_free(b->svc_by_short);
-	hr_map_free(b->pod_by_name);
 	hr_map_free(b->pod_by_addr);
 	hr_map_free(b->locality_by_node);
 	hr_map_free(b->cluster_by_name);
@@ -184,19 +183,33 @@ int hr_plan_build(struct hr_plan **out, struct hr_objects *o, const struct hr_pl
 	open_lookups(b);
 	r = run_steps(b);
 	close_lookups(b);
-	hr_vec_free(&b->svcs);
 	if (r) {
 		hr_plan_free(p);
 		return r;
 	}
 	index_plan(p);
+	p->users = 1;
+	p->built = hr_arena_used(p->arena) + hr_arena_used(o->arena);
 	*out = p;
 	return 0;
 }
 
+const struct hr_plan_vip *hr_plan_vip_at(const struct hr_plan *p, const struct hr_vip_key *key)
+{
+	uintptr_t i = (uintptr_t)hr_map_get(p->vip_by_addr, key, sizeof(*key));
+
+	return i ? &p->vips.data[i - 1] : NULL;
+}
+
 void hr_plan_free(struct hr_plan *p)
 {
-	if (!p)
+	struct hr_plan *origin = p ? p->origin : NULL;
+
+	if (origin) {
+		hr_arena_free(p->arena);
+		p = origin;
+	}
+	if (!p || (p->users && --p->users))
 		return;
 	for (size_t i = 0; i < p->vhosts.len; i++)
 		hr_map_free(p->vhosts.data[i].index);

@@ -197,22 +197,28 @@ static void build_views(struct hr_build *b, const struct hr_svc *s, size_t port_
 	}
 }
 
+void hr_build_clusters_of(struct hr_build *b, const struct hr_svc *s)
+{
+	for (size_t p = 0; p < s->ports->len; p++) {
+		if (s->ports->data[p].udp)
+			continue;
+		build_cluster(b, s, p, s->rule, NULL, NULL);
+		for (size_t k = 0; k < s->subsets.len; k++)
+			if (hr_build_cluster_named(b, s->fqdn, (uint16_t)s->ports->data[p].number,
+						   s->subsets.data[k]->name) == HR_NONE)
+				build_cluster(b, s, p, s->rule, s->subsets.data[k], NULL);
+		build_views(b, s, p);
+	}
+}
+
 void hr_build_clusters(struct hr_build *b)
 {
 	for (size_t i = 0; i < b->svcs.len; i++) {
-		const struct hr_svc *s = b->svcs.data[i];
+		struct hr_svc *s = b->svcs.data[i];
 
-		for (size_t p = 0; p < s->ports->len; p++) {
-			if (s->ports->data[p].udp)
-				continue;
-			build_cluster(b, s, p, s->rule, NULL, NULL);
-			for (size_t k = 0; k < s->subsets.len; k++)
-				if (hr_build_cluster_named(b, s->fqdn,
-							   (uint16_t)s->ports->data[p].number,
-							   s->subsets.data[k]->name) == HR_NONE)
-					build_cluster(b, s, p, s->rule, s->subsets.data[k], NULL);
-			build_views(b, s, p);
-		}
+		s->first_cluster = (uint32_t)b->clusters.len;
+		hr_build_clusters_of(b, s);
+		s->n_clusters = (uint32_t)b->clusters.len - s->first_cluster;
 	}
 }
 

@@ -24,7 +24,9 @@ struct hr_svc {
 		size_t len;
 		uint32_t draining;
 	})
-	eps; /* one per port, in the order of `ports` */
+	eps;				    /* one per port, in the order of `ports` */
+	uint32_t first_cluster, n_clusters; /* of the plan */
+	uint32_t plan_name;		    /* index in the plan's names, HR_NONE */
 	/* What clients see of whom nothing else is known, and what those of `views` see. */
 	const struct hr_destination_rule *rule; /* NULL: none */
 	hr_subset_list subsets;
@@ -62,10 +64,10 @@ struct hr_build {
 	struct hr_diags *diags;
 	HR_VEC(struct hr_svc *) svcs;
 	struct hr_map *svc_by_fqdn;
-	struct hr_map *svc_by_short;	   /* short name; not a service when several have it */
-	struct hr_map *pod_by_name;	   /* "ns/name" */
-	struct hr_map *pod_by_addr;	   /* struct hr_addr */
-	struct hr_map *locality_by_node;   /* node name -> "region/zone/subzone" */
+	struct hr_map *svc_by_short; /* short name; not a service when several have it */
+	struct hr_map *pod_by_addr;  /* struct hr_addr */
+	/* node name -> "region/zone/subzone", of those that were asked for */
+	struct hr_map *locality_by_node;
 	struct hr_chain slices_by_service; /* "ns/name" -> o->slices */
 	/* Those that speak for the mesh and have HTTP routes. All wildcards are under "*". */
 	HR_LIST(struct hr_vs_host) vs_hosts;
@@ -111,9 +113,12 @@ bool hr_speaks_for_mesh(const hr_strs *gateways);
 void hr_build_place_lookups(struct hr_build *b);
 /* "region/zone/subzone" of a node by its labels; "" when not known. */
 const char *hr_build_node_locality(const struct hr_build *b, const char *node);
+const struct hr_pod *hr_build_pod(const struct hr_build *b, const char *ns, const char *name);
 void hr_build_rule_lookups(struct hr_build *b); /* once the services are known */
 void hr_build_services(struct hr_build *b);
 void hr_build_endpoints(struct hr_build *b, struct hr_svc *s);
+/* The order of a cluster's endpoints. */
+int hr_build_ep_cmp(const void *a, const void *b);
 void hr_build_policy(struct hr_build *b, struct hr_svc *s);
 /* Views of clusters behind the clusters that routes name. */
 void hr_build_views(struct hr_build *b);
@@ -122,8 +127,12 @@ void hr_build_views(struct hr_build *b);
 void hr_build_places(struct hr_build *b, const struct hr_svc *s, struct hr_plan_cluster *c);
 /* Views of a cluster (index) for clients whose own labels decide what is near. */
 void hr_build_groups(struct hr_build *b, const struct hr_svc *s, uint32_t base);
-/* Clusters of every service port and subset. */
+/* Clusters of every service port and subset; those of one service stand together. */
 void hr_build_clusters(struct hr_build *b);
+void hr_build_clusters_of(struct hr_build *b, const struct hr_svc *s);
+/* Slots of balancing tables, with room to replace the largest. */
+#define HR_SLOTS_LIMIT ((size_t)HR_SLOT_PAGES * HR_SLOTS_PAGE)
+size_t hr_build_slots(const struct hr_plan_cluster *clusters, size_t n);
 /* conns.c: from the cluster's pool. */
 void hr_build_conns(struct hr_build *b, struct hr_plan_cluster *c);
 /* Index of the cluster of a destination as `vs_ns` says it, made as an empty one when nobody
@@ -134,6 +143,8 @@ uint32_t hr_build_cluster_named(struct hr_build *b, const char *fqdn, uint16_t p
 				const char *subset);
 int hr_build_vhosts(struct hr_build *b);
 void hr_build_vips(struct hr_build *b);
+/* What DNS answers for a service that has a place. */
+struct hr_plan_name hr_build_name(const struct hr_svc *s);
 /* TLS and TCP routes of a service's port at one of its addresses: sets split, l4, tls and flags. */
 void hr_build_l4(struct hr_build *b, const struct hr_svc *s, const struct hr_port *p,
 		 struct hr_plan_vip *vip);

@@ -88,17 +88,6 @@ static int find_routes(const struct hr_plan *p, const struct hr_virtual_service 
 	return out->n_routes && !other ? 0 : -EOPNOTSUPP;
 }
 
-static uint32_t service_of(const struct hr_plan *p, const char *host, uint16_t port)
-{
-	for (size_t i = 0; i < p->clusters.len; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[i];
-
-		if (c->port == port && !*c->subset && hr_streq(c->host, host))
-			return (uint32_t)i;
-	}
-	return HR_NONE;
-}
-
 static bool has_route(const struct hr_plan_vhost *v, const struct hr_reweighed *w)
 {
 	for (uint32_t i = 0; i < v->nrules; i++)
@@ -128,7 +117,7 @@ static int settle_vhost(struct hr_plan *p, uint32_t vhost, struct hr_reweighed *
 {
 	const struct hr_connect_view view = {p->routes.data, p->clusters.data, p->eps.data};
 	struct hr_plan_vhost *v = &p->vhosts.data[vhost];
-	uint32_t service = service_of(p, v->host, v->port);
+	uint32_t service = v->service;
 	int r = 0;
 
 	w->vhosts[w->n_vhosts++] = vhost;
@@ -142,7 +131,9 @@ static int settle_vhost(struct hr_plan *p, uint32_t vhost, struct hr_reweighed *
 /* The array is replaced, not written: a worker that reads it sees the old weights or the new. */
 static void set_weights(struct hr_plan *p, struct hr_plan_route *r, const uint32_t *weights)
 {
-	struct hr_plan_dst *dst = hr_arena_array(p->arena, struct hr_plan_dst, r->ndst + 1);
+	/* routes are shared with the plans that are made of this one */
+	struct hr_arena *a = p->origin ? p->origin->arena : p->arena;
+	struct hr_plan_dst *dst = hr_arena_array(a, struct hr_plan_dst, r->ndst + 1);
 	uint32_t total = 0;
 
 	for (uint32_t i = 0; i < r->ndst; i++) {

@@ -12,7 +12,7 @@
 
 typedef HR_VEC(struct hr_plan_ep) ep_vec;
 
-static int ep_cmp(const void *a, const void *b)
+int hr_build_ep_cmp(const void *a, const void *b)
 {
 	const struct hr_plan_ep *x = a, *y = b;
 	bool x4 = hr_addr_is4(&x->addr), y4 = hr_addr_is4(&y->addr);
@@ -30,9 +30,9 @@ static void keep(struct hr_build *b, ep_vec *v, struct hr_svc_eps *out, uint32_t
 	size_t n = 0;
 
 	if (v->len)
-		qsort(v->data, v->len, sizeof(*v->data), ep_cmp);
+		qsort(v->data, v->len, sizeof(*v->data), hr_build_ep_cmp);
 	for (size_t i = 0; i < v->len; i++)
-		if (!n || ep_cmp(&v->data[n - 1], &v->data[i]))
+		if (!n || hr_build_ep_cmp(&v->data[n - 1], &v->data[i]))
 			v->data[n++] = v->data[i];
 	out->data = hr_arena_array(b->a, struct hr_plan_ep, n ? n : 1);
 	if (n)
@@ -40,13 +40,6 @@ static void keep(struct hr_build *b, ep_vec *v, struct hr_svc_eps *out, uint32_t
 	out->len = n;
 	out->draining = draining;
 	hr_vec_free(v);
-}
-
-const char *hr_build_node_locality(const struct hr_build *b, const char *node)
-{
-	const char *known = node ? hr_map_gets(b->locality_by_node, node) : NULL;
-
-	return known ? known : "";
 }
 
 /* A label that stands for the node's: "region.zone.subzone" (Istio). */
@@ -119,10 +112,7 @@ static size_t from_slices(struct hr_build *b, const struct hr_svc *s, const stru
 			if (leaving && !(e->serving && e->terminating))
 				continue;
 			if (e->pod_name)
-				pod = hr_map_gets(b->pod_by_name,
-						  hr_arena_printf(b->a, "%s/%s",
-								  e->pod_ns ? e->pod_ns : s->ns,
-								  e->pod_name));
+				pod = hr_build_pod(b, e->pod_ns ? e->pod_ns : s->ns, e->pod_name);
 			if (!pod)
 				pod = hr_map_get(b->pod_by_addr, &e->addr, sizeof(e->addr));
 			hr_vec_push(v, pod_ep(b, pod, &e->addr, (uint16_t)sp->number, e->node));

@@ -232,22 +232,25 @@ static uint32_t cluster_id(struct hr_ids *ids, const struct hr_plan_cluster *c)
 	return id_of(ids, T_CLUSTER, c->name);
 }
 
-static int assign_eps(struct hr_ids *ids, struct hr_plan *p)
+static int assign_ep(struct hr_ids *ids, const struct hr_plan *p, struct hr_plan_ep *e)
 {
+	_cleanup_sb_ struct hr_strbuf name = {0};
 	char text[HR_ADDR_TEXT];
 
-	for (size_t i = 0; i < p->eps.len; i++) {
-		struct hr_plan_ep *e = &p->eps.data[i];
-		_cleanup_sb_ struct hr_strbuf name = {0};
+	hr_addr_port_text(&e->addr, e->port, text);
+	hr_sb_printf(&name, "%s %s", p->clusters.data[e->cluster].name, text);
+	e->addr_id = id_of(ids, T_ADDR, text);
+	e->id = id_of(ids, T_EP, name.data);
+	return e->id && e->addr_id ? -1 : e->id ? T_ADDR : T_EP;
+}
 
-		hr_addr_port_text(&e->addr, e->port, text);
-		hr_sb_printf(&name, "%s %s", p->clusters.data[e->cluster].name, text);
-		e->addr_id = id_of(ids, T_ADDR, text);
-		e->id = id_of(ids, T_EP, name.data);
-		if (!e->id || !e->addr_id)
-			return e->id ? T_ADDR : T_EP;
-	}
-	return -1;
+static int assign_eps(struct hr_ids *ids, struct hr_plan *p)
+{
+	int full = -1;
+
+	for (size_t i = 0; i < p->eps.len && full < 0; i++)
+		full = assign_ep(ids, p, &p->eps.data[i]);
+	return full;
 }
 
 /* -1, or the table that is full. */
@@ -302,6 +305,28 @@ int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 	*what = ids->t[full].what;
 	take_back(ids);
 	return -ENOSPC;
+}
+
+/* Names that went wait for assignments of a whole plan before their ids are given again: not too
+ * many of them may. */
+#define GONE_MAX (HR_EPS_MAX / 8)
+
+int hr_ids_assign_new(struct hr_ids *ids, struct hr_plan *plan, const struct hr_plan_changes *what)
+{
+	if (hr_map_len(ids->t[T_EP].by_name) > plan->eps.len + GONE_MAX)
+		return -ENOSPC;
+	for (size_t i = 0; i < what->n_clusters; i++) {
+		const struct hr_plan_cluster *c = &plan->clusters.data[what->clusters[i]];
+
+		for (uint32_t k = 0; k < c->n_eps; k++) {
+			struct hr_plan_ep *e = &plan->eps.data[c->first_ep + k];
+
+			if (!e->id && assign_ep(ids, plan, e) >= 0)
+				return -ENOSPC;
+		}
+	}
+	index_endpoints(plan);
+	return 0;
 }
 
 /* Numbers are kept for the life of the agent, so a name always gets the same address. */

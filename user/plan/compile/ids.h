@@ -20,6 +20,9 @@ void hr_ids_set_busy(struct hr_ids *ids, hr_ids_busy_fn busy, void *ctx);
 /* Fills every id of the plan. 0, or -ENOSPC when a table of limits.h is full (nothing changed;
  * *what names the table). */
 int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what);
+/* Those of endpoints that are new in a plan made by hr_plan_change of the one that was assigned
+ * last; what went is forgotten by assignments of whole plans. 0, -ENOSPC: it takes one. */
+int hr_ids_assign_new(struct hr_ids *ids, struct hr_plan *plan, const struct hr_plan_changes *what);
 /* For hr_plan_opts.auto_vip: ctx is the struct hr_ids. 240.240.0.0/16 and fd68:6472:6163::/48. */
 int hr_ids_auto_vip(void *ids, const char *fqdn, struct hr_addr *v4, struct hr_addr *v6);
 /* Names of live ids, NULL when unknown (for metrics and status). */

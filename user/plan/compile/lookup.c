@@ -158,7 +158,7 @@ void hr_build_rule_lookups(struct hr_build *b)
 
 /* ---- where things run ---- */
 
-static const char *locality_of(struct hr_build *b, const struct hr_meta *node)
+static const char *locality_of(const struct hr_build *b, const struct hr_meta *node)
 {
 	const char *region = NULL, *zone = NULL, *sub = NULL;
 
@@ -181,20 +181,32 @@ static const char *locality_of(struct hr_build *b, const struct hr_meta *node)
 			       zone && sub ? "/" : "", zone && sub ? sub : "");
 }
 
+const char *hr_build_node_locality(const struct hr_build *b, const char *node)
+{
+	const char *known = node ? hr_map_gets(b->locality_by_node, node) : NULL;
+	const struct hr_meta *m;
+
+	if (known || !node)
+		return known ? known : "";
+	m = hr_objects_find(b->o, (struct hr_object_key){HR_KIND_NODE, "", node});
+	known = m ? locality_of(b, m) : "";
+	hr_map_puts(b->locality_by_node, node, (void *)known);
+	return known;
+}
+
+const struct hr_pod *hr_build_pod(const struct hr_build *b, const char *ns, const char *name)
+{
+	return (const struct hr_pod *)hr_objects_find(
+		b->o, (struct hr_object_key){HR_KIND_POD, ns, name});
+}
+
 void hr_build_place_lookups(struct hr_build *b)
 {
 	for (size_t i = 0; i < b->o->pods.len; i++) {
 		struct hr_pod *p = b->o->pods.data[i];
 
-		hr_map_puts(b->pod_by_name,
-			    hr_arena_printf(b->a, "%s/%s", p->meta.ns, p->meta.name), p);
 		for (size_t k = 0; !p->host_network && k < p->ips.len; k++)
 			hr_map_put(b->pod_by_addr, &p->ips.data[k], sizeof(p->ips.data[k]), p);
-	}
-	for (size_t i = 0; i < b->o->nodes.len; i++) {
-		const struct hr_meta *m = &b->o->nodes.data[i]->meta;
-
-		hr_map_puts(b->locality_by_node, m->name, (void *)locality_of(b, m));
 	}
 	hr_chain_init(b, &b->slices_by_service, b->o->slices.len);
 	for (size_t i = 0; i < b->o->slices.len; i++) {

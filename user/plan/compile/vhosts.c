@@ -382,6 +382,7 @@ static void vhosts_of_service(struct hr_build *b, const struct hr_svc *s, struct
 
 	for (size_t p = 0; p < s->ports->len && hr_svc_has_place(s); p++) {
 		uint16_t port = (uint16_t)s->ports->data[p].number;
+		uint32_t service = hr_build_cluster_named(b, s->fqdn, port, "");
 
 		if (!is_http(&s->ports->data[p]))
 			continue;
@@ -390,7 +391,8 @@ static void vhosts_of_service(struct hr_build *b, const struct hr_svc *s, struct
 			  (struct hr_plan_vhost){
 				  .host = s->fqdn,
 				  .port = port,
-				  .default_cluster = hr_build_cluster_named(b, s->fqdn, port, ""),
+				  .service = service,
+				  .default_cluster = service,
 			  },
 			  &names);
 	}
@@ -416,6 +418,7 @@ static void vhosts_of_names(struct hr_build *b, struct hr_map *taken, const uint
 			  (struct hr_plan_vhost){
 				  .host = host,
 				  .port = ports[i % nports],
+				  .service = HR_NONE,
 				  .default_cluster = HR_NONE,
 			  },
 			  &names);
@@ -451,7 +454,7 @@ int hr_build_vhosts(struct hr_build *b)
 		const struct hr_connect_view view = view_of(b);
 		struct hr_plan_vhost *v = &b->vhosts.data[i];
 
-		v->default_cluster = hr_connect_default(&view, v, v->default_cluster);
+		v->default_cluster = hr_connect_default(&view, v, v->service);
 		r = hr_build_rows(b, v);
 	}
 	return r;
@@ -530,7 +533,7 @@ static bool has_family(const struct hr_svc *s, bool v4)
 
 /* Addresses that the name is answered with. An address that we made up is only given for a family
  * that some endpoint has: clients that prefer IPv6 would otherwise all need the agent to cross. */
-static struct hr_plan_name name_of(const struct hr_svc *s)
+struct hr_plan_name hr_build_name(const struct hr_svc *s)
 {
 	struct hr_plan_name n = {
 		.name = s->fqdn,
@@ -550,13 +553,15 @@ static struct hr_plan_name name_of(const struct hr_svc *s)
 void hr_build_vips(struct hr_build *b)
 {
 	for (size_t i = 0; i < b->svcs.len; i++) {
-		const struct hr_svc *s = b->svcs.data[i];
+		struct hr_svc *s = b->svcs.data[i];
 
 		for (size_t p = 0; p < s->ports->len; p++)
 			if (!s->ports->data[p].udp)
 				vips_of_port(b, s, &s->ports->data[p]);
+		s->plan_name = HR_NONE;
 		if (!hr_svc_has_place(s))
 			continue;
-		hr_vec_push(&b->names, name_of(s));
+		s->plan_name = (uint32_t)b->names.len;
+		hr_vec_push(&b->names, hr_build_name(s));
 	}
 }

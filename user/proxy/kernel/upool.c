@@ -225,29 +225,35 @@ void px_upool_lost(struct px_upool *p, bool failed)
 
 /* ---- towards the plan ---- */
 
+/* NULL: no memory. */
+static struct px_addr *take_addr(struct px_holder *h, const struct hr_plan_ep *ep)
+{
+	struct px_addr *a = hr_map_get(h->addr_map, &ep->addr_id, sizeof(ep->addr_id));
+
+	if (!a) {
+		a = calloc(1, sizeof(*a));
+		if (!a)
+			return NULL;
+		a->addr_id = ep->addr_id;
+		hr_list_add_tail(&h->addrs, &a->link);
+		hr_map_put(h->addr_map, &ep->addr_id, sizeof(ep->addr_id), a);
+	}
+	a->addr = ep->addr;
+	a->port = ep->port;
+	a->in_plan = true;
+	set_state(h, a, ep->id); /* an endpoint id may be new */
+	return a;
+}
+
 static void reconcile_addrs(struct px_holder *h)
 {
 	const struct hr_plan *plan = h->plan->plan;
 
 	hr_list_for_each (l, &h->addrs)
 		hr_list_entry(l, struct px_addr, link)->in_plan = false;
-	for (size_t i = 0; i < plan->eps.len; i++) {
-		const struct hr_plan_ep *ep = &plan->eps.data[i];
-		struct px_addr *a = hr_map_get(h->addr_map, &ep->addr_id, sizeof(ep->addr_id));
-
-		if (!a) {
-			a = calloc(1, sizeof(*a));
-			if (!a)
-				return;
-			a->addr_id = ep->addr_id;
-			hr_list_add_tail(&h->addrs, &a->link);
-			hr_map_put(h->addr_map, &ep->addr_id, sizeof(ep->addr_id), a);
-		}
-		a->addr = ep->addr;
-		a->port = ep->port;
-		a->in_plan = true;
-		set_state(h, a, ep->id); /* an endpoint id may be new */
-	}
+	for (size_t i = 0; i < plan->eps.len; i++)
+		if (!take_addr(h, &plan->eps.data[i]))
+			return;
 }
 
 static bool served(struct hr_proxy *px, uint64_t netns)
@@ -259,19 +265,27 @@ static bool served(struct hr_proxy *px, uint64_t netns)
 	return yes;
 }
 
+static void warm(struct px_holder *h, uint64_t netns, const struct hr_plan_ep *ep)
+{
+	struct px_addr *a = hr_map_get(h->addr_map, &ep->addr_id, sizeof(ep->addr_id));
+	struct px_upool *p =
+		a ? pool_add(h, netns, a, &h->plan->plan->clusters.data[ep->cluster].conns) : NULL;
+
+	if (p && !hr_timer_running(&p->retry))
+		px_upool_fill(p);
+}
+
+static bool may_warm(const struct px_holder *h)
+{
+	return h->chunks_used < PX_U_CHUNK_COUNT / 2;
+}
+
 static void warm_netns(struct px_holder *h, uint64_t netns)
 {
 	const struct hr_plan *plan = h->plan->plan;
 
-	for (size_t i = 0; i < plan->eps.len && h->chunks_used < PX_U_CHUNK_COUNT / 2; i++) {
-		const struct hr_plan_ep *ep = &plan->eps.data[i];
-		struct px_addr *a = hr_map_get(h->addr_map, &ep->addr_id, sizeof(ep->addr_id));
-		struct px_upool *p;
-
-		p = a ? pool_add(h, netns, a, &plan->clusters.data[ep->cluster].conns) : NULL;
-		if (p && !hr_timer_running(&p->retry))
-			px_upool_fill(p);
-	}
+	for (size_t i = 0; i < plan->eps.len && may_warm(h); i++)
+		warm(h, netns, &plan->eps.data[i]);
 }
 
 static void retire_pool(struct px_upool *p)
@@ -290,7 +304,7 @@ static bool in_plan(const struct px_holder *h, const struct px_upool *p)
 	struct px_addr_key key = {.port = p->addr->port, .conns = (uint16_t)p->kept.id};
 
 	memcpy(key.ip, p->addr->addr.ip, sizeof(key.ip));
-	return p->addr->in_plan && hr_map_get(h->plan->addrs, &key, sizeof(key));
+	return p->addr->in_plan && px_plan_has(h->plan, &key);
 }
 
 static void sweep_pools(struct px_holder *h)
@@ -343,6 +357,27 @@ static void reconcile(struct px_holder *h)
 	sweep_pools(h);
 	for (size_t i = 0; i < n; i++)
 		warm_netns(h, cookies[i]);
+}
+
+/* Of a plan that has other endpoints in some clusters only: those that are new are taken up now,
+ * what went is seen at the next tick. */
+static void reconcile_some(struct px_holder *h, const struct hr_plan_changes *what)
+{
+	const struct hr_plan *plan = h->plan->plan;
+	uint64_t cookies[HR_NETNS_MAX];
+	size_t n = px_netns_list(h->px, cookies, HR_NETNS_MAX);
+
+	for (size_t i = 0; i < what->n_clusters; i++) {
+		const struct hr_plan_cluster *c = &plan->clusters.data[what->clusters[i]];
+
+		for (uint32_t k = 0; k < c->n_eps; k++) {
+			const struct hr_plan_ep *ep = &plan->eps.data[c->first_ep + k];
+
+			take_addr(h, ep);
+			for (size_t m = 0; m < n && may_warm(h); m++)
+				warm(h, cookies[m], ep);
+		}
+	}
 }
 
 static void tick(void *ctx)
@@ -427,7 +462,10 @@ static void on_plan(void *ctx)
 	if (h->plan)
 		atomic_fetch_sub(&h->plan->users, 1);
 	h->plan = a->published;
-	reconcile(h);
+	if (h->plan->changes_only)
+		reconcile_some(h, &h->plan->what);
+	else
+		reconcile(h);
 }
 
 /* Takes one use of the plan. */

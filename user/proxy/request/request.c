@@ -193,7 +193,7 @@ const struct hr_plan_vip *px_vip_of(const struct px_client *c, const struct hr_p
 	struct hr_vip_key key = {.port_be = htons(c->dst_port)};
 
 	memcpy(key.ip, c->dst.ip, sizeof(key.ip));
-	return hr_map_get(plan->vip_by_addr, &key, sizeof(key));
+	return hr_plan_vip_at(plan, &key);
 }
 
 bool px_req_canonical(struct px_req *r)

@@ -416,7 +416,7 @@ bool px_up_alive(struct px_up *u)
 static void pool_sweep(struct px_worker *w, struct px_pool *p, uint64_t now)
 {
 	const struct px_hold *h = w->hold;
-	bool gone = h && !hr_map_get(h->published->addrs, &p->key.addr, sizeof(p->key.addr));
+	bool gone = h && !px_plan_has(h->published, &p->key.addr);
 
 	/* oldest last; what the plan does not have (any more: pass-through) keeps theirs a second
 	 */
