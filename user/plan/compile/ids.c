@@ -49,7 +49,8 @@ enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_CONNS, T_N };
 
 struct hr_ids {
 	struct table t[T_N];
-	uint64_t round;
+	uint64_t round; /* assignments of whole plans */
+	uint64_t count; /* and of what is new in others */
 	hr_ids_busy_fn busy;
 	void *busy_ctx;
 	struct hr_map *auto_vips; /* fqdn -> number */
@@ -132,7 +133,7 @@ static uint32_t again(struct hr_ids *ids, int kind, uint64_t age)
 	for (size_t i = t->free_head; i < t->free.len && i < t->free_head + LOOKS; i++) {
 		struct freed f = t->free.data[i];
 
-		if (f.at + age > ids->round)
+		if (f.at + age > ids->count)
 			return 0;
 		if (age && is_busy(ids, kind, f.id))
 			continue;
@@ -202,7 +203,7 @@ static void forget(struct hr_ids *ids, uint64_t rounds)
 			struct entry *e = t->by_place.data[k];
 
 			if (e && e->last_seen + rounds <= ids->round)
-				drop(t, e, ids->round);
+				drop(t, e, ids->count);
 		}
 	}
 }
@@ -219,7 +220,7 @@ static void take_back(struct hr_ids *ids)
 			if (!e || e->last_seen != ids->round)
 				continue;
 			if (e->born == ids->round)
-				drop(t, e, ids->round);
+				drop(t, e, ids->count);
 			else
 				e->last_seen = e->seen_before;
 		}
@@ -296,6 +297,7 @@ int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 	int full;
 
 	ids->round++;
+	ids->count++;
 	forget(ids, 3);
 	full = assign(ids, plan);
 	if (full < 0) {
@@ -315,6 +317,7 @@ int hr_ids_assign_new(struct hr_ids *ids, struct hr_plan *plan, const struct hr_
 {
 	if (hr_map_len(ids->t[T_EP].by_name) > plan->eps.len + GONE_MAX)
 		return -ENOSPC;
+	ids->count++;
 	for (size_t i = 0; i < what->n_clusters; i++) {
 		const struct hr_plan_cluster *c = &plan->clusters.data[what->clusters[i]];
 
