@@ -44,14 +44,24 @@ struct change {
 	bool moved; /* a cluster has endpoints of a family that it had not, or the other way */
 };
 
-/* The same clusters by name, or something is different that no endpoint explains. */
+/* Clients are told apart by the labels of endpoints (failoverPriority): views come and go. */
+static bool has_groups(const struct hr_plan_cluster *c)
+{
+	for (uint32_t i = 0; i < c->n_views; i++)
+		if (c->views[i].same)
+			return true;
+	return false;
+}
+
+/* The same clusters by name, or this takes a build. */
 static int pair_clusters(struct change *c, const struct hr_svc *s, uint32_t first)
 {
 	if (c->b->clusters.len - first != s->n_clusters)
 		return -EOPNOTSUPP;
 	for (uint32_t i = 0; i < s->n_clusters; i++) {
-		if (!hr_streq(c->b->clusters.data[first + i].name,
-			      c->from->clusters.data[s->first_cluster + i].name))
+		const struct hr_plan_cluster *was = &c->from->clusters.data[s->first_cluster + i];
+
+		if (has_groups(was) || !hr_streq(c->b->clusters.data[first + i].name, was->name))
 			return -EOPNOTSUPP;
 		c->fresh[s->first_cluster + i] = first + i + 1;
 		c->what.clusters[c->what.n_clusters++] = s->first_cluster + i;
@@ -88,6 +98,8 @@ static int build_aside(struct change *c, const bool *touched)
 		r = pair_clusters(c, &s, first);
 		look_at_name(c, &s);
 	}
+	for (size_t i = 0; i < c->b->views.len && !r; i++)
+		r = c->b->views.data[i].view.same ? -EOPNOTSUPP : 0;
 	/* whatever there is to say, a build says it */
 	return r || c->b->diags->list.len ? -EOPNOTSUPP : 0;
 }
