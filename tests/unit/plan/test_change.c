@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A plan with other endpoints is made of the one before: it must be what a build of the same
- *objects gives, byte for byte, whatever changes followed each other. Random worlds of
- *
- *	web   two ports, IPv4 and IPv6, subsets v1 v2, outliers and localities, a canary, slices
- *	picky web's Pods too, by selector; no slices     head  headless: DNS answers follow its
- *endpoints near  PreferClose, Maglev                        mine  internalTrafficPolicy Local ext
- *ServiceEntry, selects Pods and WorkloadEntries       other namespaces see another rule
- *
- * in which slices, Endpoints, Pods and WorkloadEntries come, go and change. Plans that are not in
- *use any more are freed late, in any order (as requests hold them), and what was changed once must
- *not have changed a plan before.
+ * objects gives, byte for byte, whatever changes followed each other, in the world of
+ * endpoint_world.h. Plans that are not in use any more are freed late, in any order (as requests
+ * hold them), and what was changed once must not have changed a plan before.
  */
+#include "endpoint_world.h"
 #include "planof.h"
 
 #include <errno.h>
@@ -21,245 +15,14 @@
 #include "core/vec.h"
 #include "plan/balance/tables.h"
 
-static const char base[] =
-	"apiVersion: v1\nkind: Node\nmetadata: {name: n1, labels: {topology.kubernetes.io/region: "
-	"r1, "
-	"topology.kubernetes.io/zone: z1}}\n---\n"
-	"apiVersion: v1\nkind: Node\nmetadata: {name: n2, labels: {topology.kubernetes.io/region: "
-	"r1, "
-	"topology.kubernetes.io/zone: z2}}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
-	"spec: {clusterIP: 10.9.0.1, clusterIPs: [10.9.0.1, 'fd00::9'], selector: {app: web},\n"
-	"  ports: [{name: http, port: 80}, {name: tcp-b, port: 81}]}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: picky}\n"
-	"spec: {clusterIP: 10.9.0.2, selector: {app: web, version: v1},\n"
-	"  ports: [{name: http, port: 80, targetPort: named}]}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: head}\n"
-	"spec: {clusterIP: None, ports: [{name: http, port: 80}]}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: near}\n"
-	"spec: {clusterIP: 10.9.0.3, trafficDistribution: PreferClose,\n"
-	"  ports: [{name: http, port: 80}]}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: mine}\n"
-	"spec: {clusterIP: 10.9.0.4, internalTrafficPolicy: Local, selector: {app: other},\n"
-	"  ports: [{name: http, port: 80}]}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: ext}\n"
-	"spec: {hosts: [ext.example.org], resolution: STATIC, workloadSelector: {labels: {app: "
-	"vm}},\n"
-	"  ports: [{name: http, number: 80, protocol: HTTP}]}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web}\n"
-	"spec: {host: web, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3}},\n"
-	"  subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2},\n"
-	"    trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}]}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: web, "
-	"namespace: "
-	"away}\nspec: {host: web.default.svc.cluster.local, subsets: [{name: v2, labels: {version: "
-	"v1}}]}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: near}\n"
-	"spec: {host: near, trafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x-a,\n"
-	"  maglev: {tableSize: 101}}}}}\n---\n"
-	"apiVersion: v1\nkind: Service\nmetadata: {name: told}\n"
-	"spec: {clusterIP: 10.9.0.5, selector: {app: other}, ports: [{name: http, port: "
-	"80}]}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: told}\n"
-	"spec: {host: told, trafficPolicy: {outlierDetection: {consecutive5xxErrors: 3},\n"
-	"  loadBalancer: {localityLbSetting: {failoverPriority: [version]}}}}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web}\n"
-	"spec:\n  hosts: [web, web.example.org]\n  http:\n"
-	"  - match: [{headers: {x-v2: {exact: '1'}}}]\n    route: [{destination: {host: web, "
-	"subset: "
-	"v2}}]\n"
-	"  - route:\n    - {destination: {host: web, subset: v1}, weight: 90}\n"
-	"    - {destination: {host: web, subset: v2}, weight: 10}\n---\n"
-	"apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: mine}\n"
-	"spec: {hosts: [mine], http: [{route: [{destination: {host: near}}]}]}\n";
-
-static const char *pick(const char *const *words, size_t n)
-{
-	return words[(size_t)rand() % n];
-}
-#define ONE_OF(...)                              \
-	pick((const char *const[]){__VA_ARGS__}, \
-	     HR_ARRAY_SIZE(((const char *const[]){__VA_ARGS__})))
-
-static void write_endpoints(struct hr_strbuf *out, bool v6)
-{
-	int n = rand() % 6;
-
-	for (int i = 0; i < n; i++) {
-		hr_sb_printf(out,
-			     "- {addresses: ['%s%d'], conditions: {ready: %s, serving: %s, "
-			     "terminating: %s}",
-			     v6 ? "fd00::" : "10.0.0.", 1 + rand() % 9,
-			     ONE_OF("true", "true", "false"), ONE_OF("true", "false"),
-			     ONE_OF("false", "false", "true"));
-		if (rand() % 2)
-			hr_sb_printf(out, ", targetRef: {kind: Pod, name: p%d}", rand() % 6);
-		if (rand() % 3 == 0)
-			hr_sb_printf(out, ", nodeName: %s", ONE_OF("n1", "n2", "n3"));
-		if (rand() % 3 == 0)
-			hr_sb_printf(out, ", zone: %s", ONE_OF("z1", "z2"));
-		hr_sb_add(out, "}\n");
-	}
-	if (!n)
-		out->len -= 1, hr_sb_add(out, " []\n");
-}
-
-static void write_slice(struct hr_strbuf *out, int i)
-{
-	bool v6 = rand() % 4 == 0;
-
-	hr_sb_printf(out,
-		     "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: s%d, "
-		     "labels: {kubernetes.io/service-name: %s}}\naddressType: %s\n"
-		     "ports: [{name: http, port: %s}, {name: tcp-b, port: 8081}]\nendpoints:\n",
-		     i, ONE_OF("web", "web", "head", "near", "mine", "nobody"),
-		     v6 ? "IPv6" : "IPv4", ONE_OF("8080", "8080", "9090"));
-	write_endpoints(out, v6);
-}
-
-static void write_old_endpoints(struct hr_strbuf *out, int i)
-{
-	int n = rand() % 3;
-
-	hr_sb_printf(out, "apiVersion: v1\nkind: Endpoints\nmetadata: {name: %s}\nsubsets:%s\n",
-		     i ? "near" : "head", n ? "" : " []");
-	for (int k = 0; k < n; k++)
-		hr_sb_printf(
-			out,
-			"- {addresses: [{ip: 10.0.1.%d}], notReadyAddresses: [{ip: 10.0.2.%d}], "
-			"ports: [{name: http, port: 80}]}\n",
-			k + rand() % 2, k);
-}
-
-static void write_pod(struct hr_strbuf *out, int i)
-{
-	hr_sb_printf(
-		out,
-		"apiVersion: v1\nkind: Pod\nmetadata: {name: p%d, labels: {app: %s, version: %s", i,
-		ONE_OF("web", "web", "other", "vm"), ONE_OF("v1", "v2"));
-	if (rand() % 4 == 0)
-		hr_sb_printf(out, ", istio-locality: %s", ONE_OF("r1.z1", "r1.z2.s", "r2"));
-	hr_sb_add(out, "}}\n");
-	hr_sb_printf(
-		out,
-		"spec: {nodeName: %s, containers: [{name: c, ports: [{name: named, containerPort: "
-		"%s}]}]}\nstatus: {phase: Running, podIP: 10.0.0.%d, conditions: [{type: Ready, "
-		"status: '%s'}]%s}\n",
-		ONE_OF("n1", "n2"), ONE_OF("8080", "8088"), 1 + rand() % 9,
-		ONE_OF("True", "True", "False"),
-		rand() % 4 ? "" : ", podIPs: [{ip: 10.0.0.7}, {ip: 'fd00::7'}]");
-}
-
-static void write_entry(struct hr_strbuf *out, int i)
-{
-	hr_sb_printf(
-		out,
-		"apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: w%d}\n"
-		"spec: {address: '%s%d', labels: {app: %s, version: v1}, weight: %s, locality: "
-		"%s}\n",
-		i, ONE_OF("10.0.3.", "fd00:3::"), 1 + rand() % 3, ONE_OF("vm", "vm", "web"),
-		ONE_OF("1", "3"), ONE_OF("r1/z1", "r1/z2"));
-}
-
-/* ---- the world: a place for each object that may be there ---- */
-
-static const struct kind {
-	enum hr_kind kind;
-	const char *letter; /* of names; NULL: names of services */
-	int n;
-	void (*write)(struct hr_strbuf *out, int i);
-} kinds[] = {{HR_KIND_ENDPOINT_SLICE, "s", 6, write_slice},
-	     {HR_KIND_ENDPOINTS, NULL, 2, write_old_endpoints},
-	     {HR_KIND_POD, "p", 6, write_pod},
-	     {HR_KIND_WORKLOAD_ENTRY, "w", 3, write_entry}};
-
-#define PLACES 17
-struct world {
-	struct place {
-		enum hr_kind kind;
-		char name[16];
-		char *yaml; /* NULL: it is not there */
-		int index;
-		const struct kind *k;
-	} at[PLACES];
-};
-
-static void world_init(struct world *w)
-{
-	int n = 0;
-
-	for (size_t k = 0; k < HR_ARRAY_SIZE(kinds); k++)
-		for (int i = 0; i < kinds[k].n; i++, n++) {
-			w->at[n] =
-				(struct place){.kind = kinds[k].kind, .index = i, .k = &kinds[k]};
-			if (kinds[k].letter)
-				snprintf(w->at[n].name, sizeof(w->at[n].name), "%s%d",
-					 kinds[k].letter, i);
-			else
-				strcpy(w->at[n].name, i ? "near" : "head");
-		}
-	assert_int_equal(n, PLACES);
-}
-
-static void world_draw(struct place *p)
-{
-	struct hr_strbuf text = {};
-
-	free(p->yaml);
-	p->yaml = NULL;
-	if (rand() % 4 == 0)
-		return;
-	p->k->write(&text, p->index);
-	p->yaml = text.data;
-}
-
 static struct hr_plan_opts opts = {.cluster_domain = "cluster.local", .node = "n1"};
 
 static struct hr_plan *build(const struct world *w)
 {
 	_cleanup_sb_ struct hr_strbuf all = {};
 
-	hr_sb_add(&all, base);
-	for (int i = 0; i < PLACES; i++)
-		if (w->at[i].yaml)
-			hr_sb_printf(&all, "---\n%s", w->at[i].yaml);
+	world_text(w, &all);
 	return plan_with(all.data, opts);
-}
-
-/* ---- one change ---- */
-
-/* NULL: it takes a build (clients that endpoints' labels tell apart). */
-static struct hr_plan *change(const struct hr_plan *from, struct world *w,
-			      struct hr_plan_changes *what)
-{
-	_cleanup_diags_ struct hr_diags *diags = hr_diags_new();
-	struct hr_decoder *d = hr_decoder_into(hr_plan_arena(from), 0, diags);
-	struct hr_object_key gone[4];
-	struct hr_objects *put;
-	struct hr_plan *to = NULL;
-	size_t n_gone = 0;
-	bool drawn[PLACES] = {};
-	int r;
-
-	for (int n = 1 + rand() % 3; n--;) {
-		int i = rand() % PLACES;
-
-		if (drawn[i])
-			continue;
-		drawn[i] = true;
-		if (w->at[i].yaml)
-			gone[n_gone++] =
-				(struct hr_object_key){w->at[i].kind, "default", w->at[i].name};
-		world_draw(&w->at[i]);
-		if (w->at[i].yaml)
-			hr_decode_text(d, "t.yaml", w->at[i].yaml, strlen(w->at[i].yaml));
-	}
-	put = hr_decoder_finish(d);
-	assert_int_equal(diags->errors, 0);
-	r = hr_plan_change(&to, from, gone, n_gone, put, diags, what);
-	assert_true(r == 0 || r == -EOPNOTSUPP);
-	assert_true((r == 0) == (to != NULL));
-	return to;
 }
 
 static char *dump_of(const struct hr_plan *p)
@@ -468,7 +231,7 @@ static struct hr_plan *go_on(struct hr_plan *p, struct world *w, struct hr_ids *
 			     struct box *box, int i)
 {
 	struct hr_plan_changes what;
-	struct hr_plan *to = change(p, w, &what), *built = build(w);
+	struct hr_plan *to = world_change(p, w, &what), *built = build(w);
 	uint64_t now = 1000 + (uint64_t)i * 700;
 
 	if (!to) {
@@ -503,7 +266,7 @@ static void story(unsigned seed)
 	opts.auto_vip_ctx = ids;
 	world_init(&w);
 	box_init(&box);
-	for (int i = 0; i < PLACES; i++)
+	for (int i = 0; i < WORLD_PLACES; i++)
 		world_draw(&w.at[i]);
 	p = build(&w);
 	take_built(p, ids, &box, 1000);
@@ -518,8 +281,7 @@ static void story(unsigned seed)
 		hr_plan_free(held.p[i]);
 		free(held.said[i]);
 	}
-	for (int i = 0; i < PLACES; i++)
-		free(w.at[i].yaml);
+	world_free(&w);
 	box_free(&box);
 	hr_ids_free(ids);
 }
@@ -577,7 +339,7 @@ static void test_little_is_made_anew(void **state)
 static void test_other_kinds_are_refused(void **state)
 {
 	_cleanup_diags_ struct hr_diags *diags = hr_diags_new();
-	_cleanup_plan_ struct hr_plan *p = plan_of(base), *to = NULL;
+	_cleanup_plan_ struct hr_plan *p = plan_of(world_base), *to = NULL;
 	static const char service[] = "apiVersion: v1\nkind: Service\nmetadata: {name: more}\n"
 				      "spec: {clusterIP: 10.9.1.1, ports: [{port: 80}]}\n";
 	struct hr_object_key gone = {HR_KIND_VIRTUAL_SERVICE, "default", "web"};
