@@ -7,6 +7,7 @@
  */
 #include "lib/maps.h"
 #include "lib/peek.h"
+#include "lib/spill.h"
 #include "lib/stages.h"
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -52,6 +53,19 @@ static __always_inline int presumed_over(const struct conn *c, __u32 queued)
 	       bpf_ktime_get_ns() - c->rx_at > PRESUMED_OVER_NS;
 }
 
+/* Those that were long, and have been read since. */
+static __always_inline void look_at_queues(struct conn *c, __u32 queued)
+{
+	struct sock *peer = (struct sock *)c->pair.peer;
+	__u32 theirs = peer ? queue_of(peer) : 0;
+
+	/* S may be gone, and its memory another's */
+	if (theirs > 2 * HR_PAIR_QUEUE_MAX)
+		theirs = 0;
+	queue_account(c, TO_CLIENT, queued);
+	queue_account(c, TO_SERVER, theirs);
+}
+
 SEC("syscall")
 int peek_conn(struct hr_peek *p)
 {
@@ -71,6 +85,8 @@ int peek_conn(struct hr_peek *p)
 	p->drained = !sock_locked(addr) && settled(c);
 	p->quiet &= p->drained;
 	p->stalled = sender_stalled((struct sock *)addr);
+	if (c->pair.held[TO_SERVER] || c->pair.held[TO_CLIENT])
+		look_at_queues(c, p->queued);
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }
@@ -112,5 +128,7 @@ int peek_retire(struct hr_peek *p)
 		return PEEK_GONE;
 	c->pub.state = HR_CONN_TUNNEL;
 	c->vip_flags &= ~HR_VIP_NEAR_TCP;
+	queue_hold(c, TO_SERVER, 0);
+	queue_hold(c, TO_CLIENT, 0);
 	return PEEK_OK;
 }

@@ -15,6 +15,18 @@ __u32 conns_used __weak;
  * by the agent; 0: it has been told. */
 __u32 g_grow_at __weak;
 
+/* Unread bytes of long queues between the two ends of pairs, of the whole node, and their bound
+ * (set by the agent). */
+__s64 pair_held __weak;
+__s64 pair_node_max __weak;
+
+static __always_inline void queue_hold(struct conn *c, enum pair_way way, __u32 bytes)
+{
+	__u32 before = __sync_lock_test_and_set(&c->pair.held[way & 1], bytes);
+
+	__sync_fetch_and_add(&pair_held, (__s64)bytes - (__s64)before);
+}
+
 /* Flags are set by programs of both directions and by the agent's peek_kill: the word that begins
  * with them is changed as one. */
 static __always_inline void conn_flag(struct conn *c, __u32 flag)
@@ -183,6 +195,8 @@ static __always_inline void conn_gone(__u64 cookie)
 	stall();
 	native_done(c, cookie, 0, 0);
 	c->pub.sk = 0;
+	queue_hold(c, TO_SERVER, 0);
+	queue_hold(c, TO_CLIENT, 0);
 	u_abandon(c, cookie);
 	g = g_of(c);
 	if (g) {

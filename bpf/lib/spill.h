@@ -77,12 +77,39 @@ static __always_inline void count_pair(enum hr_pair_count what, __u64 n)
 		*v += n;
 }
 
+static __always_inline __u32 queue_of(const struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+}
+
+/* Looked at before each redirect, and once a second by the agent: a queue that was read meanwhile
+ * may be counted for longer than it is. */
+static __always_inline void queue_account(struct conn *c, enum pair_way way, __u32 bytes)
+{
+	__u32 now = bytes > HR_PAIR_SMALL ? bytes : 0;
+
+	if (c->pair.held[way & 1] == now)
+		return;
+	queue_hold(c, way, now);
+	if (!c->pub.sk)
+		queue_hold(c, way, 0); /* C was closed meanwhile: nobody would take it back */
+}
+
+/* The node has room, and so has this queue. */
+static __always_inline int queue_has_room(struct conn *c, enum pair_way way, const struct sock *sk)
+{
+	__u32 bytes = queue_of(sk);
+
+	queue_account(c, way, bytes);
+	return bytes <= HR_PAIR_QUEUE_MAX && pair_held <= pair_node_max;
+}
+
 /*
  * One direction. `seq0`: write_seq of `me` when the two met; nothing is redirected before something
  * has gone natively and was read, which proves that the peer was accepted (DESIGN trap 27).
  */
 static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_addr, __u32 seq0,
-					__u8 *spilled)
+					__u8 *spilled, struct conn *c, enum pair_way way)
 {
 	const struct tcp_sock *peer = (const struct tcp_sock *)peer_addr;
 	const struct sock *sk = (const struct sock *)peer, *mine = (const struct sock *)me;
@@ -91,8 +118,7 @@ static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_ad
 		return 0;
 	if (mine->__sk_common.skc_state != BPF_TCP_ESTABLISHED || !sk_open(peer_addr))
 		return 0;
-	if (BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter) <= HR_PAIR_QUEUE_MAX &&
-	    !memory_short(mine, sk)) {
+	if (queue_has_room(c, way, sk) && !memory_short(mine, sk)) {
 		*spilled = 0;
 		return 1;
 	}

@@ -111,9 +111,13 @@
 #define HR_PAIRS_MAX 32768
 /* Bytes in a receive queue beyond which nothing more is put there directly: what comes goes the
  * ordinary way, where TCP's window stops the writer. One message may exceed it (by 512 KB at most,
- * what one send holds). The node's bound is TCP's own (net.ipv4.tcp_mem, memory cgroups): under
- * pressure nothing is redirected at all. */
+ * what one send holds). Under memory pressure (net.ipv4.tcp_mem, memory cgroups) nothing is
+ * redirected at all. */
 #define HR_PAIR_QUEUE_MAX (1024 * 1024)
+/* Bytes in the receive queues of all pairs of the node beyond which nothing is redirected. Queues
+ * up to HR_PAIR_SMALL are not counted: they come and go with every request. */
+#define HR_PAIR_NODE_MAX (256 * 1024 * 1024LL)
+#define HR_PAIR_SMALL (16 * 1024)
 /* Connections seen on the client's side whose server's side is still to come; listeners whose kind
  * of socket is known. */
 #define HR_PAIR_OFFERS 8192

@@ -115,6 +115,8 @@ static const struct test near_tests[] = {
 	{"peek", t_near_peek, {{HR_WHY_NATIVE, -1}, LOOSE}},
 	{"epoll", t_near_epoll, {{HR_WHY_NATIVE, -1}, LOOSE}},
 	{"writev", t_near_writev, {{HR_WHY_NATIVE, -1}, {HR_WHY_BODY_SPLIT, 0}, LOOSE}},
+	{"node-bound", t_near_node_bound, {{HR_WHY_NATIVE, -1}, LOOSE}},
+	{"opaque-skips-tcp", t_near_opaque, {{HR_WHY_NATIVE, -1}, {HR_WHY_TUNNEL, -1}, LOOSE}},
 	{"in-turn", t_near_in_turn, {{HR_WHY_NATIVE, -1}, {HR_WHY_MOVED, -1}, LOOSE}},
 };
 

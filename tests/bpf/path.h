@@ -28,6 +28,8 @@ void t_near_abort(void);
 void t_near_epoll(void);
 void t_near_half_close(void);
 void t_near_in_turn(void);
+void t_near_node_bound(void);
+void t_near_opaque(void);
 void t_near_peek(void);
 void t_near_server_closes(void);
 void t_near_writev(void);

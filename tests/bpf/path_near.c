@@ -160,3 +160,65 @@ void t_near_in_turn(void)
 			fail("%s: %d, %zu bytes", p, a.status, a.len);
 	}
 }
+
+/* So many messages skip TCP while a connection asks for a short answer. */
+static uint64_t near_answers(int fd)
+{
+	uint64_t before = rig_pairs(HR_PAIR_ANSWERS);
+
+	for (int i = 0; i < 5; i++)
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	return rig_pairs(HR_PAIR_ANSWERS) - before;
+}
+
+/* What one client leaves unread counts for the node: beyond the bound all others use TCP, until it
+ * has read. */
+void t_near_node_bound(void)
+{
+	int slow = near_dial(), other = near_dial();
+
+	send_request(slow, "/len/3000000");
+	for (int i = 0; rig_pairs_held() < 500000; i++) {
+		if (i == 1000)
+			fail("%lld bytes unread", (long long)rig_pairs_held());
+		usleep(2000);
+	}
+	rig_pairs_bound(100000);
+	if (near_answers(other))
+		fail("skips TCP beyond the bound");
+	if (answer_of(slow, 0).len != 3000000)
+		fail("length");
+	expect(ask(slow, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	if (near_answers(other) < 4)
+		fail("uses TCP although all was read");
+	rig_pairs_bound(HR_PAIR_NODE_MAX);
+	send_request(slow, "/len/3000000");
+	usleep(20000);
+	close(slow);
+	for (int i = 0; rig_pairs_held(); i++) {
+		if (i == 1000)
+			fail("%lld bytes unread after all is closed", (long long)rig_pairs_held());
+		usleep(1000);
+	}
+}
+
+/* An opaque connection: whatever it carries skips TCP, once it is known who listens. */
+void t_near_opaque(void)
+{
+	uint64_t before = rig_pairs(HR_PAIR_SENDS);
+	int fd = -1;
+
+	close(near_dial());
+	for (int i = 0; i < 3; i++) { /* the first learns where the listener is */
+		fd = dial_as(RIG_VIP4, RIG_PORT_NEAR_TCP, SOCK_NONBLOCK);
+		for (int k = 0; k < 20; k++)
+			expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+		if (ask(fd, "GET", "/len/2500000", NULL).len != 2500000)
+			fail("length");
+		shutdown(fd, SHUT_WR);
+		expect_eof(fd);
+	}
+	if (rig_pairs(HR_PAIR_SENDS) - before < 70)
+		fail("%llu sends skipped TCP",
+		     (unsigned long long)(rig_pairs(HR_PAIR_SENDS) - before));
+}

@@ -250,6 +250,7 @@ static int add_plan(const uint16_t port[3])
 	if (add_vip(RIG_PORT, HR_PROTO_HTTP1, 0, 1) ||
 	    add_vip(RIG_PORT_AUTO, HR_PROTO_AUTO, 0, 1) ||
 	    add_vip(RIG_PORT_TCP, HR_PROTO_TCP, 0, 1) ||
+	    add_vip(RIG_PORT_NEAR_TCP, HR_PROTO_TCP, HR_VIP_NEAR_TCP, 1) ||
 	    add_vip(RIG_PORT_DOOR, HR_PROTO_HTTP1, HR_VIP_AGENT, 1) ||
 	    add_vip(RIG_PORT_EMPTY, HR_PROTO_HTTP1, 0, 4))
 		return -1;
@@ -359,6 +360,7 @@ int rig_start(void)
 	door_fd = rig_listen(AF_INET, &door_port);
 	if (door_fd < 0 || load() || add_plan(port) || attach())
 		return -1;
+	rig_pairs_bound(HR_PAIR_NODE_MAX);
 	rig_beat(true);
 	return rig_agent_start(port) ? say("agent") : 0;
 }
@@ -471,6 +473,16 @@ uint64_t rig_why(enum hr_why w)
 uint64_t rig_pairs(enum hr_pair_count what)
 {
 	return counter(MAP(pair_counts), what);
+}
+
+int64_t rig_pairs_held(void)
+{
+	return __atomic_load_n(&rig_skel->bss->pair_held, __ATOMIC_RELAXED);
+}
+
+void rig_pairs_bound(int64_t bytes)
+{
+	__atomic_store_n(&rig_skel->bss->pair_node_max, bytes, __ATOMIC_RELAXED);
 }
 
 static void stats(int map, uint32_t id, struct hr_stats *out)

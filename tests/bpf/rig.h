@@ -21,6 +21,7 @@
 #define RIG_PORT_TCP 82	      /* opaque */
 #define RIG_PORT_DOOR 83      /* HR_VIP_AGENT */
 #define RIG_PORT_EMPTY 84     /* a cluster without endpoints */
+#define RIG_PORT_NEAR_TCP 85  /* opaque, and may skip TCP */
 #define RIG_DNS4 "10.99.0.53" /* nobody is there: the rig's DNS answers "dns:" and the question */
 #define RIG_DNS6 "fd99::53"
 #define RIG_G 40 /* G slots */
@@ -64,6 +65,9 @@ void rig_pool_block(bool on);
 
 uint64_t rig_why(enum hr_why w);
 uint64_t rig_pairs(enum hr_pair_count what);
+/* Unread bytes of pairs, and how many the node may have. */
+int64_t rig_pairs_held(void);
+void rig_pairs_bound(int64_t bytes);
 void rig_route_stats(uint32_t route, struct hr_stats *out);
 void rig_ep_stats(uint32_t ep, struct hr_stats *out);
 int rig_conns(void);	/* entries in the table */

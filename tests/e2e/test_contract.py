@@ -82,7 +82,7 @@ def status_keys(env):
     want = {"ready": None, "pid": None, "version": None, "datapath": {"mode", "requested", "why"},
             "kernel": {"release", "features"}, "config": {"generation", "objects", "lastError"},
             "requests": {"total", "kernel", "agent", "kernelShare"}, "fallback": None, "mishaps": None,
-            "sameNode": {"on", "why", "paired", "towardsServer", "towardsClient", "bytes", "spilled", "opaquePaired"}, "workloads": None}
+            "sameNode": {"on", "why", "paired", "towardsServer", "towardsClient", "bytes", "spilled", "opaquePaired", "unread", "bounds"}, "workloads": None}
     missing = [k for k in want if k not in s] + [f"{k}.{x}" for k, v in want.items() if v for x in v - set(s.get(k, {}))]
     check(missing, [])
     check((s["ready"], s["pid"], s["kernel"]["release"], s["datapath"]["requested"]),

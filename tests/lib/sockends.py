@@ -19,6 +19,7 @@ import struct
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 CASES = {}
@@ -418,6 +419,47 @@ def both_ways_at_once(c, s):
                     pass
     want = hashlib.sha256(data).hexdigest()
     return [[v[0], v[1].hexdigest() == want] for v in seen.values()]
+
+
+@case
+def two_writers(c, s):
+    """Two threads write on each socket at once: every record arrives whole, those of a thread in order."""
+    records = 3000
+
+    def write(end, thread):
+        for i in range(records):
+            end.send(struct.pack(">II", thread, i) + bytes([thread]) * (i % 50))
+
+    def read(end):
+        buf, at, nexts = bytearray(), 0, [0, 0]
+        while sum(nexts) < 2 * records:
+            if len(buf) - at < 8:
+                del buf[:at]
+                at = 0
+                part = end.recv()
+                if isinstance(part, str) or not part:
+                    return f"{part or 'end'} after {nexts}"
+                buf += part
+                continue
+            thread, i = struct.unpack_from(">II", buf, at)
+            if thread > 1 or i != nexts[thread]:
+                return f"record {thread}.{i}, not {nexts}"
+            if len(buf) - at < 8 + i % 50:
+                buf += end.recv()
+                continue
+            if buf[at + 8:at + 8 + i % 50] != bytes([thread]) * (i % 50):
+                return f"record {thread}.{i} is broken"
+            nexts[thread] += 1
+            at += 8 + i % 50
+        return nexts
+    out = {}
+    threads = [threading.Thread(target=write, args=(end, t)) for end in (c, s) for t in (0, 1)]
+    threads += [threading.Thread(target=lambda k=k, end=end: out.update({k: read(end)})) for k, end in (("c", c), ("s", s))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return [out["c"], out["s"]]
 
 
 @case

@@ -44,6 +44,11 @@ static void add_same_node(const json_t *s, struct hr_strbuf *out)
 		     "%lld spills\n",
 		     (long long)hr_jint(n, "paired"), (long long)hr_jint(n, "opaquePaired"),
 		     (long long)hr_jint(n, "bytes"), (long long)hr_jint(n, "spilled"));
+	hr_sb_printf(out,
+		     "            %lld bytes unread, of %lld (%lld each way of a connection)\n",
+		     (long long)hr_jint(n, "unread"),
+		     (long long)hr_jint(json_object_get(n, "bounds"), "node"),
+		     (long long)hr_jint(json_object_get(n, "bounds"), "connection"));
 }
 
 static void add_requests(const json_t *s, struct hr_strbuf *out)

@@ -190,6 +190,8 @@ int hr_kern_poll(struct hr_kern *k);	       /* drains events, runs deferred dele
 int hr_kern_route_stats(struct hr_kern *k, uint32_t route_id, struct hr_stats *out);
 int hr_kern_ep_stats(struct hr_kern *k, uint32_t ep_id, struct hr_stats *out);
 int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX]);
+/* Bytes in long receive queues of pairs, see HR_PAIR_NODE_MAX. */
+uint64_t hr_kern_pairs_unread(struct hr_kern *k);
 int hr_kern_pairs(struct hr_kern *k, uint64_t out[static HR_PAIR_COUNTS]);
 uint64_t hr_kern_events_lost(struct hr_kern *k);
 /* Any thread. */

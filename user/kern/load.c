@@ -361,6 +361,7 @@ static int start(struct hr_kern *k, struct hr_strbuf *err)
 		.flags = HR_CFG_ANSWER_LOST | (k->status.same_node ? HR_CFG_SAME_NODE : 0) |
 			 (k->status.mode == HR_DATAPATH_AGENT ? HR_CFG_DOOR_ONLY : 0),
 	};
+	k->skel->bss->pair_node_max = HR_PAIR_NODE_MAX;
 	if (k->adopted)
 		kern_take_over(k);
 	e = kern_write_config(k);

@@ -92,6 +92,13 @@ int hr_kern_why(struct hr_kern *k, uint64_t out[static HR_WHY_MAX])
 	return sum_counters(k->skel->maps.why, HR_WHY_MAX, out);
 }
 
+uint64_t hr_kern_pairs_unread(struct hr_kern *k)
+{
+	int64_t n = __atomic_load_n(&k->skel->bss->pair_held, __ATOMIC_RELAXED);
+
+	return n > 0 ? (uint64_t)n : 0;
+}
+
 int hr_kern_pairs(struct hr_kern *k, uint64_t out[static HR_PAIR_COUNTS])
 {
 	return sum_counters(k->skel->maps.pair_counts, HR_PAIR_COUNTS, out);

@@ -67,6 +67,7 @@ void hr_meters_live(struct hr_meters *m, struct hr_live *live)
 		m->events_lost = hr_kern_events_lost(live->kern);
 		hr_kern_mishaps(live->kern, m->mishaps);
 		hr_kern_pairs(live->kern, m->pairs);
+		m->pairs_unread = hr_kern_pairs_unread(live->kern);
 		m->ep_rt = hr_kern_ep_rt(live->kern);
 		m->tables = live_tables;
 	}

@@ -44,6 +44,7 @@ struct hr_meters {
 	uint64_t events_lost;
 	uint64_t mishaps[HR_MISHAP_MAX];
 	uint64_t pairs[HR_PAIR_COUNTS];
+	uint64_t pairs_unread;		    /* bytes, HR_PAIR_NODE_MAX */
 	const struct hr_outliers *outliers; /* NULL: none */
 	struct hr_dns_stats dns;
 	uint64_t access_dropped; /* access log lines that nobody took */

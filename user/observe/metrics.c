@@ -292,6 +292,10 @@ static void same_node(const struct hr_meters *m, struct hr_strbuf *out)
 	for (int c = 0; c < HR_PAIR_COUNTS; c++)
 		hr_sb_printf(out, "headrace_same_node_total{count=\"%s\"} %llu\n", hr_pair_text(c),
 			     (unsigned long long)m->pairs[c]);
+	head(out, "headrace_same_node_unread_bytes", "gauge",
+	     "Bytes in long receive queues of connections with both ends on this node.");
+	hr_sb_printf(out, "headrace_same_node_unread_bytes %llu\n",
+		     (unsigned long long)m->pairs_unread);
 }
 
 static void mishaps(const struct hr_meters *m, struct hr_strbuf *out)

@@ -80,6 +80,10 @@ static json_t *same_node_json(const struct hr_meters *m)
 
 	for (int c = 0; c < HR_PAIR_COUNTS; c++)
 		json_object_set_new(out, hr_pair_text(c), json_integer((json_int_t)m->pairs[c]));
+	json_object_set_new(out, "unread", json_integer((json_int_t)m->pairs_unread));
+	json_object_set_new(out, "bounds",
+			    json_pack("{s:I,s:I}", "connection", (json_int_t)HR_PAIR_QUEUE_MAX,
+				      "node", (json_int_t)HR_PAIR_NODE_MAX));
 	return out;
 }
 
