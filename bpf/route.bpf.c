@@ -105,14 +105,16 @@ static __always_inline int answer_pending(const struct conn *c, __u64 cookie)
 	       c->agent_owes || c->swallow;
 }
 
+/* `added`: bytes that its head has got since it was read. */
 static __always_inline int send_native(struct sk_msg_md *msg, const struct tcp_sock *tp,
 				       struct conn *c, __u64 cookie, const struct decision *d,
-				       __u64 total)
+				       __u64 total, __u32 added)
 {
 	c->pub.route = d->route;
 	c->pub.ep = d->ep;
 	c->cluster = d->cluster;
-	c->up_left = c->tx = total;
+	c->tx = total;
+	c->up_left = total + added;
 	c->up_seq = tp->write_seq;
 	c->rx = 0;
 	c->rstate = RESP_HEAD;
@@ -237,7 +239,7 @@ static __noinline int send_elsewhere(struct sk_msg_md *msg, struct conn *c, stru
 		return dead ? -HR_WHY_DEAD : -reason;
 	if (d->kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, d, total) : -HR_WHY_PIPELINED;
-	verdict = s->scan.close ? -1 : move(msg, c, cookie, d);
+	verdict = s->scan.close ? -1 : move(msg, c, s, d);
 	if (verdict >= 0)
 		return verdict;
 	if (d->own_ep)
@@ -274,6 +276,9 @@ static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *t
 	decide(c, s, d);
 	if (d->kind == DECIDE_BIND)
 		return hand_over(msg, c, s, d->why);
+	c->after_edit = EDIT_NONE;
+	if (d->kind == DECIDE_SEND && s->edit_len && !edit_room(msg, tp))
+		return not_sent(msg, c, s, d, HR_WHY_EDIT);
 	if (d->kind != DECIDE_SEND || d->addr_id != c->pub.addr_id || d->spent) {
 		verdict = send_elsewhere(msg, c, s, d);
 		if (verdict >= 0)
@@ -282,7 +287,9 @@ static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *t
 			return not_sent(msg, c, s, d, -verdict);
 		d->ep = d->own_ep; /* the less loaded one cannot be had */
 	}
-	return send_native(msg, tp, c, cookie, d, total);
+	if (s->edit_len && edit_head(msg, c, s))
+		return not_sent(msg, c, s, d, HR_WHY_EDIT);
+	return send_native(msg, tp, c, cookie, d, total, s->edit_len);
 }
 
 /* The body of a native request: 1 and a verdict while some of it is missing. */
@@ -300,6 +307,10 @@ static __always_inline int native_more(struct sk_msg_md *msg, const struct tcp_s
 	c->up_seq = seq;
 	if (!left)
 		return 0;
+	if (edit_torn(c, left)) {
+		*verdict = SK_DROP;
+		return 1;
+	}
 	watch_body(c);
 	*verdict = carry(msg, tp, c, cookie, left < size ? left : 0);
 	return 1;

@@ -98,6 +98,25 @@ static __always_inline int local_reply(struct sk_msg_md *msg, __u64 key)
 	return bpf_msg_redirect_hash(msg, &st_conns, &key, BPF_F_INGRESS);
 }
 
+/* As bpf/lib/edit.h does: a hole, one piece again, the text. */
+static __always_inline int edit(struct sk_msg_md *msg)
+{
+	const char added[ST_ADDED_LEN + 1] = ST_ADDED;
+	__u32 size = msg->size;
+	char *data, *end;
+
+	if (bpf_msg_push_data(msg, ST_EDIT_AT, ST_ADDED_LEN, 0) ||
+	    bpf_msg_pull_data(msg, 0, size + ST_ADDED_LEN, 0) ||
+	    bpf_msg_pull_data(msg, ST_EDIT_AT, ST_EDIT_AT + ST_ADDED_LEN, 0))
+		return -1;
+	data = msg->data;
+	end = msg->data_end;
+	if (data + ST_ADDED_LEN > end)
+		return -1;
+	__builtin_memcpy(data, added, ST_ADDED_LEN);
+	return 0;
+}
+
 /* Leaves where this end is, and how much of what it has sent the other has not read. */
 static __always_inline void look(struct sk_msg_md *msg, __u32 own, __u32 other, __u32 gap)
 {
@@ -137,6 +156,10 @@ int st_route(struct sk_msg_md *msg)
 		return bpf_msg_redirect_hash(msg, &st_conns, &key, 0);
 	case ST_LOCAL:
 		return local_reply(msg, key);
+	case ST_EDIT:
+		return edit(msg) ? SK_DROP : SK_PASS;
+	case ST_EDIT_MOVE:
+		return edit(msg) ? SK_DROP : bpf_msg_redirect_map(msg, &st_upstream, 0, 0);
 	}
 	return SK_PASS;
 }

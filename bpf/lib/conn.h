@@ -81,6 +81,8 @@ struct conn {
 	__u64 free_at;	 /* the last native request ended, ktime ns; 0: none has */
 	__u32 used;	 /* native requests so far */
 	__u32 up_seq;
+	__u64 after_edit;  /* request bytes behind those that were added to its head; ~0: none were
+			    */
 	__u32 g_seq;	   /* write_seq of g when C was bound */
 	__u32 counted;	   /* 1: a native request is in the in-flight numbers; exchanged */
 	__u32 cluster;	   /* of the native request in flight */
@@ -150,6 +152,9 @@ struct conn_scratch {
 	__u32 mirrored; /* once it is sent, the agent gets a copy of the head */
 	__u32 seen;	/* a program has decided a send of it: see gate.bpf.c */
 	__u32 whole;	/* the message is one request that `scan` accepted, to its last byte */
+	/* what is added to its head: a row of `edits`; edit_len 0: nothing */
+	__u32 edit_len;
+	struct hr_edit_key edit;
 	__u32 pad;
 	struct memo memo;
 	struct decision decision; /* not on the stack: 512 bytes for the longest chain of calls */

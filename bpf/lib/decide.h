@@ -150,7 +150,7 @@ __noinline int match_rule(const struct conn *c, struct conn_scratch *s, __u32 *r
 
 struct dst_walk {
 	const struct hr_rule *rule;
-	__u32 r, cluster;
+	__u32 r, at;
 };
 
 /* First destination whose cumulated weight is above r. */
@@ -160,22 +160,23 @@ static long dst_step(__u32 i, struct dst_walk *w)
 
 	if (w->rule->dst[at].cum <= w->r)
 		return 0;
-	w->cluster = w->rule->dst[at].cluster;
+	w->at = at;
 	return 1;
 }
 
+/* Its index, HR_DST_MAX: there is none. */
 static __always_inline __u32 pick_destination(const struct hr_rule *rule)
 {
-	struct dst_walk w = {.rule = rule};
+	struct dst_walk w = {.rule = rule, .at = HR_DST_MAX};
 	__u32 n = rule->ndst;
 
 	if (!rule->total)
-		return 0;
+		return HR_DST_MAX;
 	if (n == 1)
-		return rule->dst[0].cluster;
+		return 0;
 	w.r = bpf_get_prandom_u32() % rule->total;
 	bpf_loop(n < HR_DST_MAX ? n : HR_DST_MAX, dst_step, &w, 0);
-	return w.cluster;
+	return w.at;
 }
 
 #define NS_PER_MS 1000000ULL
@@ -341,17 +342,52 @@ static __always_inline int rule_of(const struct conn *c, struct conn_scratch *s,
 	return index;
 }
 
+struct absent_walk {
+	struct hr_scan *scan;
+	const struct hr_edit *edit;
+	__u32 found;
+};
+
+static long absent_step(__u32 i, struct absent_walk *w)
+{
+	__u32 at = hr_bound(i, HR_EDIT_NAMES - 1);
+
+	w->found |= hr_scan_find(w->scan, w->edit->absent[at].name, w->edit->absent[at].len);
+	return w->found != 0;
+}
+
+/* What the rule adds to heads, for edit_head(). 0, or why to bind. A global function, as
+ * match_value is. */
+__noinline int decide_edit(struct conn_scratch *s, __u32 dst)
+{
+	struct absent_walk w = {};
+	struct hr_edit *e;
+
+	if (!s)
+		return HR_WHY_RULE;
+	s->edit.dst = dst;
+	e = bpf_map_lookup_elem(&edits, &s->edit);
+	if (!e)
+		return HR_WHY_RULE;
+	w.scan = &s->scan;
+	w.edit = e;
+	bpf_loop(e->n_absent < HR_EDIT_NAMES ? e->n_absent : HR_EDIT_NAMES, absent_step, &w, 0);
+	s->edit_len = e->len;
+	return w.found ? HR_WHY_EDIT : 0;
+}
+
 /* Fills *d for the request in s->scan, and what its answer is held to into *c: nothing is owed to
  * C. */
 __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d)
 {
 	struct hr_rule_key key = {};
 	struct hr_rule *rule;
-	__u32 reason = 0;
+	__u32 reason = 0, at;
 	int index;
 
 	if (!c || !s || !d)
 		return 0;
+	s->edit_len = 0;
 	index = rule_of(c, s, &reason, &key.table);
 	if (index == HR_MATCH_NO_RULE)
 		return decide_local(d, HR_REPLY_NR, 404);
@@ -375,8 +411,16 @@ __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d
 		return decide_bind(d, HR_WHY_MIRROR_BODY);
 	s->copy.route = rule->route;
 	s->mirrored = rule->mirror_ppm && bpf_get_prandom_u32() % 1000000 < rule->mirror_ppm;
-	d->cluster = pick_destination(rule);
-	if (!d->cluster)
+	at = pick_destination(rule);
+	if (at >= HR_DST_MAX)
 		return decide_bind(d, HR_WHY_RULE);
+	d->cluster = rule->dst[hr_bound(at, HR_DST_MAX - 1)].cluster;
+	if (rule->flags & HR_RULE_EDIT) {
+		s->edit.table = key.table;
+		s->edit.index = index;
+		reason = decide_edit(s, at);
+		if (reason)
+			return decide_bind(d, reason);
+	}
 	return decide_endpoint(c, s, d);
 }

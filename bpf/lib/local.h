@@ -4,8 +4,9 @@
 
 #include "lib/slot.h"
 
-/* Writes the reply over the message, which has its length. */
-static __always_inline int reply_write(struct sk_msg_md *msg, const struct hr_reply *r, __u32 len)
+/* Writes `len` bytes over those of the message that were pulled, as many. */
+static __always_inline int msg_write(struct sk_msg_md *msg, const char bytes[HR_REPLY_MAX],
+				     __u32 len)
 {
 	__u8 *d = msg->data, *end = msg->data_end;
 
@@ -14,13 +15,13 @@ static __always_inline int reply_write(struct sk_msg_md *msg, const struct hr_re
 		if (i * 8 >= len)
 			return 0;
 		if (d + i * 8 + 8 <= end) {
-			*(__u64 *)(d + i * 8) = *(const __u64 *)(r->bytes + i * 8);
+			*(__u64 *)(d + i * 8) = *(const __u64 *)(bytes + i * 8);
 			continue;
 		}
 		for (__u32 j = i * 8; j < i * 8 + 7; j++) {
 			if (d + j + 1 > end)
 				return j >= len ? 0 : -1;
-			d[j] = r->bytes[j];
+			d[j] = bytes[j];
 		}
 		return 0;
 	}
@@ -44,7 +45,7 @@ static __noinline int local_reply(struct sk_msg_md *msg, __u64 cookie, __u32 ind
 		return -1;
 	if (bpf_msg_pull_data(msg, 0, len, 0))
 		return -1;
-	if (reply_write(msg, r, len))
+	if (msg_write(msg, r->bytes, len))
 		return -1;
 	bpf_msg_apply_bytes(msg, 0);
 	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS ? 0 : -1;

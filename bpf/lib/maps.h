@@ -54,6 +54,8 @@ HR_MAP(prefix_conds, BPF_MAP_TYPE_LPM_TRIE, HR_CONDS_MAX, struct hr_prefix_key, 
        BPF_F_NO_PREALLOC);
 /* (table, index) -> what the rule does. */
 HR_HASH(rules, HR_RULE_ROWS_MAX, struct hr_rule_key, struct hr_rule);
+/* (table, index, destination) -> what is added to the head of its requests. */
+HR_HASH(edits, HR_EDITS_MAX, struct hr_edit_key, struct hr_edit);
 /* Reply index -> complete HTTP/1.1 response. */
 HR_MAP(replies, BPF_MAP_TYPE_ARRAY, HR_REPLIES_MAX, __u32, struct hr_reply, 0);
 /* Cluster id -> policy. */

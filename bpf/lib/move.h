@@ -3,8 +3,7 @@
 #pragma once
 
 #include "lib/deadline.h"
-#include "lib/decide.h"
-#include "lib/send.h"
+#include "lib/edit.h"
 
 struct u_search {
 	const struct hr_pool *pool;
@@ -102,19 +101,24 @@ static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 
 }
 
 /* Redirects the whole message. Gives an SK_* verdict, or -1: no connection is free, bind. */
-static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
+static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s,
 			   const struct decision *d)
 {
 	__u32 slot = 0, gen = 0, size = msg->size;
+	__u64 cookie = s->cookie;
 	struct hr_u *u;
 
-	if (u_take(c, d, size, &slot, &gen)) {
+	if (u_take(c, d, size + s->edit_len, &slot, &gen)) {
 		pool_miss(c, cookie, d->addr_id, d->conns);
 		return -1;
 	}
 	u = bpf_map_lookup_elem(&u_tab, &slot);
 	if (!u)
 		return -1;
+	if (s->edit_len && edit_head(msg, c, s)) {
+		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_FREE, gen));
+		return -1;
+	}
 	stall();
 	u->conn = cookie;
 	u->left = 0;
@@ -125,7 +129,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 	u->tx = size;
 	if (u->uses && u->uses != HR_U_ANY)
 		u->uses--; /* only its owner does, and the agent sets it to 0 */
-	c->up_left = size;
+	c->up_left = size + s->edit_len;
 	c->up_seq = u_write_seq(slot);
 	c->rx = 0;
 	c->cut = 0;
@@ -134,7 +138,10 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, __u64 cookie,
 		/* no socket behind the word: the agent is on its way to take it out */
 		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen));
 		event_slot(HR_EV_U_DIRTY, 0, slot, gen, 0);
-		return -1;
+		if (!s->edit_len)
+			return -1;
+		inflight_cluster(d->cluster, -1);
+		return SK_DROP;
 	}
 	c->moved = 1;
 	c->moved_slot = c->pub.slot = slot;
@@ -159,6 +166,8 @@ static __always_inline int moved_more(struct sk_msg_md *msg, struct conn *c)
 
 	if (!left)
 		return -1;
+	if (edit_torn(c, left))
+		return SK_DROP;
 	bpf_msg_apply_bytes(msg, left < size ? left : 0);
 	c->mark = left < size ? CONN_M_REDIRECTED : 0;
 	return bpf_msg_redirect_map(msg, &u_map, slot, 0);

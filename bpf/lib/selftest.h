@@ -6,10 +6,12 @@
 
 enum st_mode {
 	ST_PASS,
-	ST_MOVE,  /* egress of the pooled connection */
-	ST_SELF,  /* egress of the connection itself */
-	ST_LOCAL, /* answered in place with ST_REPLY */
-	ST_NEAR,  /* straight into the other end's receive queue */
+	ST_MOVE,      /* egress of the pooled connection */
+	ST_SELF,      /* egress of the connection itself */
+	ST_LOCAL,     /* answered in place with ST_REPLY */
+	ST_NEAR,      /* straight into the other end's receive queue */
+	ST_EDIT,      /* native, with ST_ADDED in the middle */
+	ST_EDIT_MOVE, /* the same, through U */
 };
 
 /* Socket storage of the client's socket, and of its server's, written by user space. */
@@ -39,4 +41,7 @@ struct st_prefix {
 };
 
 #define ST_REPLY "HTTP/1.1 404 Not Found\r\n\r\n"
+#define ST_ADDED "x-added: by the kernel\r\n"
+#define ST_ADDED_LEN (sizeof(ST_ADDED) - 1)
+#define ST_EDIT_AT 6 /* byte of the message before which it goes */
 #define ST_REPLY_LEN (sizeof(ST_REPLY) - 1)

@@ -196,6 +196,27 @@ HR_ASSERT_SIZE(struct hr_rule, 16 + 8 * HR_DST_MAX + 24 + 8 * HR_STATUS_WORDS);
  * held (HR_KRESP_MAX), so that it can be given after all. */
 #define HR_RULE_HELD_ONLY 0x04
 
+#define HR_RULE_EDIT 0x08 /* a row of `edits` for each destination */
+
+/* edits: fields that are appended to the head of a request. One that has one of the names in
+ * `absent` is the agent's: there they are replaced, or removed. */
+struct hr_edit_key {
+	__u32 table, index; /* of the rule */
+	__u32 dst;	    /* index in hr_rule.dst */
+};
+struct hr_edit {
+	__u16 len; /* of text */
+	__u16 n_absent;
+	__u32 pad;
+	struct {
+		char name[HR_HNAME_MAX]; /* lower case, zero padded */
+		__u32 len;
+		__u32 pad;
+	} absent[HR_EDIT_NAMES];
+	char text[HR_EDIT_MAX]; /* "name: value" CR LF, each */
+};
+HR_ASSERT_SIZE(struct hr_edit, 8 + (HR_HNAME_MAX + 8) * HR_EDIT_NAMES + HR_EDIT_MAX);
+
 /* replies: complete HTTP/1.1 responses for LOCAL answers, keep-alive, with Content-Length. */
 struct hr_reply {
 	__u16 len;	/* whole */

@@ -58,6 +58,13 @@
 #define HR_FAILOVER_LABELS_MAX 32
 #define HR_CLIENT_GROUPS_MAX 32
 
+/* What the kernel appends to a request's head: bytes, fields, and names that the head must not
+ * have; more is the agent's. The whole message, bytes: it is copied into one piece. */
+#define HR_EDIT_MAX 512
+#define HR_EDIT_FIELDS 16
+#define HR_EDIT_NAMES 8
+#define HR_EDIT_MESSAGE_MAX (16 * 1024)
+
 /* ---- Table sizes, entries ---- */
 #define HR_VIPS_MAX 16384
 #define HR_VHOSTS_MAX 16384
@@ -78,6 +85,7 @@
  * query in which it looks for one; longer: the agent. */
 #define HR_HASH_VALUE_MAX 256
 #define HR_HASH_LOOK_MAX 1024
+#define HR_EDITS_MAX 65536
 #define HR_REPLIES_MAX 64
 #define HR_REPLY_MAX 512 /* bytes of one local reply, head and body */
 #define HR_WORKLOADS_MAX 4096

@@ -29,6 +29,7 @@
 	X(TAKEN, "timeout-or-retry") /* native or moved at first */                         \
 	X(REPLAY_BODY, "body-kept-for-retry")                                               \
 	X(MIRROR_BODY, "body-copied-for-mirror")                                            \
+	X(EDIT, "header-replaced") /* a header of the request is set or removed */          \
 	X(RULE, "rule-needs-agent")                                                         \
 	X(VHOST, "vhost-needs-agent")                                                       \
 	X(HOST, "host-unknown-to-kernel")                                                   \

@@ -75,6 +75,66 @@ void t_moved_body(void)
 	}
 }
 
+static void edited(int fd, const char *to, const char *more, size_t body, const char *want)
+{
+	static char buf[70000];
+	size_t n = sprintf(buf,
+			   "POST /edited HTTP/1.1\r\nHost: svc\r\nx-to: %s\r\n%s"
+			   "Content-Length: %zu\r\n\r\n",
+			   to, more, body);
+
+	memset(buf + n, 'b', body);
+	put(fd, buf, n + body);
+	expect(answer_of(fd, 0), 200, want, body);
+}
+
+/* Fields added to heads, on both kinds of connections, beside requests that get none: each request
+ * is whole, and what follows it begins where it should. */
+void t_edit(void)
+{
+	static const size_t sizes[] = {0, 1, 100, 3000, 4000, 5000, 15000};
+	int fd = dial();
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		edited(fd, RIG_TO_EDIT, "", sizes[i], "ep1 edited 1 %zu");
+		edited(fd, RIG_TO_EDIT2, "", sizes[i], "ep2 edited 1 %zu");
+		edited(fd, RIG_TO_TWO, "", sizes[i], "ep2 edited 0 %zu");
+		edited(fd, RIG_TO_EDIT, RIG_ADDED, sizes[i], "ep1 edited 2 %zu");
+		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
+	}
+}
+
+/* What only the agent can do: a name that is there already, a message that is too long. */
+void t_edit_agent(void)
+{
+	static const size_t sizes[] = {0, 20000};
+	int fd;
+
+	for (int i = 0; i < 2; i++) {
+		fd = dial();
+		edited(fd, RIG_TO_EDIT, i ? "" : RIG_GONE ": 1\r\n", sizes[i],
+		       "agent POST /edited %zu");
+		close(fd);
+	}
+}
+
+/* A body that comes in many sends behind a head that was added to. */
+void t_edit_upload(void)
+{
+	static char block[50000];
+	int fd = dial();
+
+	for (int i = 0; i < 3; i++) {
+		put(fd, block,
+		    sprintf(block, "POST /edited HTTP/1.1\r\nHost: svc\r\nx-to: edit\r\n"
+				   "Content-Length: 500000\r\n\r\n"));
+		memset(block, 'b', sizeof(block));
+		for (int k = 0; k < 10; k++)
+			put(fd, block, sizeof(block));
+		expect(answer_of(fd, 0), 200, "ep1 edited 1 500000");
+	}
+}
+
 void t_round_robin(void)
 {
 	int fd = dial(), ones = 0;

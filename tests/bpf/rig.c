@@ -134,6 +134,8 @@ static const struct {
 	{RIG_TO_RETRY2, HR_ACT_ROUTE, 2, 0, 0, HR_RULE_REPLAY | HR_RULE_RETRY_STATUS},
 	{RIG_TO_HELD, HR_ACT_ROUTE, 1, 0, 0,
 	 HR_RULE_REPLAY | HR_RULE_RETRY_STATUS | HR_RULE_HELD_ONLY},
+	{RIG_TO_EDIT, HR_ACT_ROUTE, 1, 0, 0, HR_RULE_EDIT},
+	{RIG_TO_EDIT2, HR_ACT_ROUTE, 2, 0, 0, HR_RULE_EDIT},
 };
 #define N_HEADER (sizeof(by_header) / sizeof(by_header[0]))
 
@@ -144,8 +146,19 @@ static void watch(struct hr_rule *r, uint32_t index)
 		return;
 	r->timeout_ms = by_header[index].timeout_ms;
 	r->flags = by_header[index].flags;
-	for (int status = 500; r->flags && status < 600; status++)
+	for (int status = 500; (r->flags & HR_RULE_RETRY_STATUS) && status < 600; status++)
 		r->retry_status[(status - 100) / 64] |= 1ULL << (status - 100) % 64;
+}
+
+static int add_edit(uint32_t index)
+{
+	struct hr_edit_key key = {.table = 1, .index = index};
+	struct hr_edit e = {.len = sizeof(RIG_ADDED) - 1,
+			    .n_absent = 1,
+			    .absent = {{.name = RIG_GONE, .len = sizeof(RIG_GONE) - 1}},
+			    .text = RIG_ADDED};
+
+	return set(MAP(edits), &key, &e);
 }
 
 static int add_rule(uint32_t index, uint8_t action, uint32_t cluster, uint16_t reply)
@@ -163,6 +176,8 @@ static int add_rule(uint32_t index, uint8_t action, uint32_t cluster, uint16_t r
 	};
 
 	watch(&r, index);
+	if ((r.flags & HR_RULE_EDIT) && add_edit(index))
+		return -1;
 	return set(MAP(rules), &key, &r);
 }
 

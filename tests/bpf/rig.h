@@ -39,6 +39,10 @@
 #define RIG_TO_RETRY "retry"   /* endpoint 1, 5xx is tried again: by the rig's agent */
 #define RIG_TO_RETRY2 "retry2" /* endpoint 2, the same */
 #define RIG_TO_HELD "held"     /* as retry, but only answers that are held */
+#define RIG_TO_EDIT "edit"     /* endpoint 1, RIG_ADDED in its head */
+#define RIG_TO_EDIT2 "edit2"   /* endpoint 2, the same */
+#define RIG_ADDED "x-added: by the kernel\r\n"
+#define RIG_GONE "x-gone" /* with this name the agent has it */
 #define RIG_TIMEOUT_MS 60
 
 /* Servers are captured as well and have non-blocking sockets: connections to them are paired. Set

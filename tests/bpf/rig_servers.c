@@ -9,7 +9,8 @@
  *	/drop, /abort	closes (resets) the connection instead of answering
  *	/odd		a header that the kernel does not read
  *	/soon, /reset	answers and closes (resets) the connection 10 ms later
- *	other		"epN METHOD PATH BODYBYTES"
+ *	/edited		"epN edited K BODYBYTES": RIG_ADDED was K times in the head, the last at its
+ *end other		"epN METHOD PATH BODYBYTES"
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -177,6 +178,20 @@ static bool close_soon(const struct one *o, const char *path)
 	return true;
 }
 
+/* How often the head has what the kernel adds; -1: it does not end with it. */
+static int count_added(const char *req)
+{
+	const char *end = strstr(req, "\r\n\r\n");
+	int n = 0;
+
+	for (const char *p = req; (p = strcasestr(p, RIG_ADDED)); p++) {
+		n++;
+		if (p + strlen(RIG_ADDED) == end + 2)
+			return n;
+	}
+	return n ? -1 : 0;
+}
+
 static bool answer(const struct one *o, const char *req, long body)
 {
 	char method[16] = "", path[256] = "", text[512], head[512];
@@ -214,6 +229,8 @@ static bool answer(const struct one *o, const char *req, long body)
 		return false;
 	}
 	snprintf(text, sizeof(text), "ep%d %s %s %ld", o->ep, method, path, body);
+	if (strstr(path, "/edited"))
+		snprintf(text, sizeof(text), "ep%d edited %d %ld", o->ep, count_added(req), body);
 	snprintf(head, sizeof(head), "HTTP/1.1 %d OK\r\n%sContent-Length: %zu\r\n\r\n",
 		 strstr(path, "/500") ? 500 : 200,
 		 strstr(path, "/odd") ? "X-Name: J\xc3\xbcrgen\r\n" : "", strlen(text));

@@ -31,7 +31,7 @@ class Shaky:
         for pod in ("v1", "v2"):
             d = self.dirs[pod] = os.path.join(env.dir, f"nginx-{pod}-8097")
             extra = (f"server {{ listen 8098; add_header x-version {pod} always;\n"
-                     f"add_header x-attempt $http_x_envoy_attempt_count always; location / {{\n"
+                     f"add_header x-attempt $http_x_envoy_attempt_count always; add_header x-mark $http_x_mark always; location / {{\n"
                      f"if (-f {d}/closes) {{ return 444; }} if (-f {d}/broken) {{ return 503 \"broken\\n\"; }}\n"
                      f"return 200 \"{pod}\\n\"; }} }}")
             self.procs.append(servers.nginx(env.topo, pod, pod, env.dir, port=8097, extra=extra))

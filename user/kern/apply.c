@@ -90,6 +90,8 @@ static int put_match_rows(struct hr_kern *k, struct kern_txn *t, const struct ke
 	for (uint32_t i = 0; !e && i < tab->nprefixes; i++)
 		e = kern_txn_put(t, k->skel->maps.prefix_conds, &tab->prefix_keys[i],
 				 &v->plan->prefixes[i], NULL);
+	for (uint32_t i = 0; !e && i < tab->nedits; i++)
+		e = kern_txn_put(t, k->skel->maps.edits, &tab->edit_keys[i], &tab->edits[i], NULL);
 	for (; !e && rk.index < tab->nrules; rk.index++)
 		e = kern_txn_put(t, k->skel->maps.rules, &rk, &v->rules[rk.index], NULL);
 	return e;

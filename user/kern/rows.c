@@ -9,6 +9,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "core/vec.h"
 #include "plan/compile/retry.h"
 
 /* ---- tables --------------------------------------------------------------------------------- */
@@ -19,6 +20,8 @@ void kern_table_unref(struct kern_table *t)
 		return;
 	free(t->cond_keys);
 	free(t->prefix_keys);
+	free(t->edit_keys);
+	free(t->edits);
 	free(t);
 }
 
@@ -27,9 +30,23 @@ static uint64_t mix(uint64_t h, const void *data, size_t len)
 	return h * 0x9e3779b97f4a7c15ULL + (len ? hr_hash(data, len) : 1);
 }
 
+/* What is added to heads belongs to the match rows: a request gets that of the destination that it
+ * was matched with, of one version. */
+static uint64_t hash_edits(uint64_t h, const struct hr_plan *p, const struct hr_plan_vhost *v)
+{
+	for (uint32_t i = 0; i < v->nrules; i++) {
+		const struct hr_plan_route *r = &p->routes.data[v->rules[i].route];
+
+		for (uint32_t d = 0; d < r->ndst; d++)
+			if (r->dst[d].edit)
+				h = mix(h + i, r->dst[d].edit, sizeof(*r->dst[d].edit));
+	}
+	return h;
+}
+
 /* Ours rather than the plan's digest: it covers what the match rows hold and nothing else, so
  * that a change of weights only keeps the table. */
-static uint64_t hash_vhost(const struct hr_plan_vhost *v)
+static uint64_t hash_vhost(const struct hr_plan *p, const struct hr_plan_vhost *v)
 {
 	struct hr_vhost k = v->k;
 	uint64_t h;
@@ -40,7 +57,8 @@ static uint64_t hash_vhost(const struct hr_plan_vhost *v)
 	h = mix(h, v->cond_keys, v->nconds * sizeof(*v->cond_keys));
 	h = mix(h, v->conds, v->nconds * sizeof(*v->conds));
 	h = mix(h, v->prefix_keys, v->nprefixes * sizeof(*v->prefix_keys));
-	return mix(h, v->prefixes, v->nprefixes * sizeof(*v->prefixes));
+	h = mix(h, v->prefixes, v->nprefixes * sizeof(*v->prefixes));
+	return hash_edits(h, p, v);
 }
 
 static void *copy_array(const void *data, size_t size)
@@ -54,7 +72,30 @@ static void *copy_array(const void *data, size_t size)
 	return p;
 }
 
-static struct kern_table *new_table(const struct hr_plan_vhost *v, uint64_t hash, uint32_t number)
+static void copy_edits(struct kern_table *t, const struct hr_plan *p, const struct hr_plan_vhost *v)
+{
+	HR_VEC(struct hr_edit_key) keys = {0};
+	HR_VEC(struct hr_edit) edits = {0};
+
+	for (uint32_t i = 0; i < v->nrules; i++) {
+		const struct hr_plan_route *r = &p->routes.data[v->rules[i].route];
+
+		for (uint32_t d = 0; d < r->ndst && !r->agent_why; d++) {
+			const struct hr_edit_key key = {t->number, i, d};
+
+			if (!r->dst[d].edit)
+				continue;
+			hr_vec_push(&keys, key);
+			hr_vec_push(&edits, *r->dst[d].edit);
+		}
+	}
+	t->nedits = (uint32_t)keys.len;
+	t->edit_keys = keys.data;
+	t->edits = edits.data;
+}
+
+static struct kern_table *new_table(const struct hr_plan *p, const struct hr_plan_vhost *v,
+				    uint64_t hash, uint32_t number)
 {
 	struct kern_table init = {
 		.refs = 1,
@@ -72,6 +113,7 @@ static struct kern_table *new_table(const struct hr_plan_vhost *v, uint64_t hash
 		init.cond_keys[i].table = number;
 	for (uint32_t i = 0; i < v->nprefixes; i++)
 		init.prefix_keys[i].table = number;
+	copy_edits(&init, p, v);
 	return copy_array(&init, sizeof(init));
 }
 
@@ -104,6 +146,8 @@ static void set_destinations(struct build *b, const struct hr_plan_route *r, str
 		cum += r->dst[i].weight;
 		out->dst[i].cluster = b->plan->clusters.data[r->dst[i].cluster].id;
 		out->dst[i].cum = cum;
+		if (r->dst[i].edit)
+			out->flags |= HR_RULE_EDIT;
 	}
 	out->ndst = (uint8_t)r->ndst;
 	out->total = cum;
@@ -166,9 +210,9 @@ static void set_watch(struct build *b, const struct hr_plan_route *r, struct hr_
 		return;
 	out->per_try_ms = retry->per_try_ms;
 	memcpy(out->retry_status, retry->status, sizeof(out->retry_status));
-	out->flags = (retry->replay ? HR_RULE_REPLAY : 0) |
-		     (retry->any_status ? HR_RULE_RETRY_STATUS : 0) |
-		     (has_budget(b, r) ? HR_RULE_HELD_ONLY : 0);
+	out->flags |= (retry->replay ? HR_RULE_REPLAY : 0) |
+		      (retry->any_status ? HR_RULE_RETRY_STATUS : 0) |
+		      (has_budget(b, r) ? HR_RULE_HELD_ONLY : 0);
 }
 
 static void build_rule(struct build *b, const struct hr_plan_rule *rule, struct hr_rule *out)
@@ -214,14 +258,14 @@ static void build_vhost(struct build *b, const struct hr_plan_vhost *v)
 	uint32_t *id = hr_arena_new0(b->rows->arena, uint32_t);
 	const struct kern_vhost *was =
 		b->old ? hr_map_get(b->old->vhosts, &v->id, sizeof(v->id)) : NULL;
-	uint64_t hash = hash_vhost(v);
+	uint64_t hash = hash_vhost(b->plan, v);
 
 	*id = v->id;
 	if (was && was->table->hash == hash) {
 		kv->table = was->table;
 		kv->table->refs++;
 	} else {
-		kv->table = new_table(v, hash, ++b->numbers->table);
+		kv->table = new_table(b->plan, v, hash, ++b->numbers->table);
 		kv->fresh = true;
 	}
 	kv->plan = v;

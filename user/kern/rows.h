@@ -21,6 +21,9 @@ struct kern_table {
 	uint32_t nblocks, nconds, nprefixes, nrules;
 	struct hr_cond_key *cond_keys;	   /* with the number in */
 	struct hr_prefix_key *prefix_keys; /* with the number in */
+	uint32_t nedits;
+	struct hr_edit_key *edit_keys; /* with the number in */
+	struct hr_edit *edits;
 };
 
 struct kern_vhost {

@@ -306,6 +306,21 @@ static bool try_local_reply(struct rig *r)
 	return try_native(r); /* and nothing of both went to E */
 }
 
+/* Added to what C sends, in one packet: FIONREAD tells before more could have come. */
+static bool edited(struct rig *r, enum st_mode mode, int end)
+{
+	const char *want = "first " ST_ADDED "last";
+
+	return !set_mode(r, mode) && st_say(r, C, "first last") &&
+	       st_fionread_is(r, end, "edited", strlen(want)) && st_hear(r, end, want);
+}
+
+static bool try_edit(struct rig *r)
+{
+	return edited(r, ST_EDIT, E) && edited(r, ST_EDIT_MOVE, F) && try_native(r) &&
+	       edited(r, ST_EDIT, E) && try_moved(r);
+}
+
 static bool try_egress_self(struct rig *r)
 {
 	return try_moved(r) && !set_mode(r, ST_SELF) && st_say(r, C, "one ") &&
@@ -420,6 +435,7 @@ static const struct {
 	{"epoll-wake", try_epoll_wake, true},
 	{"order", try_order, true},
 	{"local-reply", try_local_reply, true},
+	{"header-edit", try_edit, true},
 	{"egress-to-self", try_egress_self, true},
 	{"inject", try_inject, true},
 	{"inject-accounting", try_inject_accounting, true},

@@ -91,6 +91,8 @@ static void delete_table(struct hr_kern *k, const struct kern_table *t)
 		bpf_map_delete_elem(KERN_MAP_FD(k, blocks), &bk);
 	for (; rk.index < t->nrules; rk.index++)
 		bpf_map_delete_elem(KERN_MAP_FD(k, rules), &rk);
+	for (uint32_t i = 0; i < t->nedits; i++)
+		bpf_map_delete_elem(KERN_MAP_FD(k, edits), &t->edit_keys[i]);
 	for (uint32_t i = 0; i < t->nconds; i++)
 		bpf_map_delete_elem(KERN_MAP_FD(k, conds), &t->cond_keys[i]);
 	for (uint32_t i = 0; i < t->nprefixes; i++)
@@ -133,6 +135,7 @@ static void delete_unknown(struct hr_kern *k)
 	sweep(k->skel->maps.addrs, r->addrs, 0, 4);
 	sweep(k->skel->maps.members, r->members, 0, sizeof(struct hr_member_key));
 	sweep(k->skel->maps.blocks, tables, offsetof(struct hr_block_key, table), 4);
+	sweep(k->skel->maps.edits, tables, offsetof(struct hr_edit_key, table), 4);
 	sweep(k->skel->maps.rules, tables, offsetof(struct hr_rule_key, table), 4);
 	sweep(k->skel->maps.conds, tables, offsetof(struct hr_cond_key, table), 4);
 	sweep(k->skel->maps.prefix_conds, tables, offsetof(struct hr_prefix_key, table), 4);

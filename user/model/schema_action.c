@@ -387,7 +387,7 @@ static const struct hr_field http_route_fields[] = {
 	       .why = "use mirrorPercentage", .set = hr_set_int_percent, HR_NOWHERE),
 	HR_ROW("corsPolicy", MESSAGE, AGENT, .why = "only requests with an Origin", .msg = &cors,
 	       HR_AT(struct hr_http_route, cors)),
-	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
+	HR_ROW("headers", MESSAGE, KERNEL, .msg = &hr_msg_headers,
 	       HR_AT(struct hr_http_route, headers)),
 	HR_END};
 static const struct hr_hint http_route_hints[] = {{&hr_msg_http_match, "match[]", false},

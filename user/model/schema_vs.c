@@ -222,12 +222,12 @@ static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 }
 
 static const struct hr_field header_ops_fields[] = {
-	HR_ROW("set", STRING_MAP, AGENT,
+	HR_ROW("set", STRING_MAP, KERNEL,
 	       .why = "values may hold operators, %REQ(x-a)%; %% is a percent sign",
 	       .check = hr_check_header_value, HR_AT(struct hr_header_ops, set)),
-	HR_ROW("add", STRING_MAP, AGENT, .check = hr_check_header_value,
+	HR_ROW("add", STRING_MAP, KERNEL, .check = hr_check_header_value,
 	       HR_AT(struct hr_header_ops, add)),
-	HR_ROW("remove", STRINGS, AGENT, .check = hr_check_header_name,
+	HR_ROW("remove", STRINGS, KERNEL, .check = hr_check_header_name,
 	       HR_AT(struct hr_header_ops, remove)),
 	HR_END};
 static const struct hr_message header_ops = {.name = "Headers.HeaderOperations",
@@ -235,7 +235,10 @@ static const struct hr_message header_ops = {.name = "Headers.HeaderOperations",
 					     .size = sizeof(struct hr_header_ops),
 					     .check = header_ops_check};
 static const struct hr_field headers_fields[] = {
-	HR_ROW("request", MESSAGE, AGENT, .msg = &header_ops, HR_AT(struct hr_headers, request)),
+	HR_ROW("request", MESSAGE, KERNEL,
+	       .why = "literal values, on requests that have none of the names set and removed; "
+		      "else the agent",
+	       .msg = &header_ops, HR_AT(struct hr_headers, request)),
 	HR_ROW("response", MESSAGE, AGENT, .msg = &header_ops, HR_AT(struct hr_headers, response)),
 	HR_END};
 const struct hr_message hr_msg_headers = {
@@ -255,7 +258,7 @@ static void route_destination_init(void *obj)
 
 static const struct hr_field http_destination_fields[] = {
 	DESTINATION_ROWS,
-	HR_ROW("headers", MESSAGE, AGENT, .msg = &hr_msg_headers,
+	HR_ROW("headers", MESSAGE, KERNEL, .msg = &hr_msg_headers,
 	       HR_AT(struct hr_route_destination, headers)),
 	HR_END};
 static const struct hr_hint http_destination_hints[] = {

@@ -121,6 +121,7 @@ struct hr_plan_dst {
 	uint32_t cluster; /* index */
 	uint32_t weight;  /* as written; a lone destination without weight has 100 */
 	const struct hr_route_destination *model; /* NULL for a default route */
+	const struct hr_edit *edit; /* what the kernel adds to a head; NULL: nothing */
 };
 
 struct hr_plan_mirror {

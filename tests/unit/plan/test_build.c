@@ -309,7 +309,7 @@ static void test_actions(void **state)
 		 "{value: 10}}}",
 		 HR_ACT_AGENT},
 		{"route: [{destination: {host: web}}], rewrite: {uri: /x}", HR_ACT_AGENT},
-		{"route: [{destination: {host: web}}], headers: {request: {set: {a: b}}}",
+		{"route: [{destination: {host: web}}], headers: {response: {set: {a: b}}}",
 		 HR_ACT_AGENT},
 		{"route: [{destination: {host: web}, headers: {response: {remove: [a]}}}]",
 		 HR_ACT_AGENT},

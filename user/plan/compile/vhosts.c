@@ -7,6 +7,7 @@
 #include "model/hosts.h"
 #include "model/same_node.h"
 #include "plan/compile/compile.h"
+#include "plan/compile/edits.h"
 #include "plan/compile/retry.h"
 
 typedef HR_VEC(const struct hr_virtual_service *) vs_list;
@@ -94,12 +95,6 @@ static void vs_for(const struct hr_build *b, const char *fqdn, vs_list *out)
 
 /* ---- routes ---- */
 
-static bool ops_set(const struct hr_headers *h)
-{
-	return h->request.set.len || h->request.add.len || h->request.remove.len ||
-	       h->response.set.len || h->response.add.len || h->response.remove.len;
-}
-
 /* The kernel waits for the first answer with the route's timeout, and keeps it back when it is one
  * to be tried again; only conditions that it cannot see need the agent from the start. */
 static const struct hr_plan_retry *retry_of(struct hr_build *b, const struct hr_http_route *h)
@@ -130,13 +125,8 @@ static bool response_needs_agent(const struct hr_direct_response *d)
 
 static bool needs_agent(const struct hr_http_route *h)
 {
-	if (fault_needs_agent(h) || response_needs_agent(&h->direct_response) || h->redirect.set ||
-	    h->rewrite.set || h->delegate_name || ops_set(&h->headers) || h->route.len > HR_DST_MAX)
-		return true;
-	for (size_t i = 0; i < h->route.len; i++)
-		if (ops_set(&h->route.data[i].headers))
-			return true;
-	return false;
+	return fault_needs_agent(h) || response_needs_agent(&h->direct_response) ||
+	       h->redirect.set || h->rewrite.set || h->delegate_name || h->route.len > HR_DST_MAX;
 }
 
 void hr_build_destinations(struct hr_build *b, struct hr_plan_route *r,
@@ -192,8 +182,8 @@ static uint32_t add_route(struct hr_build *b, const struct hr_virtual_service *v
 	hr_build_destinations(b, &r, h->route.data, h->route.len, v->port);
 	add_mirrors(b, &r, v->port);
 	/* all weights 0: nobody to send it to, and no answer of the kernel says so */
-	r.agent_why =
-		needs_agent(h) || r.retry->agent_only || (r.ndst && !r.total) ? HR_WHY_RULE : 0;
+	if (needs_agent(h) || r.retry->agent_only || !hr_build_edits(b, &r) || (r.ndst && !r.total))
+		r.agent_why = HR_WHY_RULE;
 	r.action = r.agent_why		    ? HR_ACT_AGENT
 		   : h->direct_response.set ? HR_ACT_LOCAL
 					    : HR_ACT_ROUTE;

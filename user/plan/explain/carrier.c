@@ -28,6 +28,23 @@ static bool repeated_header(const struct hr_plan_vhost *vh, const hr_kvs *header
 	return false;
 }
 
+/* One that the route sets or removes, of some destination. */
+static bool edited_header(const struct hr_plan_route *r, const hr_kvs *headers)
+{
+	for (uint32_t d = 0; d < r->ndst; d++) {
+		const struct hr_edit *e = r->dst[d].weight ? r->dst[d].edit : NULL;
+
+		for (size_t i = 0; e && i < e->n_absent * headers->len; i++) {
+			struct hr_slice name = {e->absent[i / headers->len].name,
+						e->absent[i / headers->len].len};
+
+			if (hr_slice_ieq(hr_slice_of(headers->data[i % headers->len].key), name))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* ---- connect() ---- */
 
 static bool reaches(const struct hr_plan *p, const struct hr_plan_cluster *c, bool v4)
@@ -239,6 +256,8 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 	why = head_why(p, req, v, headers);
 	if (!why)
 		why = hr_plan_kernel_why(p, &v->m);
+	if (!why && v->m.route && edited_header(v->m.route, headers))
+		why = HR_WHY_EDIT;
 	return why ? why : hash_why(p, req, v);
 }
 
