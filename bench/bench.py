@@ -49,12 +49,13 @@ LB = {"round robin": {"simple": "ROUND_ROBIN"}, "least request": {"simple": "LEA
       "maglev": {"consistentHash": {"httpHeaderName": "x-user", "maglev": {}}}}
 KEY = "x-user: 7d9f3c52-64b1-4a8e-9a55-0c1f4e0b7a21"
 PATHS += [(f"lb {name}", f"http://10.96.0.{20 + i}:8080", [KEY], True, "kernel") for i, name in enumerate(LB)]
-LOADS = [  # title, connections, path, upload
-    ("small GET, c=1", 1, "/", False),
-    ("small GET, c=32", 32, "/", False),
-    ("30 KB download, c=4", 4, "/files/30k", False),
-    ("1 MB download, c=4", 4, "/files/1m", False),
-    ("1 MB upload, c=4", 4, "/sink", True),
+LOADS = [  # title, connections, path, upload, headers
+    ("small GET, c=1", 1, "/", False, []),
+    ("small GET, c=32", 32, "/", False, []),
+    ("new connection each, c=4", 4, "/", False, ["Connection: close"]),
+    ("30 KB download, c=4", 4, "/files/30k", False, []),
+    ("1 MB download, c=4", 4, "/files/1m", False, []),
+    ("1 MB upload, c=4", 4, "/sink", True, []),
 ]
 HAPROXY = """
 global
@@ -146,13 +147,13 @@ class Bench:
     def measure(self, path, load):
         """One cell: {rps, p50, p99, cpu, kernel} and whether it was disturbed."""
         _, url, headers, enrolled, datapath = path
-        _, conns, target, upload = load
+        _, conns, target, upload, more = load
         if datapath and datapath != self.mode:
             self.agent.ctl("datapath", datapath)
             self.mode = datapath
             time.sleep(0.3)
         argv = ["wrk", "-t1", f"-c{conns}", f"-d{self.args.seconds}s", "--latency", "--timeout", "10s"]
-        argv += [x for h in headers for x in ("-H", h)] + (["-s", f"{self.dir}/upload.lua"] if upload else [])
+        argv += [x for h in headers + more for x in ("-H", h)] + (["-s", f"{self.dir}/upload.lua"] if upload else [])
         argv.append(url + target)
         cmd = (self.agent.exec_argv(self.topo, "client", argv, workload="default/client") if enrolled
                else self.topo.cmd("client", argv))
@@ -179,7 +180,7 @@ class Bench:
             row, disturbed = {}, False
             for load in LOADS:
                 for path in paths:
-                    if path[0].startswith("lb ") and load[2] != "/":
+                    if path[0].startswith("lb ") and (load[2] != "/" or load[4]):
                         continue
                     progress(f"round {done + 1} of {self.args.rounds}: {load[0]}, {path[0]}")
                     row[load[0], path[0]], bad = self.measure(path, load)

@@ -155,8 +155,7 @@ static __always_inline int serve_answer(struct sk_msg_md *msg, struct conn *c, s
 	bpf_msg_apply_bytes(msg, bytes);
 	/* what a moved request has got must not be overtaken on its way through the verdicts */
 	if (!s->blocks && !c->pair.end_set && (!c->moved || verdicts_settled(c)) &&
-	    may_redirect(tp, c->pub.sk, s->seq0, &s->spilled, c, TO_CLIENT) &&
-	    into_client(msg, c, s, n))
+	    may_redirect(tp, c->pub.sk, &s->spilled, c, TO_CLIENT) && into_client(msg, c, s, n))
 		return SK_PASS;
 	if (s->left <= size) {
 		c->pair.end_seq = s->seq + (__u32)s->left;

@@ -38,13 +38,12 @@ struct chunks {
 /* The other end of C, when it is on this node (lib/pair.h). */
 struct pair {
 	__u64 peer;    /* address of S, its socket; 0: none, or closed */
-	__u32 seq0;    /* C's write_seq when they met */
 	__u32 request; /* counts native requests: which one an answer is for */
 	__u32 end_seq; /* S's write_seq after the answer in flight, when its end comes natively */
 	__u8 serving;  /* the answer in flight is accounted by `serve`, not by the verdict on C */
 	__u8 end_set;  /* end_seq is valid */
 	__u8 spilled;  /* C's bytes go natively because S has too many to read */
-	__u8 pad;
+	__u8 pad[5];
 	__u32 held[2]; /* enum pair_way: bytes of that queue that pair_held has; exchanged */
 };
 enum pair_way { TO_SERVER = 0, TO_CLIENT };
@@ -52,11 +51,10 @@ enum pair_way { TO_SERVER = 0, TO_CLIENT };
 /* Value of `serve_store`. Written by programs on S, under its lock. */
 struct served {
 	__u64 conn; /* cookie of C */
-	__u32 seq0; /* S's write_seq when they met */
 	/* The answer in flight: bytes that have still to be sent, as of write_seq `seq` (0: none,
 	 * or one that the verdict on C reads). */
-	__u32 seq;
 	__u64 left;
+	__u32 seq;
 	__u32 request; /* conn.pair.request of the last answer seen */
 	__u8 mark;     /* CONN_M_* */
 	__u8 spilled;

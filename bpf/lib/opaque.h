@@ -52,7 +52,7 @@ static __always_inline int opaque_send(struct sk_msg_md *msg, const struct tcp_s
 {
 	bpf_msg_apply_bytes(msg, 0);
 	if (opaque_on(c, (const struct sock *)tp) &&
-	    may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled, c, TO_SERVER) &&
+	    may_redirect(tp, c->pair.peer, &c->pair.spilled, c, TO_SERVER) &&
 	    bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) == SK_PASS) {
 		c->mark = CONN_M_REDIRECTED;
 		c->tx += msg->size;
@@ -73,7 +73,7 @@ static __always_inline int opaque_answer(struct sk_msg_md *msg, struct conn *c, 
 
 	bpf_msg_apply_bytes(msg, 0);
 	if (opaque_on(c, (struct sock *)tp) &&
-	    may_redirect(tp, c->pub.sk, s->seq0, &s->spilled, c, TO_CLIENT) &&
+	    may_redirect(tp, c->pub.sk, &s->spilled, c, TO_CLIENT) &&
 	    bpf_msg_redirect_hash(msg, &cl_hash, &conn, BPF_F_INGRESS) == SK_PASS) {
 		s->mark = CONN_M_REDIRECTED;
 		c->rx += msg->size;

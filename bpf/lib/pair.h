@@ -61,11 +61,11 @@ static __always_inline void ops_addrs(struct bpf_sock_ops *ops, __u8 local[16], 
 	r[3] = ops->remote_ip6[3];
 }
 
-/* C may be met by a server on this node. `c` NULL: it is not captured, and only wants to know. */
-static __always_inline void pair_offer(struct bpf_sock_ops *ops, struct conn *c, __u64 cookie,
-				       struct tcp_sock *tp)
+/* C may be met by a server on this node. `learn`: C is not captured, and only wants to know. */
+static __always_inline void pair_offer(struct bpf_sock_ops *ops, __u64 cookie, struct tcp_sock *tp,
+				       __u32 learn)
 {
-	struct hr_pair_offer offer = {.conn = cookie, .learn = !c};
+	struct hr_pair_offer offer = {.conn = cookie, .learn = learn};
 	struct hr_pair_key key = {};
 
 	if (!tp || !same_node_on() || socket_kind((struct sock *)tp))
@@ -75,8 +75,6 @@ static __always_inline void pair_offer(struct bpf_sock_ops *ops, struct conn *c,
 	key.s_port = bpf_ntohl(ops->remote_port);
 	offer.c_seq = tp->write_seq;
 	offer.s_seq = tp->rcv_nxt;
-	if (c)
-		c->pair.seq0 = offer.c_seq;
 	bpf_map_update_elem(&offers, &key, &offer, BPF_ANY);
 }
 
@@ -244,7 +242,6 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 	if (!s)
 		return;
 	s->conn = o.conn;
-	s->seq0 = o.s_seq;
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (bpf_sock_hash_update(ops, &s_hash, &o.conn, BPF_NOEXIST))
 		return;

@@ -56,7 +56,7 @@ static __always_inline int carry(struct sk_msg_md *msg, const struct tcp_sock *t
 {
 	__u32 n = bytes ? bytes : msg->size;
 
-	if (!may_redirect(tp, c->pair.peer, c->pair.seq0, &c->pair.spilled, c, TO_SERVER))
+	if (!may_redirect(tp, c->pair.peer, &c->pair.spilled, c, TO_SERVER))
 		return pass(msg, tp, c, cookie, bytes);
 	bpf_msg_apply_bytes(msg, bytes);
 	if (bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) != SK_PASS)

@@ -105,16 +105,16 @@ static __always_inline int queue_has_room(struct conn *c, enum pair_way way, con
 }
 
 /*
- * One direction. `seq0`: write_seq of `me` when the two met; nothing is redirected before something
- * has gone natively and was read, which proves that the peer was accepted (DESIGN trap 27).
+ * One direction. The first bytes, too: both ends are established when they meet, with nothing under
+ * way (DESIGN trap 27), and what waits for accept() waits in S as TCP's would.
  */
-static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_addr, __u32 seq0,
-					__u8 *spilled, struct conn *c, enum pair_way way)
+static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_addr, __u8 *spilled,
+					struct conn *c, enum pair_way way)
 {
 	const struct tcp_sock *peer = (const struct tcp_sock *)peer_addr;
 	const struct sock *sk = (const struct sock *)peer, *mine = (const struct sock *)me;
 
-	if (!peer || me->write_seq == seq0 || BPF_CORE_READ(peer, copied_seq) != me->write_seq)
+	if (!peer || BPF_CORE_READ(peer, copied_seq) != me->write_seq)
 		return 0;
 	if (mine->__sk_common.skc_state != BPF_TCP_ESTABLISHED || !sk_open(peer_addr))
 		return 0;

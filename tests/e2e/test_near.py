@@ -78,6 +78,31 @@ def every_size(env):
               [(n, chr(97 + i)) for i, n in enumerate((10, 70_000, 3, 400_000, 1, 900_000, 20))])
 
 
+@test()
+def before_accept(env):
+    """The first request of a connection skips TCP too, and waits in the server's socket until the server accepts it; a
+    server that dies first takes it along, as with TCP."""
+    with near(env) as proc:
+        for way in ("towardsServer", "towardsClient") if env.datapath == "kernel" else ():
+            least = pairs(env)[way] + 5
+            eventually(lambda: ask(env) and pairs(env)[way] >= least, f"first bytes {way}")
+        for sig, n in ((signal.SIGCONT, 1), (signal.SIGKILL, 0)):
+            os.kill(proc.pid, signal.SIGSTOP)
+            before = pairs(env)["towardsServer"]
+            env.client("c1").send("exchange", host=VIP, port=PORT, name=f"wait{n}", requests=[
+                {"host": "near", "method": "POST", "target": "/reflect", "body": "b" * 50_000}])
+            if env.datapath == "kernel":
+                eventually(lambda: pairs(env)["towardsServer"] > before, "it is in the server's socket")
+            else:
+                time.sleep(0.1)
+            os.kill(proc.pid, sig)
+            try:
+                got = [r["status"] for r in env.client("c1").receive()]
+            except AssertionError:
+                got = "closed"
+            check(got in (([200],) if n else ("closed", [503])), True, str(got))
+
+
 @test(timeout=60)
 def storm(env):
     """500 connections, all sizes and framings, some answered in place or by the agent, one request in eight cut short,

@@ -36,8 +36,9 @@ http {{
     # what arrived: the request line and the headers that policies here speak of
     location = /seen {{ return 200 "$request|$host|$http_x_canary|$http_x_user_type|$remote_addr\\n"; }}
     location /files/ {{ alias {dir}/files/; }}
-    # reads the whole body before it answers
-    location /sink {{ proxy_pass http://unix:{dir}/sink.sock:/; proxy_http_version 1.1; }}
+    # reads the whole body before it answers, and keeps none of it
+    location /sink {{ client_body_buffer_size 1200k; proxy_pass http://unix:{dir}/sink.sock:/; proxy_http_version 1.1;
+                     proxy_pass_request_body off; proxy_set_header Content-Length ""; }}
     {statuses}
   }}
   server {{ listen unix:{dir}/sink.sock; location / {{ return 200 "{version} stored\\n"; }} }}
