@@ -418,7 +418,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
 		return -1;
 	inflight_lower(ep, cluster);
-	request_done(&d);
+	request_done(&d, c);
 	if (dead)
 		event_slot(HR_EV_U_DIRTY, d.cookie, slot, gen, 0);
 	return 0;

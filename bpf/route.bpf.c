@@ -155,16 +155,19 @@ static __always_inline int answer_local(struct sk_msg_md *msg, struct conn *c, _
 		.route = d->route,
 		.status = d->status,
 		.reply = d->reply,
+		.fault = d->why,
 		.why = HR_WHY_LOCAL,
 	};
+	int n = local_reply(msg, cookie, d->reply, c->pub.head_req);
 
-	if (local_reply(msg, cookie, d->reply, c->pub.head_req)) {
+	if (n < 0) {
 		bpf_msg_apply_bytes(msg, 0);
 		count_why(HR_WHY_ERROR);
 		return SK_DROP;
 	}
+	done.rx = n;
 	count_why(HR_WHY_LOCAL);
-	request_done(&done);
+	request_done(&done, c);
 	return SK_PASS;
 }
 

@@ -11,7 +11,7 @@ build="gcc make pkg-config|pkgconf clang-19 llvm-19 bpftool libbpf-dev libelf-de
 	libyaml-dev libjansson-dev libnghttp2-dev linux-libc-dev"
 test="libclang-rt-19-dev libcmocka-dev libasan8 libubsan1 nginx-light|nginx wrk curl iproute2 python3
 	cppcheck clang-format-19 procps nodejs node-typescript jq nghttp2-client nghttp2-server
-	python3-grpcio"
+	python3-grpcio python3-prometheus-client"
 bench="haproxy"
 vm="qemu-system-x86 cpio kmod xz-utils busybox-static"
 

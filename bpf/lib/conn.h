@@ -110,6 +110,8 @@ struct conn {
 	__u64 retry_status[HR_STATUS_WORDS];
 	__u64 sampled; /* 1: the request in flight goes to the access log */
 	struct hr_seen seen;
+	/* Of the request that ends: lookups take it from here, the stack has no room. */
+	struct hr_odd_key meter;
 	struct pair pair;
 	struct chunks chunks;
 	struct hr_resp resp;
@@ -124,7 +126,7 @@ enum decision_kind { DECIDE_BIND, DECIDE_LOCAL, DECIDE_SEND };
 struct decision {
 	__u8 kind;   /* enum decision_kind */
 	__u8 spent;  /* SEND: C's own connection carries no (more) request of this cluster */
-	__u16 why;   /* BIND: enum hr_why */
+	__u16 why;   /* BIND: enum hr_why; LOCAL: 1: a fault is injected */
 	__u32 route; /* 0: none */
 	__u16 reply; /* LOCAL */
 	__u16 status;

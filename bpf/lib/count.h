@@ -137,7 +137,8 @@ struct done {
 	__u16 status, why;
 	__u16 local; /* 1: the endpoint gave no answer, `status` is ours */
 	__u16 reply; /* LOCAL: index in replies */
-	__u32 pad;
+	__u16 fault; /* LOCAL: 1: it is the route's fault that was injected */
+	__u16 pad;
 };
 
 /* ---- outlier detection: the same rules as user/health/count.c ---- */
@@ -208,6 +209,24 @@ static __always_inline void outlier_count(const struct done *d)
 		outlier_clear(&rt->consecutive_5xx);
 }
 
+static __always_inline __u32 meter_flag(const struct done *d)
+{
+	if (!d->status)
+		return HR_FLAG_DC;
+	if (d->why != HR_WHY_LOCAL)
+		return d->local ? HR_FLAG_UC : HR_FLAG_NONE;
+	switch (d->reply) {
+	case HR_REPLY_NR:
+		return HR_FLAG_NR;
+	case HR_REPLY_UH:
+		return HR_FLAG_UH;
+	case HR_REPLY_UO:
+		return HR_FLAG_UO;
+	default:
+		return d->fault ? HR_FLAG_FI : HR_FLAG_NONE;
+	}
+}
+
 /* One in so many requests is logged; 0: none. */
 static __always_inline __u32 access_every(void)
 {
@@ -217,14 +236,13 @@ static __always_inline __u32 access_every(void)
 	return cfg ? cfg->access_log : 0;
 }
 
-static __always_inline void access_log(const struct done *d, __u64 ns)
+static __always_inline void access_log(const struct done *d, struct conn *c, __u64 ns)
 {
-	__u64 cookie = d->cookie, *lost;
-	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 	struct hr_access_event *a;
 	__u32 one = 1;
+	__u64 *lost;
 
-	if (!c || !c->sampled)
+	if (!c->sampled)
 		return;
 	c->sampled = 0;
 	a = bpf_ringbuf_reserve(&access_events, sizeof(*a), 0);
@@ -236,13 +254,13 @@ static __always_inline void access_log(const struct done *d, __u64 ns)
 	}
 	__builtin_memset(&a->ev, 0, sizeof(a->ev));
 	a->ev.kind = HR_EV_ACCESS;
-	a->ev.conn = cookie;
+	a->ev.conn = d->cookie;
 	a->ev.route = d->route;
 	a->ev.ep = d->ep;
 	a->ev.addr_id = d->addr_id;
-	a->ev.status = d->status;
+	a->ev.status = d->status ? d->status : c->status;
 	a->ev.why = d->why;
-	a->ev.slot = d->reply;
+	a->ev.slot = meter_flag(d);
 	a->ev.bytes = d->rx;
 	a->ev.tx = d->tx;
 	a->ev.dur_ns = ns;
@@ -250,13 +268,93 @@ static __always_inline void access_log(const struct done *d, __u64 ns)
 	bpf_ringbuf_submit(a, 0);
 }
 
-__weak __noinline int request_done(const struct done *d)
+/* ---- istio_* metrics ---- */
+
+/* A status without counter of its own: in a row of its own, else by class. */
+static __always_inline __u32 odd_code(struct conn *c, __u32 status)
+{
+	__u64 *n, one = 1;
+
+	if (status < HR_CODE_FIRST || status >= 600)
+		return HR_CODE_NONE;
+	c->meter.status = status;
+	n = bpf_map_lookup_elem(&odd_codes, &c->meter);
+	if (n) {
+		(*n)++;
+		return HR_CODES;
+	}
+	if (!bpf_map_update_elem(&odd_codes, &c->meter, &one, BPF_NOEXIST))
+		return HR_CODES;
+	return status / 100;
+}
+
+static const struct hr_meter fresh_meter;
+
+/* The row of c->meter, or the one for all that find none. */
+static __always_inline struct hr_meter *meter_of(struct conn *c)
+{
+	struct hr_meter_key *key = &c->meter.meter;
+	struct hr_meter *m = bpf_map_lookup_elem(&meters, key);
+
+	if (m)
+		return m;
+	bpf_map_update_elem(&meters, key, &fresh_meter, BPF_NOEXIST);
+	m = bpf_map_lookup_elem(&meters, key);
+	if (m)
+		return m;
+	__builtin_memset(key, 0, sizeof(*key));
+	key->flags = HR_FLAG_OTHER;
+	return bpf_map_lookup_elem(&meters, key);
+}
+
+static __always_inline void histogram_add(__u64 *in, __u32 bucket)
+{
+	asm volatile("" : "+r"(bucket));
+	if (bucket <= HR_LAT_BUCKETS)
+		in[bucket]++;
+}
+
+/* A function of its own: its stack is not there while the counters of routes are looked up. */
+__weak __noinline int meter_add(const struct done *d, struct conn *c, __u64 us)
+{
+	static const __u8 codes[HR_CODE_SPAN] = HR_CODE_TABLE;
+	struct hr_meter *m;
+	__u32 status, at;
+
+	if (!d || !c)
+		return 0;
+	/* a client that left in the middle of an answer has had its status */
+	status = d->status ? d->status : c->status;
+	c->meter.meter.workload = c->pub.workload;
+	c->meter.meter.ep = d->ep;
+	c->meter.meter.route = d->ep ? 0 : d->route;
+	c->meter.meter.flags = meter_flag(d);
+	m = meter_of(c);
+	if (!m)
+		return 0;
+	at = status - HR_CODE_FIRST;
+	at = at < HR_CODE_SPAN ? codes[hr_bound(at, HR_CODE_SPAN - 1)] : 0;
+	if (!at)
+		at = odd_code(c, status);
+	asm volatile("" : "+r"(at));
+	if (at < HR_CODES)
+		m->codes[at]++;
+	m->us += us;
+	m->tx += d->tx;
+	m->rx += d->rx;
+	histogram_add(m->us_in, lat_bucket(us));
+	histogram_add(m->tx_in, lat_bucket(d->tx * 1000));
+	histogram_add(m->rx_in, lat_bucket(d->rx * 1000));
+	return 0;
+}
+
+__weak __noinline int request_done(const struct done *d, struct conn *c)
 {
 	struct sample s = {};
 	__u32 route, ep;
 	__u64 ns;
 
-	if (!d)
+	if (!d || !c)
 		return 0;
 	ns = d->now - d->t0;
 	s.us = ns / 1000;
@@ -271,7 +369,8 @@ __weak __noinline int request_done(const struct done *d)
 		stats_add(bpf_map_lookup_elem(&ep_stats, &ep), &s);
 		outlier_count(d);
 	}
+	meter_add(d, c, s.us);
 	if (access_every())
-		access_log(d, ns);
+		access_log(d, c, ns);
 	return 0;
 }

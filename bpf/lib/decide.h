@@ -402,8 +402,10 @@ __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d
 		return decide_local(d, rule->reply, rule->status);
 	if (rule->action != HR_ACT_ROUTE || rule->why)
 		return decide_bind(d, rule->why ? rule->why : HR_WHY_RULE);
-	if (rule->abort_ppm && bpf_get_prandom_u32() % 1000000 < rule->abort_ppm)
+	if (rule->abort_ppm && bpf_get_prandom_u32() % 1000000 < rule->abort_ppm) {
+		d->why = 1;
 		return decide_local(d, rule->reply, rule->status);
+	}
 	reason = decide_watch(c, rule, s);
 	if (reason)
 		return decide_bind(d, reason);

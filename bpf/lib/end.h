@@ -43,7 +43,7 @@ static __always_inline int withdraw(struct conn *c, __u64 cookie)
 	if (u && (u->left || HR_WORD_STATE(u->word) != HR_U_BUSY))
 		return 0;
 	if (u)
-		u_abandon(c, cookie);
+		u_abandon(c, cookie, 0);
 	if (!settled(c) || (u && (u->left || HR_WORD_STATE(u->word) != HR_U_DEAD)))
 		return 0;
 	if (c->native_owed)
@@ -59,7 +59,7 @@ static __noinline int give_up(struct sk_msg_md *msg, struct conn *c, __u64 cooki
 
 	count_mishap(HR_MISHAP_CUT);
 	conn_end(c, cookie, 0);
-	if (clean && !local_reply(msg, cookie, HR_REPLY_END, 0))
+	if (clean && local_reply(msg, cookie, HR_REPLY_END, 0) > 0)
 		return SK_PASS;
 	return swallow(msg, c, cookie);
 }

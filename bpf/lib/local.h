@@ -28,7 +28,8 @@ static __always_inline int msg_write(struct sk_msg_md *msg, const char bytes[HR_
 	return 0;
 }
 
-/* 0, or -1 with a message that may have changed: only the agent's 500 is left then. */
+/* Bytes of the answer, or -1 with a message that may have changed: only the agent's 500 is left
+ * then. */
 static __noinline int local_reply(struct sk_msg_md *msg, __u64 cookie, __u32 index, int head_req)
 {
 	struct hr_reply *r = bpf_map_lookup_elem(&replies, &index);
@@ -48,5 +49,6 @@ static __noinline int local_reply(struct sk_msg_md *msg, __u64 cookie, __u32 ind
 	if (msg_write(msg, r->bytes, len))
 		return -1;
 	bpf_msg_apply_bytes(msg, 0);
-	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS ? 0 : -1;
+	return bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS ? (int)len
+										       : -1;
 }

@@ -87,6 +87,12 @@ HR_SHARED_ARRAY(g_tab, HR_G_SLOTS, struct hr_g);
 HR_PERCPU_ARRAY(route_stats, HR_ROUTES_MAX, struct hr_stats);
 /* Endpoint id -> counters. */
 HR_PERCPU_ARRAY(ep_stats, HR_EPS_MAX, struct hr_stats);
+/* Client workload, endpoint and outcome -> counters of istio_* metrics; user/kern may shrink
+ * max_entries, and makes the row of HR_FLAG_OTHER. Preallocated: a first request never fails to be
+ * counted for lack of per-CPU memory. Programs enter rows, the agent takes them out. */
+HR_MAP(meters, BPF_MAP_TYPE_PERCPU_HASH, HR_METERS_MAX, struct hr_meter_key, struct hr_meter, 0);
+/* The same, and a status that has no counter in the row -> how often. */
+HR_MAP(odd_codes, BPF_MAP_TYPE_PERCPU_HASH, HR_ODD_CODES_MAX, struct hr_odd_key, __u64, 0);
 /* enum hr_why -> requests. */
 HR_PERCPU_ARRAY(why, HR_WHY_MAX, __u64);
 

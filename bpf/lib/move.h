@@ -132,6 +132,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 	c->up_left = size + s->edit_len;
 	c->up_seq = u_write_seq(slot);
 	c->rx = 0;
+	c->status = 0;
 	c->cut = 0;
 	bpf_msg_apply_bytes(msg, 0);
 	if (bpf_msg_redirect_map(msg, &u_map, slot, 0) != SK_PASS) {

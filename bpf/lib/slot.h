@@ -62,7 +62,7 @@ static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 stat
 	if (!__sync_lock_test_and_set(&c->counted, 0))
 		return;
 	inflight_lower(c->pub.ep, c->cluster);
-	request_done(&d);
+	request_done(&d, c);
 	c->free_at = d.now;
 }
 
@@ -130,16 +130,27 @@ static __always_inline struct hr_u *moved_pending(const struct conn *c, __u64 co
 	return (state == HR_U_BUSY && c->pub.owed) || state == HR_U_RELAY ? u : NULL;
 }
 
-/* The U slot that carries a request of C: its answer has nowhere to go. */
-static __always_inline void u_abandon(const struct conn *c, __u64 cookie)
+/* The U slot that carries a request of C: its answer has nowhere to go. `left`: C went away, which
+ * is what became of the request. */
+static __always_inline void u_abandon(struct conn *c, __u64 cookie, int left)
 {
 	struct hr_u *u = moved_pending(c, cookie);
 	__u32 slot = c->moved_slot, gen = c->moved_gen;
+	struct done d = {.cookie = cookie, .why = HR_WHY_MOVED};
 
 	if (!u)
 		return;
+	d.t0 = u->t0;
+	d.now = bpf_ktime_get_ns();
+	d.tx = u->tx;
+	d.rx = c->rx > u->left ? c->rx - u->left : 0;
+	d.route = u->route;
+	d.ep = u->ep;
+	d.addr_id = u->addr_id;
 	if (word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen))) {
 		inflight_lower(u->ep, u->cluster);
+		if (left)
+			request_done(&d, c);
 		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
 	} else if (u->word == HR_WORD(HR_U_RELAY, gen)) {
 		event_slot(HR_EV_U_DIRTY, cookie, slot, gen, 0);
@@ -197,7 +208,7 @@ static __always_inline void conn_gone(__u64 cookie)
 	c->pub.sk = 0;
 	queue_hold(c, TO_SERVER, 0);
 	queue_hold(c, TO_CLIENT, 0);
-	u_abandon(c, cookie);
+	u_abandon(c, cookie, 1);
 	g = g_of(c);
 	if (g) {
 		g->flags |= HR_G_CLIENT_GONE;

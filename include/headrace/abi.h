@@ -585,6 +585,7 @@ struct hr_pool {
 	__u32 hint;		  /* where to start looking */
 };
 
+#include "abi_meter.h"
 #include "abi_pair.h"
 #include "copy.h"
 #include "events.h"

@@ -85,8 +85,8 @@ struct hr_seen {
 };
 HR_ASSERT_SIZE(struct hr_seen, 8 + HR_HOST_MAX + HR_LOG_LINE_MAX);
 
-/* access_events: a request has ended. Of `ev`: conn, route, ep, addr_id, status (0: its client went
- * away), why, slot (LOCAL: the index in replies), bytes and tx (answer, request), dur_ns. */
+/* access_events: a request has ended. Of `ev`: conn, route, ep, addr_id, status (0: none had
+ * come), why, slot (enum hr_flag), bytes and tx (answer, request), dur_ns. */
 struct hr_access_event {
 	struct hr_event ev;
 	struct hr_seen seen;

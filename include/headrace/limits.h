@@ -86,6 +86,13 @@
 #define HR_HASH_VALUE_MAX 256
 #define HR_HASH_LOOK_MAX 1024
 #define HR_EDITS_MAX 65536
+/* Rows of istio_* metrics: a client workload, an endpoint, an outcome. About 0.8 KB for each CPU;
+ * on many CPUs fewer, so that all take HR_METERS_BYTES at most. What finds none is counted in one
+ * row for all, whose labels are "unknown". */
+#define HR_METERS_MAX 4096
+#define HR_METERS_BYTES (32 * 1024 * 1024)
+/* Rows of statuses that are not common ones; beyond, such statuses are counted by class. */
+#define HR_ODD_CODES_MAX 4096
 #define HR_REPLIES_MAX 64
 #define HR_REPLY_MAX 512 /* bytes of one local reply, head and body */
 #define HR_WORKLOADS_MAX 4096

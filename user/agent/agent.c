@@ -166,12 +166,13 @@ static void on_signal(void *ctx, uint32_t events)
 
 /* ---- metrics and meters -------------------------------------------------------------------- */
 
-static void list_workloads(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *m)
+static void list_workloads(struct hr_agent *a, struct hr_arena *arena, bool count,
+			   struct hr_meters *m)
 {
 	m->workloads.data = hr_arena_array(arena, struct hr_meters_workload, a->workloads->n + 1);
 	hr_list_for_each (n, &a->workloads->rows) {
 		struct hr_workload_row *row = hr_list_entry(n, struct hr_workload_row, node);
-		ssize_t procs = agent_cgroup_pids(row->cgroup, NULL, NULL);
+		ssize_t procs = count ? agent_cgroup_pids(row->cgroup, NULL, NULL) : 0;
 
 		m->workloads.data[m->workloads.len++] = (struct hr_meters_workload){
 			.id = row->id,
@@ -200,8 +201,21 @@ void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *
 	m->access_dropped =
 		a->access ? hr_access_dropped(a->access) + hr_kern_access_lost(a->kern) : 0;
 	m->mode = a->killed ? HR_DATAPATH_AGENT : m->kern->mode;
-	list_workloads(a, arena, m);
+	m->ledger = a->ledger;
+	list_workloads(a, arena, true, m);
 	hr_meters_live(m, &a->live);
+}
+
+void agent_ledger_sweep(struct hr_agent *a)
+{
+	_cleanup_arena_ struct hr_arena *arena = hr_arena_new();
+	struct hr_meters m = {.plan = a->plan};
+
+	if (!a->live.kern || !a->live.proxy)
+		return;
+	list_workloads(a, arena, false, &m);
+	hr_meters_rows(&m, &a->live);
+	hr_ledger_sweep(a->ledger, &m);
 }
 
 static int on_scrape(void *ctx, struct hr_slice path, struct hr_strbuf *body, const char **type)
@@ -439,6 +453,7 @@ static void finish(struct hr_agent *a)
 	hr_ids_free(a->ids);
 	agent_netns_free(a->netns);
 	hr_workloads_free(a->workloads);
+	hr_ledger_free(a->ledger);
 	/* last: while it is held, no second agent starts into what we are still removing */
 	hr_control_free(a->control);
 	hr_watch_del(a->signal_watch);
@@ -459,6 +474,7 @@ int hr_agent_run(const struct hr_agent_opts *o, struct hr_strbuf *err)
 	hr_list_init(&a.watchers);
 	a.ids = hr_ids_new();
 	a.workloads = hr_workloads_new();
+	a.ledger = hr_ledger_new();
 	a.netns = agent_netns_new();
 	sort_paths(&a);
 	r = start(&a, err);

@@ -63,6 +63,7 @@ void agent_release(struct hr_agent *a, struct hr_workload_row *row)
 		if (r < 0)
 			hr_warn("cannot remove %s: %s", row->cgroup, strerror(-r));
 	}
+	agent_ledger_sweep(a);
 	hr_workloads_del(a->workloads, row);
 }
 

@@ -206,6 +206,7 @@ static int attach_cgroup(struct hr_agent *a, const char *given, struct hr_worklo
 	if (old) { /* attached again: its new identity replaces the old one */
 		want->own = old->own;
 		want->lived = old->lived;
+		agent_ledger_sweep(a);
 		hr_workloads_del(a->workloads, old);
 	}
 	want->cgroup = path;

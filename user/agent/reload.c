@@ -129,6 +129,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	int r;
 
 	plan->generation = a->generation + 1;
+	agent_ledger_sweep(a);
 	r = hr_kern_apply(a->kern, plan, &what);
 	if (r < 0) {
 		hr_sb_printf(why, "the kernel's tables do not take the plan: %s: %s", what,
@@ -142,6 +143,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
 	a->generation = plan->generation;
+	agent_ledger_sweep(a);
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);
 	agent_watch_tell(a, changes);

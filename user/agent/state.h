@@ -11,6 +11,7 @@
 #include "dns/dns.h"
 #include "health/outlier.h"
 #include "observe/access.h"
+#include "observe/ledger.h"
 #include "observe/meters.h"
 #include "observe/scrape.h"
 #include "plan/compile/ids.h"
@@ -34,6 +35,7 @@ struct hr_agent {
 	struct hr_workloads *workloads;
 	struct hr_netns_table *netns;
 	struct hr_outliers *outliers;
+	struct hr_ledger *ledger;
 	struct hr_timer outlier_tick, warm_tick;
 	struct hr_list watchers;
 
@@ -106,6 +108,8 @@ int agent_reweigh(struct hr_agent *a, const struct hr_store_entry *e,
 
 /* ---- meters of this moment; strings live until the next reload ---- */
 void agent_meters(struct hr_agent *a, struct hr_arena *arena, struct hr_meters *m);
+/* Before a plan or a workload goes, and after it has. */
+void agent_ledger_sweep(struct hr_agent *a);
 
 /* ---- ops.c and its parts ---- */
 json_t *agent_op(void *ctx, const char *op, const json_t *req, const struct hr_control_peer *peer,

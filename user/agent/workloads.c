@@ -38,20 +38,27 @@ struct hr_workload_row *hr_workloads_find(const struct hr_workloads *t, const ch
 	return NULL;
 }
 
-/* Rows are kept in the order of their ids: the first gap is the answer. */
-static uint32_t free_id(const struct hr_workloads *t, struct hr_list **before)
+/* Rows are kept in the order of their ids. The next id is free that follows the last one given:
+ * what still counts under the id of a workload that has left is not another's for a long time.
+ * `want` (0: any) is taken when it is free. 0: all are in use. */
+static uint32_t free_id(const struct hr_workloads *t, uint32_t want)
 {
-	uint32_t id = 1;
+	unsigned char used[HR_WORKLOADS_MAX] = {1};
+	uint32_t id = want ? want : t->last_id % (HR_WORKLOADS_MAX - 1) + 1;
 
-	*before = (struct hr_list *)&t->rows;
-	hr_list_for_each (n, (struct hr_list *)&t->rows) {
-		if (hr_list_entry(n, struct hr_workload_row, node)->id != id) {
-			*before = n;
-			break;
-		}
-		id++;
-	}
-	return id;
+	hr_list_for_each (n, (struct hr_list *)&t->rows)
+		used[hr_list_entry(n, struct hr_workload_row, node)->id] = 1;
+	for (uint32_t i = 1; i < HR_WORKLOADS_MAX && used[id]; i++)
+		id = id % (HR_WORKLOADS_MAX - 1) + 1;
+	return used[id] ? 0 : id;
+}
+
+static struct hr_list *place(struct hr_workloads *t, uint32_t id)
+{
+	hr_list_for_each (n, &t->rows)
+		if (hr_list_entry(n, struct hr_workload_row, node)->id > id)
+			return n;
+	return &t->rows;
 }
 
 static void copy_labels(struct hr_arena *a, const hr_kvs *from, hr_kvs *to)
@@ -65,24 +72,23 @@ static void copy_labels(struct hr_arena *a, const hr_kvs *from, hr_kvs *to)
 
 struct hr_workload_row *hr_workloads_add(struct hr_workloads *t, const struct hr_workload_row *from)
 {
-	struct hr_list *before;
 	struct hr_workload_row *row;
-	uint32_t id = free_id(t, &before);
+	uint32_t id = free_id(t, from->id < HR_WORKLOADS_MAX ? from->id : 0);
 
-	if (id >= HR_WORKLOADS_MAX)
+	if (!id)
 		return NULL;
 	row = calloc(1, sizeof(*row));
 	if (!row)
 		abort();
 	*row = *from;
 	row->arena = hr_arena_new();
-	row->id = id;
+	row->id = t->last_id = id;
 	row->ns = hr_arena_strdup(row->arena, from->ns);
 	row->name = hr_arena_strdup(row->arena, from->name);
 	row->cgroup = hr_arena_strdup(row->arena, from->cgroup);
 	row->origin = hr_arena_strdup(row->arena, from->origin);
 	copy_labels(row->arena, &from->labels, &row->labels);
-	hr_list_add_tail(before, &row->node);
+	hr_list_add_tail(place(t, id), &row->node);
 	t->n++;
 	return row;
 }
@@ -102,9 +108,9 @@ static json_t *row_json(const struct hr_workload_row *r)
 	for (size_t i = 0; i < r->labels.len; i++)
 		json_object_set_new(labels, r->labels.data[i].key,
 				    json_string(r->labels.data[i].value));
-	return json_pack("{s:s,s:s,s:o,s:s,s:b,s:s*,s:i}", "namespace", r->ns, "name", r->name,
+	return json_pack("{s:s,s:s,s:o,s:s,s:b,s:s*,s:i,s:i}", "namespace", r->ns, "name", r->name,
 			 "labels", labels, "cgroup", r->cgroup, "own", r->own, "origin", r->origin,
-			 "flags", (int)r->flags);
+			 "flags", (int)r->flags, "id", (int)r->id);
 }
 
 json_t *hr_workloads_json(const struct hr_workloads *t)
@@ -147,6 +153,7 @@ int hr_workload_from_json(struct hr_arena *arena, const json_t *j, struct hr_wor
 		.origin = json_string_value(json_object_get(j, "origin")),
 		.own = json_is_true(json_object_get(j, "own")),
 		.flags = (uint32_t)json_integer_value(json_object_get(j, "flags")),
+		.id = (uint32_t)json_integer_value(json_object_get(j, "id")),
 	};
 
 	if (!r.ns || !r.name || !r.cgroup || r.cgroup[0] != '/')

@@ -12,7 +12,7 @@
 struct hr_workload_row {
 	struct hr_list node;
 	struct hr_arena *arena; /* of the strings below */
-	uint32_t id;		/* 1.. HR_WORKLOADS_MAX, given again when free */
+	uint32_t id;		/* 1 .. HR_WORKLOADS_MAX - 1, given again when free */
 	uint32_t flags;		/* HR_WL_* */
 	const char *ns, *name;
 	hr_kvs labels;
@@ -26,12 +26,14 @@ struct hr_workload_row {
 struct hr_workloads {
 	struct hr_list rows;
 	size_t n;
+	uint32_t last_id; /* given last */
 };
 
 struct hr_workloads *hr_workloads_new(void);
 void hr_workloads_free(struct hr_workloads *t);
 struct hr_workload_row *hr_workloads_find(const struct hr_workloads *t, const char *cgroup);
-/* Copies the strings of `from`; id is chosen. NULL when the table is full. */
+/* Copies the strings of `from`; its id is taken when it is free, or (0) one is chosen. NULL when
+ * the table is full. */
 struct hr_workload_row *hr_workloads_add(struct hr_workloads *t,
 					 const struct hr_workload_row *from);
 void hr_workloads_del(struct hr_workloads *t, struct hr_workload_row *row);

@@ -166,6 +166,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
 		nghttp2_session_consume_connection(session, n);
 		return 0;
 	}
+	if (s->grpc)
+		hr_grpc_messages(&s->messages, p, n);
 	hr_h2_buf_add(&s->data, p, n);
 	s->unread += (uint32_t)n;
 	hr_h2_mark(s);

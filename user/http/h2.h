@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "core/list.h"
+#include "http/grpc.h"
 #include "http/http1.h"
 
 struct hr_h2;
@@ -43,8 +44,9 @@ struct hr_h2_stream {
 	bool closed;   /* the connection has forgotten it */
 	bool in_end;   /* the peer has said all */
 	bool began;    /* a head of the peer is complete, or is not acceptable */
-	int16_t grpc_status;	    /* that the peer said, in a head or in trailers; -1: none */
-	bool grpc;		    /* what the server gets or gives is gRPC (content-type) */
+	int16_t grpc_status; /* that the peer said, in a head or in trailers; -1: none */
+	bool grpc;	     /* what the server gets or gives is gRPC (content-type) */
+	struct hr_grpc_messages messages; /* of the peer, when it is */
 	struct hr_http_error error; /* server: the head is answered with this; status 0: none */
 
 	/* private */

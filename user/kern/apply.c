@@ -343,7 +343,7 @@ int kern_apply_init(struct hr_kern *k)
 		memset(a->used_routes, 1, sizeof(a->used_routes));
 		kern_adopted_numbers(k);
 	}
-	return 0;
+	return kern_meters_init(k);
 }
 
 void kern_apply_free(struct hr_kern *k)

@@ -77,6 +77,9 @@ int kern_write_config(struct hr_kern *k);
 int kern_map_shared(struct hr_kern *k, struct hr_strbuf *err);
 void kern_unmap_shared(struct hr_kern *k);
 
+/* ---- meters.c */
+int kern_meters_init(struct hr_kern *k);
+
 /* ---- apply.c */
 int kern_apply_init(struct hr_kern *k);
 void kern_apply_free(struct hr_kern *k);

@@ -135,6 +135,9 @@ static void size_counters(struct hr_kern *k)
 	uint64_t n = HR_MIN(EP_STATS_BYTES / row, (uint64_t)HR_EPS_MAX);
 
 	bpf_map__set_max_entries(k->skel->maps.ep_stats, (__u32)n);
+	row = sizeof(struct hr_meter) * (uint64_t)libbpf_num_possible_cpus();
+	n = HR_MIN(HR_METERS_BYTES / row, (uint64_t)HR_METERS_MAX);
+	bpf_map__set_max_entries(k->skel->maps.meters, (__u32)n);
 }
 
 static int load_once(struct hr_kern *k)

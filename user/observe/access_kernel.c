@@ -4,6 +4,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "kern/meters.h"
 #include "observe/access.h"
 
 static const struct hr_plan_route *route_of(const struct hr_plan *plan, uint32_t id)
@@ -20,25 +21,6 @@ static const struct hr_plan_ep *endpoint_of(const struct hr_plan *plan, uint32_t
 		if (plan->eps.data[i].id == id)
 			return &plan->eps.data[i];
 	return NULL;
-}
-
-/* Envoy's words, for answers that the kernel gives in place. */
-static const char *flags_of(const struct hr_event *ev, const struct hr_plan_route *route)
-{
-	if (!ev->status)
-		return "DC";
-	if (ev->why != HR_WHY_LOCAL)
-		return "";
-	switch (ev->slot) {
-	case HR_REPLY_NR:
-		return "NR";
-	case HR_REPLY_UH:
-		return "UH";
-	case HR_REPLY_UO:
-		return "UO";
-	default: /* the route's own answer, or its fault's */
-		return route && route->http && !route->http->direct_response.set ? "FI" : "";
-	}
 }
 
 /* From `from` up to a space, the query or the end; NUL-terminated. Gives where it ends. */
@@ -74,7 +56,7 @@ void hr_access_kernel(struct hr_access_log *log, const struct hr_plan *plan,
 		.rule = route && route->http && route->http->name ? route->http->name : "",
 		.cluster = ep ? plan->clusters.data[ep->cluster].name : "",
 		.upstream = ep ? hr_addr_port_text(&ep->addr, ep->port, upstream) : "",
-		.flags = flags_of(&a->ev, route),
+		.flags = hr_flag_log(a->ev.slot),
 		.route_id = a->ev.route,
 		.ep_id = a->ev.ep,
 		.status = a->ev.status,

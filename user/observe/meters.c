@@ -48,6 +48,16 @@ static void live_endpoint(void *ctx, uint32_t id, struct hr_stats *out)
 	}
 }
 
+static void live_rows(void *ctx, const struct hr_meter_sink *to)
+{
+	struct hr_live *l = ctx;
+
+	if (l->kern)
+		hr_kern_meters(l->kern, to);
+	if (l->proxy)
+		hr_proxy_meters(l->proxy, to);
+}
+
 static void live_tables(void *ctx,
 			void (*row)(void *row_ctx, const char *name, uint64_t used, uint64_t size),
 			void *row_ctx)
@@ -57,9 +67,15 @@ static void live_tables(void *ctx,
 	hr_kern_tables(l->kern, row, row_ctx);
 }
 
-void hr_meters_live(struct hr_meters *m, struct hr_live *live)
+void hr_meters_rows(struct hr_meters *m, struct hr_live *live)
 {
 	m->ctx = live;
+	m->rows = live_rows;
+}
+
+void hr_meters_live(struct hr_meters *m, struct hr_live *live)
+{
+	hr_meters_rows(m, live);
 	m->route = live_route;
 	m->endpoint = live_endpoint;
 	if (live->kern) {

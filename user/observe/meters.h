@@ -11,8 +11,11 @@
 #include "dns/dns.h"
 #include "health/outlier.h"
 #include "kern/kern.h"
+#include "kern/meters.h"
 #include "plan/plan.h"
 #include "proxy/proxy.h"
+
+struct hr_ledger;
 
 struct hr_meters_workload {
 	uint32_t id;
@@ -37,6 +40,9 @@ struct hr_meters {
 	void *ctx;
 	void (*route)(void *ctx, uint32_t id, struct hr_stats *out);
 	void (*endpoint)(void *ctx, uint32_t id, struct hr_stats *out);
+	/* rows of istio_* metrics; NULL: none */
+	void (*rows)(void *ctx, const struct hr_meter_sink *to);
+	struct hr_ledger *ledger;     /* what they have meant; NULL: nothing is said of them */
 	const struct hr_ep_rt *ep_rt; /* by id, NULL: unknown */
 	const struct hr_cluster_rt *cluster_rt;
 	uint64_t kern_why[HR_WHY_MAX];
@@ -62,6 +68,8 @@ struct hr_live {
 	struct hr_dns *dns;
 };
 void hr_meters_live(struct hr_meters *m, struct hr_live *live);
+/* Only what the ledger reads. */
+void hr_meters_rows(struct hr_meters *m, struct hr_live *live);
 
 /* Requests that no agent code touched, those that it carried. */
 uint64_t hr_meters_kernel(const struct hr_meters *m);
@@ -92,6 +100,9 @@ json_t *hr_top_json(const struct hr_meters *m, uint64_t now_ms);
 
 /* Prometheus text exposition. */
 void hr_metrics_text(const struct hr_meters *m, struct hr_strbuf *out);
+/* Its part with Istio's names. */
+void hr_metrics_istio(const struct hr_meters *m, struct hr_strbuf *out);
+void hr_metrics_head(struct hr_strbuf *out, const char *name, const char *type, const char *help);
 /* Its part about circuit breakers. */
 void hr_metrics_breakers(const struct hr_meters *m, struct hr_strbuf *out);
 /* s as a label value: \ " and newline escaped, bytes that are no UTF-8 replaced, bounded. */

@@ -192,16 +192,22 @@ static int pod_cmp(const void *key, const void *pod)
 	return d ? d : strcmp(want->name, have->name);
 }
 
-const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char *name,
-			     const hr_kvs *attached)
+const hr_kvs *hr_plan_pod_labels(const struct hr_plan *p, const char *ns, const char *name,
+				 const hr_kvs *attached)
 {
 	const struct hr_meta key = {.ns = ns, .name = name};
 	struct hr_pod *const *pod;
 
-	if (!p->asks_labels || attached->len || !ns || !name || !p->objects->pods.len)
+	if (attached->len || !ns || !name || !p->objects->pods.len)
 		return attached;
 	pod = bsearch(&key, p->objects->pods.data, p->objects->pods.len, sizeof(*pod), pod_cmp);
 	return pod ? &(*pod)->meta.labels : attached;
+}
+
+const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char *name,
+			     const hr_kvs *attached)
+{
+	return p->asks_labels ? hr_plan_pod_labels(p, ns, name, attached) : attached;
 }
 
 /* ---- rules ---- */

@@ -356,6 +356,9 @@ const struct hr_plan_l4 *hr_plan_l4_match(const struct hr_plan *p, const struct 
  * all. */
 const hr_kvs *hr_plan_labels(const struct hr_plan *p, const char *ns, const char *name,
 			     const hr_kvs *attached);
+/* The same, whether a rule asks or not. */
+const hr_kvs *hr_plan_pod_labels(const struct hr_plan *p, const char *ns, const char *name,
+				 const hr_kvs *attached);
 
 /* Host header -> vhost: port stripped, case folded, trailing dot dropped, exact before the longest
  * wildcard. NULL when unknown. */

@@ -22,6 +22,7 @@
 #include "core/map.h"
 #include "core/net.h"
 #include "http/http1.h"
+#include "kern/meters.h"
 #include "plan/compile/retry.h"
 #include "proxy/io.h"
 #include "proxy/proxy.h"
@@ -108,6 +109,7 @@ struct px_worker {
 	struct hr_http_joins joins;
 	/* counters: written here, read by anyone */
 	struct hr_stats *route_stats, *ep_stats; /* by stable id */
+	struct px_meters *meters;
 	uint64_t requests, active, connections, ups, bound;
 	uint64_t delays, aborts; /* faults made here */
 	uint64_t mirrored, mirror_lost[HR_MIRROR_LOST_MAX];
@@ -137,6 +139,19 @@ void px_netns_free(struct hr_proxy *px);
 int px_netns_dup(struct hr_proxy *px, uint64_t cookie);
 size_t px_netns_list(struct hr_proxy *px, uint64_t *cookies, size_t max);
 uint64_t px_own_netns(void);
+
+/* ---- rows of istio_* metrics (meters.c) ---- */
+struct px_meters;
+/* A request or a call that has ended. */
+struct px_metered {
+	unsigned status;
+	uint64_t us, tx, rx;
+	uint64_t tx_messages, rx_messages; /* of gRPC */
+};
+struct px_meters *px_meters_new(void); /* NULL: no memory */
+void px_meters_free(struct px_meters *m);
+void px_meter(struct px_meters *m, struct hr_meter_key key, const struct px_metered *r);
+void px_meter_tcp(struct px_meters *m, struct hr_meter_key key, const struct hr_tcp_meter *more);
 
 /* ---- statistics (stats.c) ---- */
 void px_stat_request(struct px_req *r);

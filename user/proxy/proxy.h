@@ -11,6 +11,7 @@
 
 #include "health/count.h"
 #include "kern/kern.h"
+#include "kern/meters.h"
 #include "plan/plan.h"
 
 struct hr_proxy;
@@ -96,6 +97,9 @@ void hr_proxy_stats(struct hr_proxy *p, struct hr_proxy_stats *out);
 /* Per-id counters of requests that the agent carried, summed over workers. */
 void hr_proxy_route_stats(struct hr_proxy *p, uint32_t route_id, struct hr_stats *out);
 void hr_proxy_ep_stats(struct hr_proxy *p, uint32_t ep_id, struct hr_stats *out);
+/* Rows of istio_* metrics, those of each worker apart. Main thread; what the sink does holds
+ * workers up. */
+void hr_proxy_meters(struct hr_proxy *p, const struct hr_meter_sink *to);
 
 /* The words that the workers count in: the kernel's, or own ones without it. */
 struct hr_ep_rt *hr_proxy_ep_rt(struct hr_proxy *p);

@@ -18,6 +18,17 @@ uint64_t px_now_us(void)
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
+/* With their heads, as the programs count. */
+static uint64_t request_bytes(const struct px_req *r)
+{
+	return r->req_head + r->req_bytes;
+}
+
+static uint64_t response_bytes(const struct px_req *r)
+{
+	return r->resp_head_bytes + r->resp_bytes;
+}
+
 static void count(struct hr_stats *s, const struct px_req *r, uint64_t us)
 {
 	unsigned class = r->status / 100 <= 5 ? r->status / 100 : 0, i = 0;
@@ -28,8 +39,8 @@ static void count(struct hr_stats *s, const struct px_req *r, uint64_t us)
 	PX_COUNT(s->status[class]);
 	PX_ADD(s->lat_sum_us, us);
 	PX_COUNT(s->lat[i]);
-	PX_ADD(s->tx_bytes, r->req_bytes);
-	PX_ADD(s->rx_bytes, r->resp_bytes);
+	PX_ADD(s->tx_bytes, request_bytes(r));
+	PX_ADD(s->rx_bytes, response_bytes(r));
 }
 
 static void text(char *to, size_t cap, struct hr_slice s)
@@ -69,8 +80,8 @@ static void record(struct px_req *r, uint64_t us)
 		.route_id = r->route_id,
 		.ep_id = r->ep_id,
 		.why = r->why,
-		.req_bytes = r->req_bytes,
-		.resp_bytes = r->resp_bytes,
+		.req_bytes = request_bytes(r),
+		.resp_bytes = response_bytes(r),
 		.dur_us = us,
 		.door_a = !r->c->g,
 	};
@@ -84,6 +95,38 @@ static void record(struct px_req *r, uint64_t us)
 	if (r->tries && r->port)
 		a.upstream = hr_addr_port_text(&r->addr, r->port, upstream);
 	o->access(o->ctx, &a);
+}
+
+/* Where the request is counted. gRPC is what came by HTTP/2 and says so: over HTTP/1.1 there is
+ * none. */
+static struct hr_meter_key meter_key(const struct px_req *r)
+{
+	bool grpc = !r->bad && r->c->stream && px_is_grpc(r);
+	int code = grpc ? grpc_status(r) : -1;
+
+	return (struct hr_meter_key){
+		.workload = r->c->workload,
+		.ep = r->ep_id,
+		.route = r->ep_id ? 0 : r->route_id,
+		.flags = (uint8_t)hr_flag_of(r->flags),
+		.proto = grpc ? HR_METER_GRPC : HR_METER_HTTP,
+		.grpc = (uint8_t)(code < 0 ? 0 : HR_MIN(code + 1, HR_GRPC_OTHER)),
+	};
+}
+
+static void meter(const struct px_req *r, uint64_t us)
+{
+	const struct hr_h2_stream *down = r->c->stream;
+	const struct px_metered m = {
+		.status = r->status,
+		.us = us,
+		.tx = request_bytes(r),
+		.rx = response_bytes(r),
+		.tx_messages = down ? down->messages.n : 0,
+		.rx_messages = r->up && r->up->stream ? r->up->stream->messages.n : r->messages,
+	};
+
+	px_meter(r->c->w->meters, meter_key(r), &m);
 }
 
 void px_stat_request(struct px_req *r)
@@ -100,6 +143,7 @@ void px_stat_request(struct px_req *r)
 		count(&w->route_stats[r->route_id], r, us);
 	if (r->ep_id && r->ep_id < HR_EPS_MAX)
 		count(&w->ep_stats[r->ep_id], r, us);
+	meter(r, us);
 	if (!r->relayed) /* the kernel has counted those */
 		PX_COUNT(w->why[r->why < HR_WHY_MAX ? r->why : HR_WHY_ERROR]);
 	if (w->px->opts.access)

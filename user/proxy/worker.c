@@ -75,6 +75,7 @@ static void worker_free(struct px_worker *w)
 	hr_map_free(w->pool_map);
 	free(w->route_stats);
 	free(w->ep_stats);
+	px_meters_free(w->meters);
 }
 
 int px_worker_start(struct hr_proxy *px, struct px_worker *w, unsigned index)
@@ -99,8 +100,9 @@ int px_worker_start(struct hr_proxy *px, struct px_worker *w, unsigned index)
 	/* large and mostly never touched: the kernel gives pages as ids are used */
 	w->route_stats = calloc(HR_ROUTES_MAX, sizeof(*w->route_stats));
 	w->ep_stats = calloc(HR_EPS_MAX, sizeof(*w->ep_stats));
+	w->meters = px_meters_new();
 	hr_timer_start(w->loop, &w->sweep, SWEEP_MS, sweep, w);
-	r = w->route_stats && w->ep_stats ? start_thread(w) : -ENOMEM;
+	r = w->route_stats && w->ep_stats && w->meters ? start_thread(w) : -ENOMEM;
 	if (r)
 		worker_free(w);
 	return r;

@@ -2,10 +2,10 @@
 /*
  * Metrics and status of a made-up agent: two endpoints of one workload and one of another.
  *
- *	cluster outbound|80||reviews.default.svc.cluster.local
- *	  10.0.0.1  default/reviews-v1  7 x 2xx   3 x 5xx
- *	  10.0.0.2  default/reviews-v1  1 x 2xx          -> one series with 8 and 3
- *	  10.0.0.3  default/reviews-v2  no request       -> no series
+ *	shop/web-1 -> cluster outbound|80||reviews.default.svc.cluster.local
+ *	  10.0.0.1  default/reviews-v1  7 x 200   3 x 503
+ *	  10.0.0.2  default/reviews-v1  1 x 200   6 x 418  -> one series with 8, 3 and 6
+ *	  10.0.0.3  default/reviews-v2  no request         -> no series
  */
 #include "unit.h"
 
@@ -14,6 +14,7 @@
 
 #include "core/cleanup.h"
 #include "core/net.h"
+#include "observe/ledger.h"
 #include "observe/meters.h"
 
 static struct hr_kv v1_labels[] = {{.key = "app", .value = "reviews"},
@@ -57,17 +58,85 @@ static struct hr_ep_rt ep_rt[4] = {[2] = {.inflight.word = 4, .flags = HR_EPRT_D
 static void endpoint(void *ctx, uint32_t id, struct hr_stats *out)
 {
 	(void)ctx;
+	(void)id;
 	*out = (struct hr_stats){};
-	if (id == 1)
-		*out = (struct hr_stats){.requests = 10,
-					 .status = {[2] = 7, [5] = 3},
-					 .lat = {[0] = 9, [2] = 1},
-					 .lat_sum_us = 5500,
-					 .tx_bytes = 100,
-					 .rx_bytes = 2000};
-	if (id == 2)
-		*out = (struct hr_stats){
-			.requests = 1, .status = {[2] = 1}, .lat = {[HR_LAT_BUCKETS] = 1}};
+}
+
+/* What kernel and proxy have counted. A row that is taken is not there any more. */
+static struct row {
+	struct hr_meter_key key;
+	struct hr_meter m;
+	struct hr_tcp_meter tcp;
+	uint32_t odd;
+	bool gone;
+} rows[] = {
+	{.key = {.workload = 7, .ep = 1},
+	 .m = {.codes = {[HR_CODE_200] = 7, [HR_CODE_503] = 3},
+	       .us = 5500,
+	       .us_in = {[0] = 9, [2] = 1},
+	       .tx = 100,
+	       .tx_in = {[4] = 10},
+	       .rx = 2000,
+	       .rx_in = {[8] = 10}}},
+	{.key = {.workload = 7, .ep = 2},
+	 .m = {.codes = {[HR_CODE_200] = 1},
+	       .us_in = {[HR_LAT_BUCKETS] = 1},
+	       .tx_in = {[0] = 1},
+	       .rx_in = {[0] = 1}},
+	 .odd = 418},
+	{.key = {.ep = 1, .proto = HR_METER_GRPC, .grpc = 15},
+	 .m = {.codes = {[HR_CODE_200] = 2},
+	       .us_in = {[0] = 2},
+	       .tx_messages = 20,
+	       .rx_messages = 30}},
+	{.key = {.workload = 7, .ep = 2, .proto = HR_METER_TCP, .flags = HR_FLAG_UF},
+	 .tcp = {.opened = 4, .closed = 3, .tx = 40, .rx = 50}},
+	{.key = {.flags = HR_FLAG_OTHER}, .m = {.codes = {[4] = 5}, .us_in = {[0] = 5}}},
+};
+
+static void each_row(void *ctx, const struct hr_meter_sink *to)
+{
+	(void)ctx;
+	for (size_t i = 0; i < HR_ARRAY_SIZE(rows); i++) {
+		struct row *r = &rows[i];
+		const struct hr_odd_key odd = {.meter = r->key, .status = r->odd};
+
+		if (r->gone)
+			continue;
+		if (r->odd) {
+			if (to->take(to->ctx, &odd.meter))
+				r->gone = true;
+			to->odd(to->ctx, &odd, 6);
+		}
+		if (to->take(to->ctx, &r->key))
+			r->gone = true;
+		if (r->key.proto == HR_METER_TCP)
+			to->tcp(to->ctx, &r->key, &r->tcp);
+		else
+			to->meter(to->ctx, &r->key, &r->m);
+	}
+}
+
+static struct hr_kv client_labels[] = {{.key = "app", .value = "web"}};
+static const hr_kvs client_kvs = {.data = client_labels, .len = 1};
+static struct hr_meters_workload client = {
+	.id = 7, .ns = "shop", .name = "web-1", .labels = &client_kvs};
+static struct hr_ledger *ledger;
+
+static int setup(void **state)
+{
+	(void)state;
+	ledger = hr_ledger_new();
+	for (size_t i = 0; i < HR_ARRAY_SIZE(rows); i++)
+		rows[i].gone = false;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	hr_ledger_free(ledger);
+	return 0;
 }
 
 static void route(void *ctx, uint32_t id, struct hr_stats *out)
@@ -96,6 +165,9 @@ static struct hr_meters meters(void)
 		.kern = &kern,
 		.mode = HR_DATAPATH_KERNEL,
 		.endpoint = endpoint,
+		.rows = each_row,
+		.ledger = ledger,
+		.workloads = {.data = &client, .len = 1},
 		.route = route,
 		.ep_rt = ep_rt,
 		.config_errors = 2,
@@ -116,25 +188,105 @@ static void has(const struct hr_strbuf *text, const char *line)
 		fail_msg("missing: %s\nin:\n%s", line, text->data);
 }
 
+#define FROM_WEB "source_workload=\"web-1\",source_workload_namespace=\"shop\",source_app=\"web\""
+#define TO_REVIEWS                                                                        \
+	"destination_service=\"reviews.default.svc.cluster.local\","                      \
+	"destination_service_name=\"reviews\",destination_service_namespace=\"default\"," \
+	"destination_workload=\"reviews-v1\",destination_workload_namespace=\"default\"," \
+	"destination_app=\"reviews\""
+
+/* The number at the end of the only line with all these texts. */
+static double value(const char *text, const char *a, const char *b, const char *c)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char *save = NULL;
+	double v = -1;
+
+	for (char *l = strtok_r(copy, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
+		if (hr_starts(l, a) && strstr(l, b) && strstr(l, c)) {
+			assert_true(v == -1);
+			v = atof(strrchr(l, ' ') + 1);
+		}
+	return v;
+}
+
 static void test_istio_series(void **state)
 {
+	static const char all[] = "istio_requests_total{", http[] = "request_protocol=\"http\"";
 	_cleanup_sb_ struct hr_strbuf out = {};
 	struct hr_meters m = meters();
 
 	(void)state;
 	hr_metrics_text(&m, &out);
-	has(&out, "destination_service=\"reviews.default.svc.cluster.local\","
-		  "destination_service_name=\"reviews\",destination_service_namespace=\"default\"");
-	has(&out, "response_code=\"2xx\",response_flags=\"-\",grpc_response_status=\"\"} 8\n");
-	has(&out, "response_code=\"5xx\",response_flags=\"-\",grpc_response_status=\"\"} 3\n");
-	/* cumulative, in milliseconds, +Inf is all */
-	has(&out, "le=\"0.5\"} 9\n");
-	has(&out, "le=\"1\"} 9\n");
-	has(&out, "le=\"5\"} 10\n");
-	has(&out, "le=\"3600000\"} 10\n");
-	has(&out, "le=\"+Inf\"} 11\n");
-	has(&out, "# TYPE istio_request_duration_milliseconds histogram\n");
+	has(&out, FROM_WEB);
+	has(&out, TO_REVIEWS);
+	/* two endpoints of one workload are one series */
+	assert_int_equal(8, value(out.data, all, FROM_WEB, "response_code=\"200\"}"));
+	assert_int_equal(3, value(out.data, all, FROM_WEB, "response_code=\"503\"}"));
+	assert_int_equal(6, value(out.data, all, FROM_WEB, "response_code=\"418\"}"));
+	/* cumulative, in milliseconds and in bytes, +Inf is all */
+#define BUCKET(name, le) value(out.data, "istio_" name "_bucket{", http, "le=\"" le "\"")
+	assert_int_equal(9, BUCKET("request_duration_milliseconds", "0.5"));
+	assert_int_equal(10, BUCKET("request_duration_milliseconds", "5"));
+	assert_int_equal(10, BUCKET("request_duration_milliseconds", "3600000"));
+	assert_int_equal(11, BUCKET("request_duration_milliseconds", "+Inf"));
+	assert_int_equal(1, BUCKET("request_bytes", "10"));
+	assert_int_equal(11, BUCKET("request_bytes", "25"));
+	assert_int_equal(1, BUCKET("response_bytes", "250"));
+	assert_int_equal(11, BUCKET("response_bytes", "500"));
+	assert_true(value(out.data, "istio_request_duration_milliseconds_sum{", http, "") == 5.5);
+	assert_int_equal(2000, value(out.data, "istio_response_bytes_sum{", http, ""));
 	assert_null(strstr(out.data, "reviews-v2"));
+}
+
+static void test_grpc_and_tcp(void **state)
+{
+	static const char grpc[] = "request_protocol=\"grpc\"", tcp[] = "request_protocol=\"tcp\"";
+	_cleanup_sb_ struct hr_strbuf out = {};
+	struct hr_meters m = meters();
+
+	(void)state;
+	hr_metrics_text(&m, &out);
+	assert_int_equal(
+		2, value(out.data, "istio_requests_total{", grpc, "grpc_response_status=\"14\""));
+	assert_int_equal(20, value(out.data, "istio_request_messages_total{", grpc, ""));
+	assert_int_equal(30, value(out.data, "istio_response_messages_total{", grpc, ""));
+#define TCP(name) value(out.data, "istio_tcp_" name "_total{", tcp, "response_flags=\"UF\"")
+	assert_int_equal(4, TCP("connections_opened"));
+	assert_int_equal(3, TCP("connections_closed"));
+	assert_int_equal(40, TCP("received_bytes"));
+	assert_int_equal(50, TCP("sent_bytes"));
+	/* the row for all that found none: by class where there was no place for the status */
+	assert_int_equal(5, value(out.data, "istio_requests_total{", "response_flags=\"unknown\"",
+				  "response_code=\"4xx\""));
+	has(&out, "headrace_meters_overflow_total 5\n");
+}
+
+/* The ids of a workload and an endpoint go, and come again as somebody else's. What was counted
+ * stays with those whose it was, and no counter falls. */
+static void test_names_that_go(void **state)
+{
+	static struct hr_meters_workload other = {
+		.id = 7, .ns = "shop", .name = "cart", .labels = &client_kvs};
+	static const char all[] = "istio_requests_total{", ok[] = "response_code=\"200\"";
+	_cleanup_sb_ struct hr_strbuf out = {}, then = {}, last = {};
+	struct hr_meters m = meters();
+
+	(void)state;
+	hr_ledger_sweep(ledger, &m);
+	m.workloads.len = 0;
+	hr_metrics_text(&m, &out);
+	assert_int_equal(8, value(out.data, all, FROM_WEB, ok));
+	assert_true(rows[0].gone && rows[1].gone && !rows[2].gone);
+	m.workloads = (typeof(m.workloads)){.data = &other, .len = 1};
+	rows[0].gone = false; /* counted anew */
+	hr_metrics_text(&m, &then);
+	/* the first of cart's were counted before anybody knew: web's, as the ledger has it */
+	assert_int_equal(15, value(then.data, all, FROM_WEB, ok));
+	rows[0].gone = false;
+	hr_metrics_text(&m, &last);
+	assert_int_equal(15, value(last.data, all, FROM_WEB, ok));
+	assert_int_equal(7, value(last.data, all, "source_workload=\"cart\"", ok));
 }
 
 /* A label that an object's author chose must not end its own quotes or its line. */
@@ -279,9 +431,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_breakers),
-		cmocka_unit_test(test_istio_series),
-		cmocka_unit_test(test_labels_are_escaped),
-		cmocka_unit_test(test_every_line_is_prometheus),
+		cmocka_unit_test_setup_teardown(test_istio_series, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_grpc_and_tcp, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_that_go, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_labels_are_escaped, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_every_line_is_prometheus, setup, teardown),
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_status_as_the_contract_says),
 		cmocka_unit_test(test_endpoints_and_routes),

@@ -162,11 +162,12 @@ static void test_access_of_the_kernel(void **state)
 		const char *flags;
 	} cases[] = {
 		{"GET /a?b=c HTTP/1.1\r\nHost: x", "GET", "/a", HR_WHY_NATIVE, 0, 200, NULL},
-		{"GET /\"{}\x01 HTTP/1.1", "GET", "/\"{}\x01", HR_WHY_MOVED, 0, 0, "DC"},
+		{"GET /\"{}\x01 HTTP/1.1", "GET", "/\"{}\x01", HR_WHY_MOVED, HR_FLAG_DC, 0, "DC"},
 		{"POST /cut-off-in-the-mid", "POST", "/cut-off-in-the-mid", HR_WHY_LOCAL,
-		 HR_REPLY_NR, 404, "NR"},
-		{"GET / HTTP/1.1", "GET", "/", HR_WHY_LOCAL, HR_REPLY_UO, 503, "UO"},
-		{"", "", "", HR_WHY_LOCAL, HR_REPLY_UH, 503, "UH"},
+		 HR_FLAG_NR, 404, "NR"},
+		{"GET / HTTP/1.1", "GET", "/", HR_WHY_LOCAL, HR_FLAG_UO, 503, "UO"},
+		{"", "", "", HR_WHY_LOCAL, HR_FLAG_UH, 503, "UH"},
+		{"GET / HTTP/1.1", "GET", "/", HR_WHY_LOCAL, HR_FLAG_FI, 418, "FI"},
 	};
 	struct hr_plan plan = {};
 	char path[] = "/tmp/hr-access-XXXXXX", text[2048];

@@ -47,6 +47,7 @@ struct px_client *px_client_new(struct px_worker *w, int fd, const struct hr_doo
 				.proto = door->proto,
 				.dst_port = ntohs(door->dst_port_be),
 				.source = px_source_get(w->px, door->workload),
+				.workload = door->workload,
 				.why = (uint16_t)door->why};
 	memcpy(c->dst.ip, door->dst_ip, sizeof(c->dst.ip));
 	hr_list_add_tail(&w->clients, &c->link);

@@ -32,6 +32,7 @@ struct px_client {
 	struct hr_addr src;
 	uint16_t src_port;
 	const struct px_identity *source; /* NULL: not known */
+	uint32_t workload;		  /* id of that, 0: not known */
 	uint8_t proto;			  /* enum hr_proto */
 	bool http_seen;			  /* carried a request: garbage is 400 from here on */
 	bool close;			  /* after the answer in flight */

@@ -34,6 +34,7 @@ static struct px_client *stream_client(struct px_client *conn, struct hr_h2_stre
 		.src = conn->src,
 		.src_port = conn->src_port,
 		.source = conn->source,
+		.workload = conn->workload,
 		.proto = conn->proto,
 		.http_seen = true,
 		.why = conn->why,

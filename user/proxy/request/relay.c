@@ -127,6 +127,7 @@ static void switch_protocols(struct px_req *r)
 	px_buf_use(r->c->w, &r->up->s.in, r->resp.head_len);
 	r->started = true;
 	r->status = r->resp.status;
+	r->resp_head_bytes += r->resp.head_len;
 	px_tunnel_join(r);
 }
 
@@ -143,6 +144,7 @@ static void final_head(struct px_req *r)
 	px_buf_use(r->c->w, in, 0);
 	r->started = r->resp_head = true;
 	r->status = r->resp.status;
+	r->resp_head_bytes += r->resp.head_len;
 	hr_timer_stop(&r->per_try);
 }
 
@@ -158,6 +160,7 @@ static void response_head(struct px_req *r)
 			px_req_failed(r, PX_FAIL_GARBAGE);
 			return;
 		}
+		r->resp_head_bytes += n;
 		px_head_interim(r);
 		px_client_write(c, NULL, 0);
 		px_buf_use(c->w, in, n);
@@ -213,7 +216,6 @@ static void encode(struct px_req *r, const char *p, size_t n)
 	px_out_add(out, p, n);
 	if (r->mode == PX_BODY_CHUNK)
 		px_out_lit(out, "\r\n");
-	r->resp_bytes += n;
 }
 
 /* The end of the connection: proper for some bodies, a cut for others. */
@@ -247,6 +249,7 @@ static bool convert_body(struct px_req *r)
 			return true;
 		}
 		encode(r, p + step.payload, step.payload_len);
+		r->resp_bytes += step.used;
 		px_buf_use(r->c->w, in, step.used);
 	} while (step.used && px_buf_len(in) && !r->resp_body.done);
 	r->resp_done = r->resp_body.done;

@@ -38,6 +38,7 @@ static void answer(struct px_req *r, unsigned status, const char *flags, struct 
 {
 	struct px_client *c = r->c;
 	bool none = status == 204 || status == 304;
+	size_t before;
 
 	px_cors_response(r, h);
 	px_req_leave(r, false);
@@ -47,6 +48,7 @@ static void answer(struct px_req *r, unsigned status, const char *flags, struct 
 		r->flags = flags;
 	if (must_close(r) || c->w->draining)
 		c->close = true;
+	before = px_out_len(&c->out);
 	status_line(r, status);
 	px_headers_write(h, &c->out);
 	if (!none)
@@ -57,6 +59,7 @@ static void answer(struct px_req *r, unsigned status, const char *flags, struct 
 	else if (r->msg.minor == 0)
 		px_out_lit(&c->out, "connection: keep-alive\r\n");
 	px_out_lit(&c->out, "\r\n");
+	r->resp_head_bytes = px_out_len(&c->out) - before;
 	if (!none && !is_head(r)) {
 		px_out_add(&c->out, body, n);
 		r->resp_bytes = n;

@@ -108,8 +108,10 @@ void px_req_leave(struct px_req *r, bool reusable)
 	hr_timer_stop(&r->per_try);
 	if (u)
 		r->last_reused = u->reused;
-	if (u && u->stream)
+	if (u && u->stream) {
 		r->grpc_status = u->stream->grpc_status;
+		r->messages = u->stream->messages.n;
+	}
 	if (u && reusable)
 		px_up_idle(u);
 	else if (u)
@@ -261,6 +263,7 @@ void px_req_begin(struct px_client *c)
 	struct px_req *r = c->req;
 
 	begin(r);
+	r->req_head = r->msg.head_len;
 	if (!r->msg.keep_alive || c->w->draining)
 		c->close = true;
 	hr_http_body_init(&r->body, &r->msg);
@@ -386,6 +389,7 @@ void px_req_try(struct px_req *r)
 		if (r->n_avoid < PX_TRIES_MAX)
 			r->avoid[r->n_avoid++] = r->ep->id;
 	}
+	r->resp_head_bytes = 0;
 	hr_http_init(&r->resp, HR_HTTP_RESPONSE,
 		     hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD")));
 	if (px_h2_upstream(r))

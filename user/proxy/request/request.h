@@ -91,8 +91,10 @@ struct px_req {
 	int16_t grpc_status; /* -1: none */
 	const char *flags;   /* "" or Envoy's words */
 	uint64_t t0_us;
-	uint64_t req_bytes, resp_bytes;
-	uint16_t why; /* enum hr_why */
+	uint64_t req_bytes, resp_bytes;	    /* bodies, as they came */
+	uint64_t req_head, resp_head_bytes; /* heads, as they came */
+	uint64_t messages;		    /* of gRPC in the answer, once its stream is gone */
+	uint16_t why;			    /* enum hr_why */
 };
 
 void px_req_begin(struct px_client *c); /* the head in c->req->msg is complete */
