@@ -237,8 +237,9 @@ struct hr_load_balancer {
 	const char *cookie_path;
 	int64_t cookie_ttl; /* ms, -1: not set (no cookie is made) */
 	hr_kvs cookie_attributes;
-	uint64_t ring_size;   /* minimumRingSize, 0: default 1024 */
-	uint64_t maglev_size; /* tableSize; 0: ring hash */
+	uint64_t ring_size;	/* ringHash.minimumRingSize, 0: default 1024 */
+	uint64_t old_ring_size; /* consistentHash.minimumRingSize */
+	uint64_t maglev_size;	/* tableSize; 0: ring hash */
 	bool maglev;
 	int64_t warmup_ms; /* warmup.duration or warmupDurationSecs, -1 */
 	double warmup_min_percent, warmup_aggression;

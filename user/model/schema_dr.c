@@ -46,8 +46,9 @@ static const struct hr_word h2_words[] = {{"DEFAULT", 0, HR_ST_CONTROL, NULL},
 					  {"UPGRADE", 2, HR_ST_AGENT, NULL},
 					  {NULL, 0, 0, NULL}};
 static const struct hr_field h2_keepalive_fields[] = {
-	POOL("interval", DURATION, AGENT, h2_keepalive_interval, .min = 1),
-	POOL("timeout", DURATION, AGENT, h2_keepalive_timeout, .min = 1), HR_END};
+	POOL("interval", DURATION, AGENT, h2_keepalive_interval, .min = 1, .flags = HR_F_REQUIRED),
+	POOL("timeout", DURATION, AGENT, h2_keepalive_timeout, .min = 1, .flags = HR_F_REQUIRED),
+	HR_END};
 static const struct hr_message h2_keepalive = {
 	.name = "ConnectionKeepalive",
 	.fields = h2_keepalive_fields,

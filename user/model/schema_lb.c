@@ -81,15 +81,48 @@ _Static_assert(MAGLEV_MAX <= HR_TABLE_MAX, "a table fits");
 static const struct hr_field ring_fields[] = {
 	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX), HR_END};
 static const struct hr_message ring = {.name = "ConsistentHashLB.RingHash", .fields = ring_fields};
-static const struct hr_field maglev_fields[] = {
-	LB("tableSize", INT, KERNEL, maglev_size, .min = 0, .max = MAGLEV_MAX), HR_END};
-static const struct hr_message maglev = {.name = "ConsistentHashLB.MagLev",
-					 .fields = maglev_fields};
+static bool prime(uint64_t n)
+{
+	for (uint64_t d = 2; d * d <= n; d++)
+		if (n % d == 0)
+			return false;
+	return n > 1;
+}
+
+static void maglev_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_ynode *size = hr_node_get(n, "tableSize");
+	uint64_t given = ((const struct hr_load_balancer *)obj)->maglev_size, less = given,
+		 more = given;
+
+	if (!size || !given || prime(given))
+		return;
+	while (less > 2 && !prime(less))
+		less--;
+	while (more < MAGLEV_MAX && !prime(more))
+		more++;
+	hr_dec_say_at(x, "tableSize", HR_SEV_ERROR, size->pos, "bad-value",
+		      "must be a prime number, such as %llu or %llu, found %llu",
+		      (unsigned long long)HR_MAX(less, (uint64_t)2), (unsigned long long)more,
+		      (unsigned long long)given);
+}
+
+static const struct hr_field maglev_fields[] = {LB("tableSize", INT, KERNEL, maglev_size, .min = 0,
+						   .max = MAGLEV_MAX, .why = "a prime number"),
+						HR_END};
+static const struct hr_message maglev = {
+	.name = "ConsistentHashLB.MagLev", .fields = maglev_fields, .check = maglev_check};
 
 static void hash_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
-	const struct hr_load_balancer *lb = obj;
+	const struct hr_ynode *old = hr_node_get(n, "minimumRingSize");
+	struct hr_load_balancer *lb = obj;
 
+	if (old && (hr_node_get(n, "ringHash") || lb->maglev))
+		hr_dec_say_at(x, "minimumRingSize", HR_SEV_WARNING, old->pos, "no-effect",
+			      "has no effect beside %s", lb->maglev ? "maglev" : "ringHash");
+	else if (old)
+		lb->ring_size = lb->old_ring_size;
 	if (lb->hash == HR_HASH_NONE)
 		hr_dec_say(x, HR_SEV_ERROR, n->pos, "missing",
 			   "one of httpHeaderName, httpCookie, useSourceIp and "
@@ -108,7 +141,7 @@ static const struct hr_field hash_fields[] = {
 	HR_ROW("ringHash", MESSAGE, KERNEL, .oneof = 2, .msg = &ring, .off = 0),
 	HR_ROW("maglev", MESSAGE, KERNEL, .oneof = 2, .msg = &maglev, .set = set_maglev,
 	       HR_NOWHERE),
-	LB("minimumRingSize", INT, KERNEL, ring_size, .min = 0, .max = RING_MAX,
+	LB("minimumRingSize", INT, KERNEL, old_ring_size, .min = 0, .max = RING_MAX,
 	   .flags = HR_F_DEPRECATED, .why = "use ringHash.minimumRingSize"),
 	HR_END};
 static const struct hr_message consistent_hash = {.name = "LoadBalancerSettings.ConsistentHashLB",
@@ -127,6 +160,11 @@ static void set_weight_map(struct hr_dec *x, const struct hr_field *f, const str
 	(void)f;
 	if (!hr_dec_is(x, n, HR_NODE_MAP))
 		return;
+	if (n->count > HR_ITEMS_MAX) {
+		hr_dec_say(x, HR_SEV_ERROR, n->pos, "limit", "more than %d localities",
+			   HR_ITEMS_MAX);
+		return;
+	}
 	d->to.data = hr_dec_list(x, n->count, sizeof(*d->to.data));
 	for (const struct hr_ynode *c = n->first; c; c = c->next) {
 		const char *why = c->type == HR_NODE_SCALAR ? hr_scalar_int(c, 0, 100, &v)
@@ -196,12 +234,52 @@ static void failover_check(struct hr_dec *x, const struct hr_ynode *n,
 				   "failover from \"%.80s\" to itself", lb->failover.data[i].from);
 }
 
+/* Do they hold a place in common? REGION/ZONE/SUBZONE, where a star, or nothing, is any. */
+static bool overlap(const char *a, const char *b)
+{
+	for (;;) {
+		size_t n = strcspn(a, "/"), m = strcspn(b, "/");
+
+		if (!n || !m || *a == '*' || *b == '*')
+			return true;
+		if (n != m || memcmp(a, b, n) != 0)
+			return false;
+		a += n + (a[n] == '/');
+		b += m + (b[m] == '/');
+	}
+}
+
+static void overlap_check(struct hr_dec *x, const struct hr_ynode *n,
+			  const struct hr_load_balancer *lb)
+{
+	for (size_t i = 0; i < lb->distribute.len; i++) {
+		const struct hr_locality_distribute *d = &lb->distribute.data[i];
+
+		for (size_t k = 0; d->from && k < i; k++)
+			if (lb->distribute.data[k].from &&
+			    overlap(d->from, lb->distribute.data[k].from))
+				hr_dec_say_at(
+					x, "distribute", HR_SEV_WARNING, n->pos, "overlap",
+					"from \"%.80s\" and \"%.80s\" overlap: the first counts",
+					lb->distribute.data[k].from, d->from);
+		for (size_t k = 0; k < d->to.len; k++)
+			for (size_t j = 0; j < k; j++)
+				if (overlap(d->to.data[k].key, d->to.data[j].key))
+					hr_dec_say_at(x, "distribute", HR_SEV_WARNING,
+						      d->to.data[k].pos, "overlap",
+						      "to \"%.80s\" and \"%.80s\" overlap: the "
+						      "first counts",
+						      d->to.data[j].key, d->to.data[k].key);
+	}
+}
+
 static void locality_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	struct hr_load_balancer *lb = obj;
 
 	lb->locality_set = true;
 	failover_check(x, n, lb);
+	overlap_check(x, n, lb);
 	if (lb->failover.len && lb->failover_priority.len)
 		refuse_topology(x, n, &lb->failover_priority,
 				"beside failover: leave out one of them");
@@ -212,7 +290,8 @@ static void locality_check(struct hr_dec *x, const struct hr_ynode *n, void *obj
 }
 
 static const struct hr_field locality_fields[] = {
-	LB("distribute", MESSAGES, CONTROL, distribute, .oneof = 1, .msg = &distribute),
+	LB("distribute", MESSAGES, CONTROL, distribute, .oneof = 1, .max = HR_ITEMS_MAX,
+	   .msg = &distribute),
 	LB("failover", MESSAGES, CONTROL, failover, .oneof = 1, .msg = &failover),
 	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = HR_FAILOVER_LABELS_MAX,
 	   .check = check_priority_label,
@@ -277,6 +356,18 @@ static void lb_init(void *obj)
 	lb->warmup_min_percent = lb->warmup_aggression = -1;
 }
 
+static void lb_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	const struct hr_load_balancer *lb = obj;
+	const struct hr_ynode *w = hr_node_get(n, "warmup");
+
+	w = w ? w : hr_node_get(n, "warmupDurationSecs");
+	if (w && (lb->hash != HR_HASH_NONE || lb->simple == HR_LB_RANDOM ||
+		  lb->simple == HR_LB_PASSTHROUGH))
+		hr_dec_say(x, HR_SEV_WARNING, w->pos, "no-effect",
+			   "warmup has no effect here: only ROUND_ROBIN and LEAST_REQUEST warm up");
+}
+
 static const struct hr_field lb_fields[] = {
 	LB("simple", ENUM, KERNEL, simple, .oneof = 1, .words = simple_words),
 	HR_ROW("consistentHash", MESSAGE, KERNEL, .oneof = 1, .flags = HR_F_LENIENT_WINS,
@@ -294,4 +385,5 @@ const struct hr_message hr_msg_load_balancer = {.name = "LoadBalancerSettings",
 						.fields = lb_fields,
 						.size = sizeof(struct hr_load_balancer),
 						.init = lb_init,
+						.check = lb_check,
 						HR_SET(struct hr_load_balancer)};
