@@ -120,12 +120,21 @@ def refusals(env):
     refused(env, "canary weights", "reco", "v1=0", "v2=0", says="all weights would be 0")
     refused(env, "canary weights", "reco", "v1=-1", "v2=2", says="NAME=WEIGHT is needed", code=2)
     refused(env, "canary create", "reco", "--stable", "v1=1", says="--canary NAME=WEIGHT is needed", code=2)
+    refused(env, "canary create", "reco", "--stable", "v1=1", "--canary", "v2=1", "--match", "=x", says="HEADER=VALUE is needed", code=2)
     refused(env, "canary run", "reco", "--steps", "50,20", says="growing numbers", code=2)
     refused(env, "canary create", "solo", "--stable", "v1=1", "--canary", "v2=1", "--timeout", "soon",
             says="spec.http[0].timeout")
     check(env.agent.status()["config"]["generation"], before)
     # weights that the file has already change nothing, so nobody's file is in the way
     check(canary(env, "weights", "reco", "v1=90", "v2=10").stdout, "virtualservice/reco unchanged\nv1 90, v2 10\n")
+
+
+@test()
+def service_to_come(env):
+    """A host that nobody defines may come later, or be a typing error: said."""
+    with Applied(env, ("vs", "ghost"), ("dr", "ghost")):
+        check("no Service or ServiceEntry defines ghost.default.svc.cluster.local yet" in
+              canary(env, "create", "ghost", "--stable", "v1=1", "--canary", "v2=1").stderr, True)
 
 
 @test()

@@ -30,15 +30,21 @@ static int add_side(const struct hr_args *a, const char *option, const char *sub
 }
 
 /* --match NAME=VALUE: that value; --match NAME: any. Each of them is enough. */
-static void add_matches(const struct hr_args *a, json_t *req)
+static int add_matches(const struct hr_args *a, json_t *req)
 {
 	const char *const *words;
 	size_t n = hr_arg_list(a, "match", &words);
-	json_t *list = json_array();
+	_cleanup_json_ json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++) {
 		const char *eq = strchr(words[i], '=');
-		json_t *header = json_object();
+		json_t *header;
+
+		if (!*words[i] || eq == words[i])
+			return hr_fail(a, HR_EXIT_USAGE,
+				       "--match: \"%s\": HEADER or HEADER=VALUE is needed",
+				       words[i]);
+		header = json_object();
 		char *name = strndup(words[i], eq ? (size_t)(eq - words[i]) : strlen(words[i]));
 
 		json_object_set_new(header, name,
@@ -48,7 +54,7 @@ static void add_matches(const struct hr_args *a, json_t *req)
 	}
 	if (n)
 		json_object_set(req, "matches", list);
-	json_decref(list);
+	return 0;
 }
 
 static json_t *labels_json(const char *text)
@@ -169,11 +175,12 @@ int hr_verb_canary_create(const struct hr_args *a)
 		r = add_policy(a, "canary-policy", "canaryPolicy", req);
 	if (!r)
 		r = add_policy(a, "base-policy", "basePolicy", req);
+	if (!r)
+		r = add_matches(a, req);
 	if (r) {
 		json_decref(req);
 		return r;
 	}
-	add_matches(a, req);
 	if (timeout)
 		json_object_set_new(req, "timeout", json_string(timeout));
 	return hr_split_ask(a, "createCanaryDeployment", req);
