@@ -206,9 +206,36 @@ static const struct hr_format **formats_of(struct hr_dec *x, const char *field,
 	return list;
 }
 
-static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+static bool names_host(const char *name)
 {
-	struct hr_header_ops *o = obj;
+	return !strcasecmp(name, "host") || hr_streq(name, ":authority");
+}
+
+/* Host is the request's authority: it can be set (Istio: added, too), not taken away, and answers
+ * have none. */
+static void host_check(struct hr_dec *x, const struct hr_ynode *n, bool request)
+{
+	static const char *const lists[] = {"set", "add", "remove"};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(lists); i++) {
+		const struct hr_ynode *list = hr_node_get(n, lists[i]);
+
+		for (const struct hr_ynode *c = list ? list->first : NULL; c; c = c->next) {
+			bool map = list->type == HR_NODE_MAP;
+			const char *name = map ? c->key : c->value;
+
+			if ((request && i < 2) || !name || !names_host(name))
+				continue;
+			hr_dec_say(x, HR_SEV_ERROR, map ? c->key_pos : c->pos, "bad-value",
+				   request ? "\"%.80s\" cannot be removed, only set"
+					   : "\"%.80s\" is no header of an answer",
+				   name);
+		}
+	}
+}
+
+static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, struct hr_header_ops *o)
+{
 	const struct hr_ynode *maps[] = {hr_node_get(n, "set"), hr_node_get(n, "add")};
 
 	o->set_formats = formats_of(x, "set", maps[0], &o->set);
@@ -217,29 +244,50 @@ static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *o
 		if (!maps[i] || maps[i]->type != HR_NODE_MAP)
 			continue;
 		for (const struct hr_ynode *c = maps[i]->first; c; c = c->next)
-			hr_check_header_name(x, &(struct hr_ynode){.pos = c->key_pos}, c->key);
+			if (!names_host(c->key))
+				hr_check_header_name(x, &(struct hr_ynode){.pos = c->key_pos},
+						     c->key);
 	}
 }
 
-static const struct hr_field header_ops_fields[] = {
-	HR_ROW("set", STRING_MAP, KERNEL,
-	       .why = "values may hold operators, %REQ(x-a)%; %% is a percent sign",
-	       .check = hr_check_header_value, HR_AT(struct hr_header_ops, set)),
-	HR_ROW("add", STRING_MAP, KERNEL, .check = hr_check_header_value,
-	       HR_AT(struct hr_header_ops, add)),
-	HR_ROW("remove", STRINGS, KERNEL, .check = hr_check_header_name,
-	       HR_AT(struct hr_header_ops, remove)),
-	HR_END};
-static const struct hr_message header_ops = {.name = "Headers.HeaderOperations",
-					     .fields = header_ops_fields,
-					     .size = sizeof(struct hr_header_ops),
-					     .check = header_ops_check};
+static void request_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	header_ops_check(x, n, obj);
+	host_check(x, n, true);
+}
+
+static void response_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
+{
+	header_ops_check(x, n, obj);
+	host_check(x, n, false);
+}
+
+#define HEADER_OPS_ROWS(who)                                                         \
+	HR_ROW("set", STRING_MAP, who,                                               \
+	       .why = "values may hold operators, %REQ(x-a)%; %% is a percent sign", \
+	       .check = hr_check_header_value, HR_AT(struct hr_header_ops, set)),    \
+		HR_ROW("add", STRING_MAP, who, .check = hr_check_header_value,       \
+		       HR_AT(struct hr_header_ops, add)),                            \
+		HR_ROW("remove", STRINGS, who, .check = hr_check_header_name,        \
+		       HR_AT(struct hr_header_ops, remove)),                         \
+		HR_END
+static const struct hr_field request_ops_fields[] = {HEADER_OPS_ROWS(KERNEL)};
+static const struct hr_field response_ops_fields[] = {HEADER_OPS_ROWS(AGENT)};
+static const struct hr_message request_ops = {.name = "Headers.HeaderOperations",
+					      .fields = request_ops_fields,
+					      .size = sizeof(struct hr_header_ops),
+					      .check = request_ops_check};
+static const struct hr_message response_ops = {.name = "Headers.HeaderOperations",
+					       .fields = response_ops_fields,
+					       .size = sizeof(struct hr_header_ops),
+					       .check = response_ops_check};
 static const struct hr_field headers_fields[] = {
 	HR_ROW("request", MESSAGE, KERNEL,
 	       .why = "literal values, on requests that have none of the names set and removed; "
 		      "else the agent",
-	       .msg = &header_ops, HR_AT(struct hr_headers, request)),
-	HR_ROW("response", MESSAGE, AGENT, .msg = &header_ops, HR_AT(struct hr_headers, response)),
+	       .msg = &request_ops, HR_AT(struct hr_headers, request)),
+	HR_ROW("response", MESSAGE, AGENT, .msg = &response_ops,
+	       HR_AT(struct hr_headers, response)),
 	HR_END};
 const struct hr_message hr_msg_headers = {
 	.name = "Headers", .fields = headers_fields, .size = sizeof(struct hr_headers)};

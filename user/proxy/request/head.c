@@ -61,6 +61,8 @@ static struct hr_slice value_of(struct px_req *r, struct px_headers *h, const hr
 
 void px_headers_apply(struct px_headers *h, struct px_req *r, const struct hr_header_ops *ops)
 {
+	struct hr_slice host = {}; /* one that is set before one that is added, as in Istio */
+
 	for (size_t i = 0; i < ops->remove.len; i++)
 		headers_remove(h, hr_slice_of(ops->remove.data[i]));
 	for (size_t i = 0; i < ops->set.len; i++) {
@@ -70,7 +72,7 @@ void px_headers_apply(struct px_headers *h, struct px_req *r, const struct hr_he
 		if (!value.n)
 			continue;
 		if (names_host(name))
-			h->host = value;
+			host = value;
 		else
 			px_headers_set(h, name, value);
 	}
@@ -78,9 +80,15 @@ void px_headers_apply(struct px_headers *h, struct px_req *r, const struct hr_he
 		struct hr_slice name = hr_slice_of(ops->add.data[i].key);
 		struct hr_slice value = value_of(r, h, &ops->add, ops->add_formats, i);
 
-		if (value.n && !names_host(name))
+		if (!value.n)
+			continue;
+		if (!names_host(name))
 			px_headers_add(h, name, value);
+		else if (!host.p)
+			host = value;
 	}
+	if (host.p)
+		h->host = host;
 }
 
 void px_headers_write(const struct px_headers *h, struct px_out *out)
