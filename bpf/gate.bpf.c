@@ -13,11 +13,14 @@ SEC("cgroup_skb/egress")
 int gate(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
+	struct bpf_tcp_sock *tp = sk ? bpf_tcp_sock(sk) : NULL;
 	struct conn_scratch *s;
 	struct conn *c;
 	__u64 cookie;
 
-	/* none for a socket that is no full one, either */
+	/* the other end has bytes of it: a send was seen. (Its SYN counts for one.) */
+	if (!tp || tp->bytes_acked > 1)
+		return 1;
 	s = sk ? bpf_sk_storage_get(&conn_store, sk, NULL, 0) : NULL;
 	if (!s || s->seen || !packet_of(skb).payload)
 		return 1;

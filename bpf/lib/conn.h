@@ -136,14 +136,19 @@ struct decision {
 	__u32 own_ep; /* elsewhere: C's own endpoint would do as well; 0: it would not */
 };
 
-/* What was found for the head in scan.buf, see lib/memo.h. */
+/* What the last requests were led by, see lib/memo.h. */
 struct memo {
-	__u32 len;	    /* of the head, 0: none, or not to be compared */
+	__u32 len;	    /* of the head in scan.buf, 0: none, or not to be compared */
 	__u32 epoch;	    /* hr_config.epoch of what follows */
-	__u32 table, index; /* its row of `rules`; table 0: not known */
-	__u32 hashed;	    /* cluster whose key has the hash, 0: none */
-	__u32 pad;
+	__u32 table, index; /* of that head: row of `rules`; table 0: not known */
+	__u32 hashed;	    /* cluster whose key in that head has the hash, 0: none */
+	__u32 vhost;	    /* id of the virtual host that the name in `host` leads to, 0: none */
 	__u64 hash;
+	/* copies of rows; table, id 0: none */
+	__u32 rule_table, rule_index;
+	struct hr_rule rule;
+	struct hr_cluster cluster;
+	__u32 cluster_id;
 };
 
 /* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */

@@ -104,22 +104,36 @@ static __always_inline int decide_local(struct decision *d, __u32 reply, __u32 s
 	return 0;
 }
 
+/* The name is that of the request before. */
+static __always_inline int same_host(const struct conn_scratch *s)
+{
+	__u64 differ = s->host.len ^ s->scan.host_len;
+
+	HR_UNROLL
+	for (int i = 0; i < HR_HOST_MAX; i += 8)
+		differ |= hr_w8(s->host.host + i) ^ hr_w8(s->scan.host + i);
+	return !differ;
+}
+
 /* The virtual host of a request; NULL: bind for *reason. */
 static __always_inline struct hr_vhost *vhost_of(const struct conn *c, struct conn_scratch *s,
 						 __u32 *reason)
 {
+	__u32 id = s->memo.vhost, *named;
 	struct hr_vhost *vh;
-	__u32 id, *named;
 
-	s->host.port = c->pub.vip_port;
-	s->host.len = s->scan.host_len;
-	__builtin_memcpy(s->host.host, s->scan.host, HR_HOST_MAX);
-	named = bpf_map_lookup_elem(&vhosts_by_name, &s->host);
-	if (!named && (c->vip_flags & HR_VIP_WILDCARD)) {
-		*reason = HR_WHY_HOST;
-		return NULL;
+	if (!id || !same_host(s)) {
+		s->host.port = c->pub.vip_port;
+		s->host.len = s->scan.host_len;
+		__builtin_memcpy(s->host.host, s->scan.host, HR_HOST_MAX);
+		named = bpf_map_lookup_elem(&vhosts_by_name, &s->host);
+		s->memo.vhost = 0;
+		if (!named && (c->vip_flags & HR_VIP_WILDCARD)) {
+			*reason = HR_WHY_HOST;
+			return NULL;
+		}
+		id = s->memo.vhost = named ? *named : c->pub.vip_vhost;
 	}
-	id = named ? *named : c->pub.vip_vhost;
 	vh = bpf_map_lookup_elem(&vhosts, &id);
 	*reason = HR_WHY_VHOST;
 	return vh && !(vh->flags & HR_VHOST_AGENT) ? vh : NULL;
@@ -253,7 +267,7 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 {
 	struct hr_member_key own = {};
 	struct hr_cluster_rt *rt;
-	struct hr_cluster *cl;
+	const struct hr_cluster *cl;
 	struct pick p = {};
 	__u32 id, *own_ep;
 
@@ -261,7 +275,7 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 		return 0;
 	id = p.cluster = own.cluster = d->cluster;
 	own.addr_id = c->pub.addr_id;
-	cl = bpf_map_lookup_elem(&clusters, &id);
+	cl = memo_cluster(s, id);
 	if (!cl || (cl->flags & HR_CLUSTER_AGENT))
 		return decide_bind(d, HR_WHY_CLUSTER);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
@@ -325,17 +339,15 @@ static __always_inline __u32 decide_watch(struct conn *c, const struct hr_rule *
 static __always_inline int rule_of(const struct conn *c, struct conn_scratch *s, __u32 *reason,
 				   __u32 *table)
 {
-	__u32 epoch = memo_epoch();
 	int index;
 
-	if (s->memo.table && s->memo.epoch == epoch) {
+	memo_check(s);
+	if (s->memo.table) {
 		*table = s->memo.table;
 		return s->memo.index;
 	}
-	s->memo.table = s->memo.hashed = 0;
 	index = match_rule(c, s, reason, table);
 	if (index >= 0) {
-		s->memo.epoch = epoch;
 		s->memo.table = *table;
 		s->memo.index = index;
 	}
@@ -381,7 +393,7 @@ __noinline int decide_edit(struct conn_scratch *s, __u32 dst)
 __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d)
 {
 	struct hr_rule_key key = {};
-	struct hr_rule *rule;
+	const struct hr_rule *rule;
 	__u32 reason = 0, at;
 	int index;
 
@@ -394,7 +406,7 @@ __noinline int decide(struct conn *c, struct conn_scratch *s, struct decision *d
 	if (index < 0)
 		return decide_bind(d, reason);
 	key.index = index;
-	rule = bpf_map_lookup_elem(&rules, &key);
+	rule = memo_rule(s, &key);
 	if (!rule)
 		return decide_bind(d, HR_WHY_RULE);
 	d->route = rule->route;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A head that is, byte for byte, the one before it means the same: what the scanner and the search
- * for the rule found is used again. Whoever changes names, virtual hosts or their rules raises
- * hr_config.epoch afterwards; what was found under another epoch is looked up anew. Weights,
- * endpoints and policies of clusters are never remembered.
+ * for the rule found is used again; and the rows of the last rule and cluster are at hand. Whoever
+ * changes names, virtual hosts, rules or clusters raises hr_config.epoch afterwards, and what was
+ * found under another epoch is looked up anew. Endpoints, tables and numbers are never remembered.
  */
 #pragma once
 
@@ -48,10 +48,48 @@ static __always_inline void memo_forget(struct conn_scratch *s)
 	s->memo.len = s->memo.table = s->memo.hashed = 0;
 }
 
-static __always_inline __u32 memo_epoch(void)
+/* Before anything is looked up: what is remembered is of the epoch that begins no later. */
+static __always_inline void memo_check(struct conn_scratch *s)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, epoch;
 	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
 
-	return cfg ? *(volatile __u32 *)&cfg->epoch : 0;
+	epoch = cfg ? *(volatile __u32 *)&cfg->epoch : 0;
+	if (s->memo.epoch == epoch)
+		return;
+	s->memo.epoch = epoch;
+	s->memo.table = s->memo.hashed = s->memo.vhost = 0;
+	s->memo.rule_table = s->memo.cluster_id = 0;
+}
+
+/* Row of `rules`, NULL: there is none. */
+static __always_inline const struct hr_rule *memo_rule(struct conn_scratch *s,
+						       const struct hr_rule_key *key)
+{
+	struct hr_rule *rule;
+
+	if (s->memo.rule_table == key->table && s->memo.rule_index == key->index)
+		return &s->memo.rule;
+	rule = bpf_map_lookup_elem(&rules, key);
+	if (!rule)
+		return NULL;
+	s->memo.rule_table = key->table;
+	s->memo.rule_index = key->index;
+	s->memo.rule = *rule;
+	return &s->memo.rule;
+}
+
+/* Row of `clusters`, NULL: there is none. */
+static __always_inline const struct hr_cluster *memo_cluster(struct conn_scratch *s, __u32 id)
+{
+	struct hr_cluster *cl;
+
+	if (s->memo.cluster_id == id)
+		return &s->memo.cluster;
+	cl = bpf_map_lookup_elem(&clusters, &id);
+	if (!cl)
+		return NULL;
+	s->memo.cluster_id = id;
+	s->memo.cluster = *cl;
+	return &s->memo.cluster;
 }

@@ -11,8 +11,8 @@ struct hr_config {
 	__u32 generation; /* of the plan, for status */
 	__u32 access_log; /* one in so many requests goes to `access_events`, 0: none */
 	__u32 flags;	  /* HR_CFG_* */
-	/* Raised after names, virtual hosts or their rules have changed, or were changed back: what
-	 * programs remember of them (bpf/lib/memo.h) is of one epoch. */
+	/* Raised after names, virtual hosts, rules or clusters have changed, or were changed back:
+	 * what programs remember of them (bpf/lib/memo.h) is of one epoch. */
 	__u32 epoch;
 };
 /* The agent answers HR_EV_TAKEN. Without it the client sees what it would have seen without us. */

@@ -70,7 +70,7 @@ int kern_make_pin_dir(const char *dir, struct hr_strbuf *err);
 int kern_lock(const char *dir, int *fd, long *pid);
 
 /* ---- load.c */
-/* Under a new epoch: what programs remember of names, virtual hosts and rules is void. */
+/* Under a new epoch: what programs remember of the plan is void. */
 int kern_write_config(struct hr_kern *k);
 
 /* ---- maps.c */

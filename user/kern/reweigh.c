@@ -88,5 +88,10 @@ int hr_kern_reweigh(struct hr_kern *k, const struct hr_plan *plan, const struct 
 		e = write_vhost(k, plan, &plan->vhosts.data[what->vhosts[i]], what);
 	for (size_t i = 0; i < what->n_vips && !e; i++)
 		e = write_vip(k, plan, &plan->vips.data[what->vips[i]]);
+	if (k->apply->rows && what->n_vhosts) {
+		int written = kern_write_config(k);
+
+		e = e ? e : written;
+	}
 	return e;
 }
