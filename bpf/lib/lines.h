@@ -68,7 +68,7 @@ HR_INLINE int hr_lines_break(struct hr_lines *l, const __u8 *p, __u32 off, __u64
 }
 
 /* Bytes that one callback looks at: returning from it costs more than eight of them. */
-#define HR_LINES_STEP 32
+#define HR_LINES_STEP 64
 
 /* The step at p, offset off: only visible ASCII, spaces, and CR LF pairs pass. True: stop. */
 HR_INLINE int hr_lines_step(struct hr_lines *l, const __u8 *p, __u32 off)

@@ -57,6 +57,9 @@ HR_M_INLINE void hr_match_dim(HR_M_CTX *ctx, const struct hr_vhost *vh, const st
 	}
 	HR_M_UNROLL
 	for (__u32 w = 0; w < HR_BLOCK_WORDS; w++) {
+		if (!s->acc.w[w])
+			continue; /* most virtual hosts have few rules */
+
 		__u64 pos = blk->free[d].w[w] | (blk->present[d].w[w] & here) | exact->pos.w[w] |
 			    prefix->pos.w[w];
 		__u64 neg = (blk->npresent[d].w[w] & here) | exact->neg.w[w] | prefix->neg.w[w];

@@ -190,6 +190,12 @@ HR_INLINE void hr_scan_known(struct hr_scan *s, const struct hr_scan_line *l, co
 	}
 }
 
+/* Place of a header in by_name. */
+HR_INLINE __u32 hr_scan_name(__u64 key, __u32 len)
+{
+	return (key + len) * 0x9e3779b97f4a7c15ULL >> 58;
+}
+
 static long hr_scan_field(__u32 i, void *ctx)
 {
 	struct hr_scan *s = ((struct hr_scan_ctx *)ctx)->s;
@@ -197,7 +203,7 @@ static long hr_scan_field(__u32 i, void *ctx)
 	__u32 from = hr_bound(s->lines.start[hr_bound(i, 63)], HR_KHEAD_MASK);
 	__u32 end = hr_bound(s->lines.start[hr_bound(i + 1, 63)] - 2, HR_KHEAD_MASK);
 	__u64 f[3];
-	__u32 n = hr_line_name(s->buf + from, f), value;
+	__u32 n = hr_line_name(s->buf + from, f), value, place;
 
 	if (!n) {
 		s->why = HR_WHY_HEAD_ODD;
@@ -213,6 +219,8 @@ static long hr_scan_field(__u32 i, void *ctx)
 	l->name_len = n;
 	l->value_off = value;
 	l->value_len = end - value;
+	place = hr_bound(hr_scan_name(f[0], n), HR_SCAN_NAMES - 1);
+	s->by_name[place] = s->by_name[place] ? HR_SCAN_SEVERAL : i + 1;
 	hr_scan_known(s, l, f);
 	return s->why != 0;
 }
@@ -331,6 +339,8 @@ HR_INLINE void hr_scan_reset(struct hr_scan *s, __u32 n)
 	hr_lines_reset(&s->lines, n);
 	for (int i = 0; i < HR_HOST_MAX / 8; i++)
 		((__u64 *)s->host)[i] = 0;
+	for (int i = 0; i < HR_SCAN_NAMES / 8; i++)
+		((__u64 *)s->by_name)[i] = 0;
 }
 
 /* "GET /path HTTP/1.1": the target of it; 0 or a verdict. */
@@ -434,9 +444,14 @@ static long hr_scan_find_line(__u32 i, void *ctx)
 HR_INLINE int hr_scan_find(struct hr_scan *s, const char *name, __u32 len)
 {
 	struct hr_scan_find_ctx c = {s, name, 0, len};
+	__u32 at;
 
 	c.key = (hr_w8(name) | HR_W_REP(0x20)) & hr_w_below(len);
 	s->nfound = 0;
-	hr_each(s->nlines, hr_scan_find_line, &c);
+	at = s->by_name[hr_bound(hr_scan_name(c.key, len), HR_SCAN_NAMES - 1)];
+	if (at == HR_SCAN_SEVERAL)
+		hr_each(s->nlines, hr_scan_find_line, &c);
+	else if (at)
+		hr_scan_find_line(at - 1, &c);
 	return s->nfound;
 }

@@ -29,6 +29,9 @@ struct hr_scan_line {
 	__u16 value_off, value_len;
 };
 
+#define HR_SCAN_NAMES 64
+#define HR_SCAN_SEVERAL 0xff
+
 struct hr_scan {
 	__u8 buf[HR_KHEAD_MAX + HR_KHEAD_SLACK];
 
@@ -59,6 +62,8 @@ struct hr_scan {
 	__u16 cl_off, cl_len;
 	__u32 target_end, path_end;
 	__u32 found, nfound; /* hr_scan_find */
+	/* by hr_scan_name(): 0, 1 + the line of that name, or HR_SCAN_SEVERAL */
+	__u8 by_name[HR_SCAN_NAMES] __attribute__((aligned(8)));
 	struct hr_lines lines;
 };
 
