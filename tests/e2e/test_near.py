@@ -37,10 +37,16 @@ def near(env, *options):
     env.policy(*OBJECTS)
     proc = start_server(env, *options)
     try:
-        eventually(lambda: ask(env, 2), "the server is served")
+        eventually(lambda: served(env), "the server is served")
         yield proc
     finally:
         stop(proc)
+
+
+def served(env):
+    """And not by the agent, because it does not know yet that somebody listens."""
+    before = env.agent.status()["fallback"].get("no-endpoint")
+    return ask(env, 2) and env.agent.status()["fallback"].get("no-endpoint") == before
 
 
 def ask(env, n=1, client="c1", **kw):
