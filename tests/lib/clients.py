@@ -204,7 +204,7 @@ def download(host, port, target, vhost=None, rate=0, rcvbuf=0, limit=0, pause=0.
         digest.update(part)
         got += len(part)
         if rate and got / rate > time.monotonic() - start:
-            time.sleep(got / rate - (time.monotonic() - start))
+            time.sleep(max(0.0, got / rate - (time.monotonic() - start)))
     conn.close()
     return {"status": status, "size": size, "bytes": got, "sha256": digest.hexdigest(),
             "seconds": time.monotonic() - start}
