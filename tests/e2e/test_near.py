@@ -8,13 +8,15 @@ The whole suite runs so with `run.py --near`; here is what only this path can ge
 import contextlib
 import os
 import re
+import shutil
 import signal
 import time
 
+import golang
 import mesh
 from mesh import dst, header, rule
-from runner import check, eventually, test
-from servers import HERE, PYTHON
+from runner import Skip, check, eventually, test
+from servers import HERE, NGINX, PYTHON
 from topo import sh, spawn, stop
 
 VIP, PORT = "10.96.0.80", 9200
@@ -242,3 +244,61 @@ def blocking_servers(env):
         check((after["paired"] - before["paired"], after["unpairedBlocking"] - before["unpairedBlocking"] > 0), (0, True))
     finally:
         stop(proc)
+
+
+# ---- clients of other people (clients/README.md) ----
+
+CLIENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients")
+
+
+def client_works(env, *argv, base=f"http://{VIP}:{PORT}", least=5_000_000, **kw):
+    with near(env), without_tcp(env, least):
+        out = env.exec_(*argv, base, "near", timeout=60, check=False, **kw)
+        check((out.returncode, out.stdout[:3]), (0, "ok "), out.stdout + out.stderr[-1500:])
+
+
+@test(timeout=90)
+def clients_asyncio(env):
+    client_works(env, PYTHON, os.path.join(CLIENTS, "aio.py"))
+
+
+@test(timeout=90)
+def clients_node(env):
+    if not shutil.which("node"):
+        raise Skip("no node here")
+    client_works(env, "node", os.path.join(CLIENTS, "agent.js"))
+
+
+@test(timeout=200)
+def clients_go(env):
+    client_works(env, golang.build("clients"))
+
+
+@test(timeout=90)
+def clients_java(env):
+    """Its name is the host: HttpClient sets that header itself."""
+    if not shutil.which("javac"):
+        raise Skip("no JDK here")
+    sh("javac", "-d", env.dir, os.path.join(CLIENTS, "Client.java"))
+    client_works(env, "java", "-cp", env.dir, "Client", base=f"http://near:{PORT}")
+
+
+@test(timeout=60)
+def clients_nginx(env):
+    """nginx as a captured client (proxy_pass with keep-alive), asked by a client that is not."""
+    conf = os.path.join(env.dir, "client.conf")
+    with open(conf, "w") as f:
+        f.write(f"""daemon off; user root; worker_processes 1; pid {env.dir}/client.pid; error_log stderr error;
+events {{ worker_connections 1024; }}
+http {{ access_log off; client_max_body_size 0; client_body_temp_path {env.dir}/body; proxy_temp_path {env.dir}/proxy;
+  upstream up {{ server {VIP}:{PORT}; keepalive 32; }}
+  server {{ listen 8001; location / {{ proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection "";
+    proxy_set_header Host near; }} }} }}""")
+    with near(env), without_tcp(env, 5_000_000):
+        proc = spawn(env.agent.exec_argv(env.topo, "c1", [NGINX, "-p", env.dir, "-e", "stderr", "-c", conf]))
+        try:
+            env.topo.wait_port("c1", 8001)
+            out = env.topo.run("c1", PYTHON, os.path.join(CLIENTS, "aio.py"), "http://127.0.0.1:8001", "near", timeout=60, check=False)
+            check((out.returncode, out.stdout[:3]), (0, "ok "), out.stdout + out.stderr[-1500:])
+        finally:
+            stop(proc)

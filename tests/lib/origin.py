@@ -23,6 +23,7 @@ import asyncio
 import collections
 import hashlib
 import json
+import logging
 import socket
 import struct
 import urllib.parse
@@ -288,6 +289,7 @@ async def main():
     p.add_argument("--version", default="v1")
     p.add_argument("--pod", default="pod")
     ARGS = p.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # of clients that went away in the middle
     servers = []
     for off, handler in ((0, http), (1, greeter), (2, echo), (3, forward_proxy)):
         servers.append(await asyncio.start_server(handler, None, ARGS.port + off, backlog=4096, limit=1 << 20))
