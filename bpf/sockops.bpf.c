@@ -5,6 +5,7 @@
  * a connection on this node meet here (lib/pair.h).
  */
 #include "lib/opaque.h"
+#include "lib/tally.h"
 
 static const struct conn fresh_conn;
 
@@ -133,13 +134,16 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
 	struct bpf_sock *sk = ops->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 	struct dial *d;
 
-	if (!sk)
+	if (!sk || !tp)
 		return;
 	d = bpf_sk_storage_get(&dials, sk, NULL, 0);
 	if (!d)
 		return;
+	if (d->kind == DIAL_TUNNEL || (d->kind == DIAL_KERNEL && d->proto == HR_PROTO_AUTO))
+		tally_begin(d, tp, cookie, d->kind == DIAL_TUNNEL);
 	switch (d->kind) {
 	case DIAL_KERNEL:
 		keep_alive(ops, d);
@@ -148,6 +152,8 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 	case DIAL_TUNNEL:
 		keep_alive(ops, d);
 		count_why(HR_WHY_TUNNEL);
+		bpf_sock_ops_cb_flags_set(ops,
+					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 		enter_tunnel(ops, d, cookie);
 		break;
 	case DIAL_DOOR:
@@ -199,6 +205,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_RTT_CB_FLAG)
 		pair_learn(ops);
 	if (state == BPF_TCP_CLOSE) {
+		tally_end(cookie);
 		if (!pair_leave(bsk))
 			conn_gone(cookie);
 		if (from_door(bsk))
@@ -207,6 +214,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 	}
 	if (state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK)
 		return;
+	tally_fin(cookie); /* before its FIN is sent */
 	sk = bsk ? (struct sock *)bpf_skc_to_tcp_sock(bsk) : NULL;
 	if (!sk || sk->sk_shutdown != SHUTDOWN_MASK) {
 		half_closed(cookie);

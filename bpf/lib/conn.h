@@ -192,6 +192,17 @@ enum dial_kind {
 	DIAL_DOOR,     /* sent to door A */
 };
 
+/* Value of `tallies`: an opaque connection, or one that may become it (lib/tally.h). */
+struct tally {
+	struct hr_meter_key key;
+	__u64 sk;		/* its socket; 0: closed */
+	__u64 acked0;		/* tcp_sock.bytes_acked when it was established: the SYN */
+	__u64 tx, rx;		/* added so far */
+	__u64 near_tx, near_rx; /* bytes that have skipped TCP */
+	__u32 opened;		/* 1: counted as opaque; exchanged */
+	__u32 fin;		/* 1: its client sends no more, tx is final */
+};
+
 /* Value of `watch_timers`. */
 struct watch_timer {
 	struct bpf_timer timer;

@@ -85,11 +85,14 @@ struct tcp_sock {
 	__u32 notsent_lowat;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
+	__u32 snd_una;
+	__u64 bytes_acked;    /* RFC 4898, with SYN and FIN */
+	__u64 bytes_received; /* with FIN */
 };
 
 #pragma clang attribute pop
 
-enum sock_flags { SOCK_ZEROCOPY = 21 };
+enum sock_flags { SOCK_DONE = 1, SOCK_ZEROCOPY = 21 };
 
 #define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3

@@ -93,6 +93,11 @@ HR_PERCPU_ARRAY(ep_stats, HR_EPS_MAX, struct hr_stats);
 HR_MAP(meters, BPF_MAP_TYPE_PERCPU_HASH, HR_METERS_MAX, struct hr_meter_key, struct hr_meter, 0);
 /* The same, and a status that has no counter in the row -> how often. */
 HR_MAP(odd_codes, BPF_MAP_TYPE_PERCPU_HASH, HR_ODD_CODES_MAX, struct hr_odd_key, __u64, 0);
+/* The same rows for opaque connections; those are rare, so changes are atomic. The agent makes the
+ * row of HR_FLAG_OTHER. */
+HR_MAP(tcp_meters, BPF_MAP_TYPE_HASH, HR_METERS_MAX, struct hr_meter_key, struct hr_tcp_meter, 0);
+/* Cookie of C -> what of its bytes is in tcp_meters. Programs only. */
+HR_HASH(tallies, HR_CONNS_MAX, __u64, struct tally);
 /* enum hr_why -> requests. */
 HR_PERCPU_ARRAY(why, HR_WHY_MAX, __u64);
 

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import mesh
 from mesh import dst, header, rule
 from runner import check, eventually, test
-from world import EMPTY, ORIGIN, RECO
+from world import ECHO, EMPTY, GREETER, ORIGIN, RECO
 
 AT = "127.0.0.1:15925"
 
@@ -104,3 +104,35 @@ def bounded(env):
     check(len(set(keys)) <= len(series) + 3 * (len(odd) + 3), True, f"{len(keys)} series after {len(series)}: {more}")
     check(total(env, "istio_requests_total"), 1.0 + len(wild) + len(odd))
     check(total(env, "headrace_meters_overflow_total"), 0.0)
+
+
+def tcp_counts(env, **labels):
+    return [int(total(env, f"istio_tcp_{what}_total", **labels))
+            for what in ("connections_opened", "connections_closed", "received_bytes", "sent_bytes")]
+
+
+def until(env, labels, want):
+    try:
+        eventually(lambda: tcp_counts(env, **labels)[:len(want)] == want, f"{want}")
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {tcp_counts(env, **labels)}") from None
+
+
+@test(args=("--metrics", AT))
+def opaque_bytes(env):
+    """Opaque connections: each byte of both ways, counted while they are open, and no SYN or FIN; a port that shows
+    what it speaks by its first bytes, and one that is named tcp."""
+    env.policy()
+    data = "not http at all\r\n" * 1000
+    client = env.client(name="pusher", workload="default/pusher", labels="app=push")
+    got = len(client.call("raw", host=ECHO, port=9002, data=data, half_close=True)["data"])
+    check(got >= len(data), True)
+    to_echo = {"destination_service_name": "echo", "source_app": "push", "request_protocol": "tcp", "response_flags": "-"}
+    until(env, to_echo, [1, 1, len(data), got])
+    said = len(client.call("raw", host=GREETER, port=9001, data="who\n", half_close=True)["data"])
+    until(env, {"destination_service_name": "greeter", "source_workload": "pusher"}, [1, 1, 4, said])
+    client.send("raw", host=ECHO, port=9002, data="still here\n", timeout=1.5)
+    until(env, to_echo, [2, 1, len(data) + 11, got + 11])
+    client.receive()
+    until(env, to_echo, [2, 2, len(data) + 11])  # what its server says to who has left, the proxy still carries
+    check(total(env, "istio_requests_total"), 0.0)

@@ -57,6 +57,22 @@ static void odd_row(const struct hr_meter_sink *to, const void *key, const uint6
 		to->odd(to->ctx, key, *sum);
 }
 
+static void tcp_row(const struct hr_meter_sink *to, const void *key, const uint64_t *sum)
+{
+	if (to->tcp)
+		to->tcp(to->ctx, key, (const struct hr_tcp_meter *)sum);
+}
+
+/* Open connections say what they have carried. Without a kernel path there are none. */
+static void tally(struct hr_kern *k)
+{
+	char packet[14 + 8] = {};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = sizeof(packet));
+
+	if (k->status.mode == HR_DATAPATH_KERNEL)
+		bpf_prog_test_run_opts(bpf_program__fd(k->skel->progs.tally_all), &opts);
+}
+
 void hr_kern_meters(struct hr_kern *k, const struct hr_meter_sink *to)
 {
 	size_t cpus = (size_t)HR_MAX(libbpf_num_possible_cpus(), 1);
@@ -72,9 +88,17 @@ void hr_kern_meters(struct hr_kern *k, const struct hr_meter_sink *to)
 				 .copies = cpus,
 				 .to = to,
 				 .row = odd_row};
+	const struct walk tcp = {.fd = KERN_MAP_FD(k, tcp_meters),
+				 .key_len = sizeof(struct hr_meter_key),
+				 .words = sizeof(struct hr_tcp_meter) / 8,
+				 .copies = 1,
+				 .to = to,
+				 .row = tcp_row};
 
+	tally(k);
 	walk(&odd); /* first: a request that ends meanwhile is counted in `meters` afterwards */
 	walk(&meters);
+	walk(&tcp);
 }
 
 /* Programs may enter new rows meanwhile. */
@@ -94,10 +118,15 @@ int kern_meters_init(struct hr_kern *k)
 	size_t cpus = (size_t)HR_MAX(libbpf_num_possible_cpus(), 1);
 	_cleanup_free_ void *zero = calloc(cpus, sizeof(struct hr_meter));
 	const struct hr_meter_key other = {.flags = HR_FLAG_OTHER};
+	const struct hr_meter_key other_tcp = {.flags = HR_FLAG_OTHER, .proto = HR_METER_TCP};
 
 	if (!zero)
 		return -ENOMEM;
 	empty(KERN_MAP_FD(k, odd_codes), HR_ODD_CODES_MAX);
 	empty(KERN_MAP_FD(k, meters), HR_METERS_MAX);
+	empty(KERN_MAP_FD(k, tcp_meters), HR_METERS_MAX);
+	empty(KERN_MAP_FD(k, tallies), HR_CONNS_MAX);
+	if (bpf_map_update_elem(KERN_MAP_FD(k, tcp_meters), &other_tcp, zero, BPF_ANY))
+		return -errno;
 	return bpf_map_update_elem(KERN_MAP_FD(k, meters), &other, zero, BPF_ANY) ? -errno : 0;
 }

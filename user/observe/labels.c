@@ -244,9 +244,10 @@ void hr_owners_labels(const struct hr_owners *n, const struct hr_meter_key *key,
 		       e ? n->m->plan->clusters.data[e->cluster].host : host_of(n, key->route));
 	destination_labels(out, e);
 	hr_label(out, "request_protocol",
-		 key->flags == HR_FLAG_OTHER || key->proto >= HR_ARRAY_SIZE(protocols)
-			 ? NULL
-			 : protocols[key->proto]);
+		 key->proto < HR_ARRAY_SIZE(protocols) &&
+				 (key->flags != HR_FLAG_OTHER || key->proto == HR_METER_TCP)
+			 ? protocols[key->proto]
+			 : NULL);
 	/* the client's side does not know what the server makes of it: Istio's word too */
 	hr_label(out, "connection_security_policy", NULL);
 	hr_label(out, "response_flags", hr_flag_text(key->flags));

@@ -142,7 +142,9 @@ static bool take(void *ctx, const struct hr_meter_key *key)
 
 static struct hr_series *row_of(struct hr_ledger *l, const struct hr_meter_key *key)
 {
-	static const struct hr_meter_key other = {.flags = HR_FLAG_OTHER};
+	const struct hr_meter_key other = {.flags = HR_FLAG_OTHER,
+					   .proto = key->proto == HR_METER_TCP ? HR_METER_TCP
+									       : HR_METER_HTTP};
 	const struct meaning *m = meaning_of(l, key);
 
 	if (!l->taking)

@@ -68,7 +68,9 @@ static void *row_or_other(struct hr_map *map, struct hr_meter_key *key, size_t s
 
 	if (v)
 		return v;
-	*key = (struct hr_meter_key){.flags = HR_FLAG_OTHER};
+	*key = (struct hr_meter_key){.flags = HR_FLAG_OTHER,
+				     .proto = key->proto == HR_METER_TCP ? HR_METER_TCP
+									 : HR_METER_HTTP};
 	return row(map, key, sizeof(*key), size, HR_METERS_MAX);
 }
 

@@ -59,6 +59,9 @@ struct px_client {
 	uint32_t tunnel_idle_ms, tunnel_age_ms; /* 0: no bound */
 	struct hr_timer tunnel_timer;		/* waits for a place; then its age */
 	uint64_t tx, rx;
+	uint32_t tunnel_used_ep; /* endpoint id that it is connected to, 0: none, or no endpoint */
+	bool tunnel_metered;	 /* opaque, and counted as opened */
+	uint64_t tx_metered, rx_metered;
 	struct hr_timer timer; /* slow head, idle, linger */
 	struct hr_timer again;
 	struct px_gslot *g;	/* NULL: door A */

@@ -25,6 +25,50 @@ static void tell(struct px_client *c, bool connected)
 	c->tunnel_ep = 0;
 }
 
+/* ---- istio_tcp_* ---- */
+
+static void meter(struct px_client *c, enum hr_flag flag, const struct hr_tcp_meter *more)
+{
+	const struct hr_meter_key key = {.workload = c->workload,
+					 .ep = c->tunnel_used_ep,
+					 .flags = (uint8_t)flag,
+					 .proto = HR_METER_TCP};
+
+	px_meter_tcp(c->w->meters, key, more);
+}
+
+/* What has passed since the last time. Connections that began as HTTP were counted as requests. */
+static void meter_bytes(struct px_client *c)
+{
+	const struct hr_tcp_meter more = {.opened = !c->tunnel_metered,
+					  .tx = c->tx - c->tx_metered,
+					  .rx = c->rx - c->rx_metered};
+
+	if (c->req || (!more.opened && !more.tx && !more.rx))
+		return;
+	meter(c, HR_FLAG_NONE, &more);
+	c->tunnel_metered = true;
+	c->tx_metered = c->tx;
+	c->rx_metered = c->rx;
+}
+
+/* Why a connection is refused: nothing wants it, its cluster is full, or has no endpoint. */
+static enum hr_flag refusal(const struct px_client *c, const struct hr_plan_cluster *cluster)
+{
+	if (!cluster)
+		return HR_FLAG_NR;
+	if (cluster->pool && cluster->pool->max_connections > 0 && !c->tunnel_cluster)
+		return HR_FLAG_UO;
+	return HR_FLAG_UH;
+}
+
+/* It ends before it was connected to anybody. */
+static void meter_refused(struct px_client *c, enum hr_flag flag)
+{
+	c->tunnel_used_ep = c->tunnel_ep;
+	meter(c, flag, &(struct hr_tcp_meter){.opened = 1, .closed = 1});
+}
+
 /* ---- detection ---- */
 
 /* Method: 1 to 20 upper-case letters (or '-', '_'), then a blank, then a target: "/", "*" or
@@ -197,7 +241,8 @@ static void set_times(struct px_client *c, const struct hr_plan_cluster *cluster
 	c->tunnel_age_ms = cluster->conns.age_ms;
 }
 
-/* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. */
+/* Where the connection goes: an endpoint of the VIP's cluster, or where C wanted to go. *out is the
+ * cluster also when it has no place. */
 static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 		   const struct hr_plan_cluster **out)
 {
@@ -217,7 +262,7 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 		return !plan->registry_only && c->dst_port &&
 		       !px_is_own_door(c->w->px, &c->dst, c->dst_port);
 	}
-	cluster = px_cluster_seen(c, plan, cluster_of(c, plan, vip));
+	cluster = *out = px_cluster_seen(c, plan, cluster_of(c, plan, vip));
 	if (!cluster)
 		return false;
 	set_times(c, cluster);
@@ -226,7 +271,6 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	if (cluster->lb == HR_LB_PASSTHROUGH) {
 		*addr = c->dst;
 		*port = c->dst_port;
-		*out = cluster;
 		return !px_is_own_door(c->w->px, &c->dst, c->dst_port);
 	}
 	by_source = cluster->balancer && cluster->balancer->hash == HR_HASH_SOURCE_IP;
@@ -240,7 +284,6 @@ static bool target(struct px_client *c, struct hr_addr *addr, uint16_t *port,
 	c->tunnel_ep = ep->id;
 	*addr = ep->addr;
 	*port = ep->port;
-	*out = cluster;
 	return true;
 }
 
@@ -301,12 +344,14 @@ void px_tunnel_open(struct px_client *c)
 	if (c->tunnel && px_preface_wanted(cluster, true) &&
 	    px_preface_set(c->tunnel, cluster, c, true))
 		px_up_close(TAKE_PTR(c->tunnel));
-	if (c->tunnel || c->tunnel_waits)
+	if (c->tunnel || c->tunnel_waits) {
 		px_client_wake_at(c, 0);
-	else if (c->state == PX_CLIENT_TUNNEL)
+	} else if (c->state == PX_CLIENT_TUNNEL) {
+		meter_refused(c, refusal(c, cluster));
 		px_client_close(c, true);
-	else
+	} else {
 		hr_timer_start(c->w->loop, &c->again, DETECT_GRACE_MS, grace_over, c);
+	}
 }
 
 void px_tunnel_join(struct px_req *r)
@@ -372,13 +417,17 @@ static void ends(struct px_client *c, struct px_up *u)
 
 static bool open_failed(struct px_client *c)
 {
+	const uint32_t ep = c->tunnel_ep;
+
 	tell(c, false);
 	px_up_close(TAKE_PTR(c->tunnel));
 	if (++c->tunnel_tries < CONNECT_TRIES) {
 		px_tunnel_open(c);
 		return !c->closed;
 	}
+	c->tunnel_ep = ep;
 	hr_debug("no upstream for a TCP connection: reset");
+	meter_refused(c, HR_FLAG_UF);
 	px_client_close(c, true);
 	return false;
 }
@@ -409,6 +458,7 @@ bool px_tunnel_run(struct px_client *c)
 		return false;
 	}
 	if (c->tunnel_ep) {
+		c->tunnel_used_ep = c->tunnel_ep;
 		tell(c, true);
 		if (c->tunnel_age_ms)
 			hr_timer_start(c->w->loop, &c->tunnel_timer, c->tunnel_age_ms, too_old, c);
@@ -418,15 +468,22 @@ bool px_tunnel_run(struct px_client *c)
 
 		moved |= pump_down(c, u);
 		if (!moved) {
+			meter_bytes(c);
 			ends(c, u);
 			return false;
 		}
 	}
+	meter_bytes(c);
 	return true;
 }
 
 void px_tunnel_end(struct px_client *c)
 {
+	if (c->tunnel_metered) {
+		meter_bytes(c);
+		meter(c, HR_FLAG_NONE, &(struct hr_tcp_meter){.closed = 1});
+		c->tunnel_metered = false;
+	}
 	give_place_back(c);
 	if (c->tunnel)
 		px_up_close(TAKE_PTR(c->tunnel));
