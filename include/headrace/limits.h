@@ -174,6 +174,8 @@
 /* WINDOW_UPDATEs: so many at first, and for each stream opened and each DATA frame sent; Envoy. */
 #define HR_H2_UPDATES 1000
 #define HR_H2_UPDATES_EARNED 10
+/* Heads from a server for streams that we gave up: so many, and as many more as above. */
+#define HR_H2_LATE 100
 
 /* ---- Configuration input (THREATS.md) ---- */
 #define HR_FILE_MAX (16 * 1024 * 1024)

@@ -3,9 +3,15 @@
 import json
 import os
 
+import h2evil
+import mesh
+from mesh import dst, rule
 from runner import check, test
 from servers import HERE, PYTHON
+from topo import stop
 from world import RECO
+
+EVIL, EVIL_PORT = "10.96.1.18", 9300
 
 NO_ERROR, PROTOCOL, FLOW, CLOSED, SIZE, REFUSED, COMPRESSION, CALM = 0, 1, 3, 5, 6, 7, 9, 11
 
@@ -86,3 +92,36 @@ def upgrade_with_body(env):
     """h2c upgrade with a body: the preface inside of it stays a body."""
     got = attack(env, "upgrade with body")["upgrade with body"]
     check((got.startswith("HTTP/1.1 200"), "101" in got.split("\r\n")[0], got.count("HTTP/1.1")), (True, False, 1), got)
+
+
+# What a client gets of each server of h2evil.py, and how curl ends where the answer had begun.
+EVIL_ANSWERS = {"window_zero": {504}, "empty_data": {0, 200}}
+
+
+@test(timeout=60)
+def evil_servers(env):
+    """Servers that flood, stall and lie: each costs little, its client hears of a bad gateway in time, and the agent
+    goes on with everybody else."""
+    ports = {f"http2-{i}": EVIL_PORT + i for i in range(len(h2evil.ATTACKS))}
+    log = open(os.path.join(env.dir, "h2evil.log"), "w")
+    server = env.topo.spawn("v1", [PYTHON, os.path.join(HERE, "h2evil.py"), str(EVIL_PORT)], stdout=log, stderr=log)
+    try:
+        env.topo.wait_port("v1", EVIL_PORT + len(ports) - 1)
+        env.policy(mesh.service("evil", [EVIL], ports), mesh.slice_("evil", ports, [("10.77.1.1", None)]),
+                   mesh.vs("evil", [rule(dst("evil"), timeout="1s")]))
+        body = os.path.join(env.dir, "body")
+        with open(body, "w") as f:
+            f.write("b" * 20000)  # all of it is here: what waits is the server
+        for i, attack in enumerate(h2evil.ATTACKS):
+            cpu, rss = cost(env.agent.proc.pid)
+            for how in (["--http2-prior-knowledge"], []):
+                done = env.exec_("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "4", *how,
+                                 *(["--data-binary", f"@{body}"] if attack is h2evil.window_zero else []),
+                                 f"http://evil:{EVIL_PORT + i}/", check=False)
+                check(int(done.stdout) in EVIL_ANSWERS.get(attack.__name__, {502, 503}), True,
+                      f"{attack.__name__} {how}: {done.stdout}, curl says {done.returncode}")
+            cpu2, rss2 = cost(env.agent.proc.pid)
+            check((cpu2 - cpu < 1.5, rss2 - rss < 32), (True, True), f"{attack.__name__}: {cpu2 - cpu:.1f} s, {rss2 - rss:.0f} MB")
+        check(env.get(f"http://{RECO}:8080/")[0], 200, "others")
+    finally:
+        stop(server)

@@ -34,16 +34,26 @@ static bool control(struct hr_h2 *h, const char *what)
 	return spent(h, &h->control, HR_H2_CONTROL_BURST, HR_H2_CONTROL_RATE) && flood(h, what);
 }
 
+/* A server may not open streams, so that any which is not known has ended. */
+static bool is_ended(struct hr_h2 *h, int32_t id)
+{
+	return (h->role == HR_H2_CLIENT ||
+		id <= nghttp2_session_get_last_proc_stream_id(h->session)) &&
+	       !nghttp2_session_get_stream_user_data(h->session, id);
+}
+
 bool hr_h2_limit_begin(struct hr_h2 *h, const nghttp2_frame_hd *hd)
 {
+	static const char ended[] = "HEADERS of ended streams";
+
 	switch (hd->type) {
 	case NGHTTP2_HEADERS:
 		h->continuations = 0;
 		/* of a stream that has ended: decoded, and ignored */
-		return h->role == HR_H2_SERVER &&
-		       hd->stream_id <= nghttp2_session_get_last_proc_stream_id(h->session) &&
-		       !nghttp2_session_get_stream_user_data(h->session, hd->stream_id) &&
-		       control(h, "HEADERS of ended streams");
+		return is_ended(h, hd->stream_id) &&
+		       (h->role == HR_H2_SERVER
+				? control(h, ended)
+				: ++h->late > HR_H2_LATE + h->earned && flood(h, ended));
 	case NGHTTP2_CONTINUATION:
 		return ++h->continuations > HR_H2_CONTINUATIONS && flood(h, "CONTINUATION flood");
 	case NGHTTP2_DATA:
@@ -54,6 +64,12 @@ bool hr_h2_limit_begin(struct hr_h2 *h, const nghttp2_frame_hd *hd)
 		return control(h, "PING flood");
 	case NGHTTP2_SETTINGS:
 		return control(h, "SETTINGS flood");
+	case NGHTTP2_PUSH_PROMISE:
+		/* our first words forbid it; nghttp2 waits until the server has acknowledged them
+		 */
+		return h->role == HR_H2_CLIENT && flood(h, "PUSH_PROMISE");
+	case NGHTTP2_GOAWAY:
+		return control(h, "GOAWAY flood");
 	case NGHTTP2_PRIORITY:
 		return control(h, "PRIORITY flood");
 	case NGHTTP2_WINDOW_UPDATE:

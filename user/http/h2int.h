@@ -26,7 +26,7 @@ struct hr_h2 {
 	bool calmed; /* and the connection is being ended */
 	struct hr_h2_bucket empty, control;
 	uint32_t opened, resets, continuations;
-	uint64_t updates, earned, pongs;
+	uint64_t updates, earned, late, pongs;
 	bool settled;		/* the peer's SETTINGS came */
 	struct hr_http_msg msg; /* the head that is being written: too large for a stack */
 };
