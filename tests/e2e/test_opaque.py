@@ -7,12 +7,14 @@ TCP all the same, and no program may tell.
 import contextlib
 import json
 import os
+import signal
+import time
 
 import mesh
 from mesh import dst
 from runner import check, eventually, test
 from servers import HERE, PYTHON
-from topo import spawn, stop
+from topo import sh, spawn, stop
 
 VIP, PORT = "10.96.0.81", 9400
 ENDS = os.path.join(HERE, "sockends.py")
@@ -176,3 +178,83 @@ def routes_hold_at_connect(env):
             served(env, v)
             check(set(greets(env, VIP, n=8)), {v})
             paired(env, v, 4, vip=VIP)
+
+
+ECHO = [mesh.pod("talk", ["10.77.1.1"], {"app": "talk"}), service(name="talk", port=9502)]
+
+
+def echoed(env, least=1000):
+    """The echo server of origin() is served, and skips TCP: what it carries more than before."""
+    env.policy(*ECHO)
+
+    def skips():
+        before = counts(env)["bytes"]
+        env.call("echo", name=f"probe-{time.monotonic()}", host=VIP, port=9502, sizes=[100] * 20)
+        return counts(env)["bytes"] - before > least
+    if env.datapath == "kernel":
+        eventually(skips, "the echo skips TCP", 10)
+
+
+@test(timeout=60)
+def many(env):
+    """300 connections at once, all sizes, one turn in ten cut short by close() or RST: no wrong byte, nothing is left."""
+    with origin(env):
+        echoed(env)
+        got = env.call("echo_storm", hosts=[VIP, f"::ffff:{VIP}"], port=9502, connections=300, seconds=2, abort=0.1)
+        check((got["errors"], got["aborted"] > 50, got["turns"] > 300), ({}, True, True), str(got))
+        env.clients.pop("c1").close()
+        eventually(lambda: counts(env)["unread"] == 0, "nothing is unread")
+
+
+@test(timeout=300, long=True)
+def thousands(env):
+    """2,000 connections, 0 B to 10 MB, for a minute."""
+    with origin(env):
+        echoed(env)
+        for seed, (n, sizes) in enumerate(((2000, (1, 100, 5000, 40_000)), (20, (1, 300_000, 3_000_000, 10_000_000)), (1, (1, 10_000_000)))):
+            got = env.call("echo_storm", hosts=[VIP], port=9502, connections=n, seconds=20, abort=0.05, sizes=sizes, patience=30.0, seed=seed)
+            check(got["errors"], {}, str(got))
+            print(f"      {n} connections: {got}", flush=True)
+
+
+@test(datapaths=("kernel",), timeout=60)
+def one_side_dies(env):
+    """kill -9 of the server: its client sees an end at once, the next server is served; of the client: nothing is left."""
+    with origin(env):
+        echoed(env)
+        env.call("echo", name="open", host=VIP, port=9502, sizes=[1, 100_000])
+        os.kill(int(sh("pgrep", "-nf", "origin.py --port 9500 ").stdout), signal.SIGKILL)
+        check(env.call("echo_end", name="open") in ("end", "ConnectionResetError"), True)
+    with origin(env):
+        echoed(env)
+        c = env.client("c2", name="victim")
+        c.call("echo", name="open", host=VIP, port=9502, sizes=[1, 100_000])
+        c.send("echo_late", host=VIP, port=9502, size=3_000_000, pause=30)
+        time.sleep(0.3)
+        os.kill(int(sh("pgrep", "-nf", "puppet.py").stdout), signal.SIGKILL)
+        eventually(lambda: counts(env)["unread"] == 0, "nothing is unread")
+        check(env.call("echo", name="other", host=VIP, port=9502, sizes=[100, 200_000]), 200_100)
+
+
+@test(datapaths=("kernel",), fresh=True, timeout=60)
+def outlives_the_agent(env):
+    """Pairs go on when the agent is killed, and with the next one; one whose reader is behind loses nothing when the agent
+    is stopped and its data path taken down."""
+    with origin(env):
+        echoed(env)
+        sizes = [1, 100, 100_000] * 20
+        env.call("echo", name="open", host=VIP, port=9502, sizes=sizes)
+        env.agent.kill()
+        env.call("echo", name="open", host=VIP, port=9502, sizes=sizes)
+        env.agent.start()
+        before = counts(env)["bytes"]
+        env.call("echo", name="open", host=VIP, port=9502, sizes=sizes)
+        check(counts(env)["bytes"] - before > 2_000_000, True, "the open connection still skips TCP")
+        lazy = [env.client("c2", name=f"lazy{i}") for i in range(3)]
+        for c in lazy:
+            c.send("echo_late", host=VIP, port=9502, size=3_000_000, pause=2.5)
+        time.sleep(0.8)
+        check(counts(env)["unread"] > 500_000, True, "unread")
+        check(env.agent.stop(), 0)
+        check([c.receive() for c in lazy], [3_000_000] * 3)
+        check(env.call("echo", name="open", host=VIP, port=9502, sizes=sizes), 4 * 20 * 100_101)

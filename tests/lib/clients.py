@@ -10,6 +10,7 @@ import threading
 import time
 
 from chaos import storm  # noqa: F401, called by name
+from echoes import echo, echo_end, echo_late, echo_storm  # noqa: F401, the same
 from http1 import Broken, Conn, chunked, request
 
 KEPT = {}  # connections that stay open between calls, by name

@@ -47,8 +47,9 @@ static enum kern_left look(const struct kern_leave *l, uint64_t cookie)
 	int e = l->peek < 0 ? -ENOENT : kern_peek(l->peek, &p);
 
 	idle = e == -ENOENT || (!e && p.quiet && !p.queued);
-	if ((c.flags & HR_CONN_F_DEAD) || c.state == HR_CONN_ENDED || bound(l, &c) ||
-	    (c.state == HR_CONN_MOVED && !idle))
+	/* a TUNNEL is nobody's but its two ends': requests that may not be native do not matter */
+	if ((c.state != HR_CONN_TUNNEL && (c.flags & HR_CONN_F_DEAD)) || c.state == HR_CONN_ENDED ||
+	    bound(l, &c) || (c.state == HR_CONN_MOVED && !idle))
 		return KERN_DEPENDENT;
 	return idle ? KERN_LEFT : KERN_BUSY;
 }
