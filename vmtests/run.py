@@ -20,7 +20,7 @@ from kernels import Kernels, expected  # noqa: E402
 # oldest supported (agent path), a bad one that must be noticed, Debian 13's, Debian 13's backports, newest
 MATRIX = ["6.1", "6.12.74", "6.12", "6.18.15", "newest"]
 WORDS = ("routing.conditions routing.no_rule weights.zero weights.change http.what_arrives http.alternating http.uploads "
-         "http.chunked_then_next http.pipelining http.byte_by_byte http.upgrade http.bodiless tcp.server_speaks_first_on "
+         "http.chunked_then_next http.pipelining http.byte_by_byte http.upgrade http.bodiless tcp.server_speaks_first_on opaque.server_speaks_first "
          "faults.no_endpoint faults.moved_server agent.second_agent agent.term_leaves agent.kill_switch_open names. contract.status")
 BUILD = os.path.join(image.ROOT, os.environ.get("B", "build"))
 TIMEOUT = 900
