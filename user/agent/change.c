@@ -173,6 +173,135 @@ int agent_change(struct hr_agent *a, const struct hr_store_entry *changes, size_
 	return r ? r : take_effect(a, &e);
 }
 
+/* ---- files ---- */
+
+/* Texts of two readings, matched by name. Directories are read in the order of their names, so the
+ * next one is mostly the next one. */
+static const struct hr_text *text_of(const struct hr_texts *t, size_t *at, const char *file)
+{
+	for (size_t i = 0; i < t->list.len; i++) {
+		const struct hr_text *x = &t->list.data[(*at + i) % t->list.len];
+
+		if (!hr_streq(x->file, file))
+			continue;
+		*at = (*at + i + 1) % t->list.len;
+		return x;
+	}
+	return NULL;
+}
+
+static bool same_text(const struct hr_text *a, const struct hr_text *b)
+{
+	return a && b && a->n == b->n && a->hash == b->hash && !memcmp(a->bytes, b->bytes, a->n);
+}
+
+/* What is in `a` and not, or not so, in `b`. */
+static void different(const struct hr_texts *a, const struct hr_texts *b, struct hr_map *out)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < a->list.len; i++) {
+		const struct hr_text *t = &a->list.data[i];
+
+		if (!same_text(t, text_of(b, &at, t->file)))
+			hr_map_puts(out, t->file, (void *)t);
+	}
+}
+
+struct leaving {
+	const struct hr_agent *a;
+	const struct hr_map *files;
+	struct edit *e;
+	const char *other; /* a file that has not changed: most objects are of few */
+};
+
+/* Objects of files that changed. One that is applied too comes out of the shadow, or goes there. */
+static int leave(void *ctx, const struct hr_meta *m)
+{
+	struct leaving *l = ctx;
+
+	if (m->pos.file == l->other)
+		return 0;
+	if (!hr_map_gets(l->files, m->pos.file)) {
+		l->other = m->pos.file;
+		return 0;
+	}
+	if (!hr_kind_is_endpoints(m->kind) || l->e->gone.len == CHANGE_MAX ||
+	    hr_store_find(l->a->store, m->kind, m->ns, m->name))
+		return -EOPNOTSUPP;
+	hr_vec_push(&l->e->gone, ((struct hr_object_key){m->kind, m->ns, m->name}));
+	return 0;
+}
+
+static bool is_leaving(const struct edit *e, const struct hr_meta *m)
+{
+	for (size_t i = 0; i < e->gone.len; i++)
+		if (e->gone.data[i].kind == m->kind && hr_streq(e->gone.data[i].ns, m->ns) &&
+		    hr_streq(e->gone.data[i].name, m->name))
+			return true;
+	return false;
+}
+
+/* No other file and no applied object has the name. */
+static int is_free(void *ctx, const struct hr_meta *m)
+{
+	const struct leaving *l = ctx;
+	const struct hr_object_key key = {m->kind, m->ns, m->name};
+
+	if (hr_store_find(l->a->store, m->kind, m->ns, m->name) ||
+	    (hr_objects_find(l->a->plan->objects, key) && !is_leaving(l->e, m)))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static int read_texts(struct hr_agent *a, const struct hr_texts *t, const struct hr_map *files,
+		      struct edit *e)
+{
+	_cleanup_diags_ struct hr_diags *quiet = hr_diags_new();
+	struct hr_decoder *d =
+		hr_decoder_into(hr_plan_arena(a->plan),
+				HR_DECODE_RELOAD | (a->o.lenient ? HR_DECODE_LENIENT : 0), quiet);
+
+	for (size_t i = 0; i < t->list.len; i++)
+		if (hr_map_gets(files, t->list.data[i].file))
+			hr_decode_text(d, t->list.data[i].file, t->list.data[i].bytes,
+				       t->list.data[i].n);
+	e->put = hr_decoder_finish(d);
+	/* whatever there is to say, the long way says it */
+	return quiet->list.len ? -EOPNOTSUPP : 0;
+}
+
+static size_t bytes_of(const struct hr_texts *t, const struct hr_map *files)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->list.len; i++)
+		if (hr_map_gets(files, t->list.data[i].file))
+			n += t->list.data[i].n;
+	return n;
+}
+
+int agent_change_files(struct hr_agent *a, const struct hr_texts *t)
+{
+	_cleanup_map_ struct hr_map *files = hr_map_new();
+	_cleanup_edit_ struct edit e = {};
+	struct leaving l = {.a = a, .files = files, .e = &e};
+	int r;
+
+	if (!may_change(a))
+		return -EOPNOTSUPP;
+	different(&a->files, t, files);
+	different(t, &a->files, files);
+	if (bytes_of(t, files) > TEXT_MAX)
+		return -EOPNOTSUPP;
+	r = hr_objects_each(a->plan->objects, leave, &l);
+	if (!r)
+		r = read_texts(a, t, files, &e);
+	if (!r)
+		r = hr_objects_each(e.put, is_free, &l);
+	return r ? r : take_effect(a, &e);
+}
+
 /* ---- memory ---- */
 
 void agent_change_tick(struct hr_agent *a)

@@ -242,12 +242,14 @@ void agent_rebuild(struct hr_agent *a)
 
 /* ---- the files ----------------------------------------------------------------------------- */
 
-static void read_files(struct hr_agent *a, struct hr_texts *t, struct hr_diags *diags)
+/* `was` (may be NULL): what was read before, of files that are still the same. */
+static void read_files(struct hr_agent *a, struct hr_texts *t, const struct hr_texts *was,
+		       struct hr_diags *diags)
 {
 	if (a->stdin_text.list.len)
 		hr_texts_add(t, a->stdin_text.list.data[0].file, a->stdin_text.list.data[0].bytes,
 			     a->stdin_text.list.data[0].n);
-	hr_texts_read(t, a->watched, a->n_watched, diags);
+	hr_texts_reread(t, a->watched, a->n_watched, was, diags);
 }
 
 static void keep_files(struct hr_agent *a, struct hr_texts *t)
@@ -271,7 +273,7 @@ int agent_first_read(struct hr_agent *a, struct hr_strbuf *err)
 
 	if (a->reads_stdin)
 		hr_texts_read(&a->stdin_text, stdin_path, 1, diags);
-	read_files(a, &a->files, diags);
+	read_files(a, &a->files, NULL, diags);
 	a->digest = a->files.digest;
 	if (!diags->errors)
 		r = agent_load(a, &a->files, NULL, 0, true, 0, diags, err);
@@ -314,12 +316,14 @@ void agent_reload(struct hr_agent *a, bool force)
 	_cleanup_texts_ struct hr_texts t = {};
 	int r = 0;
 
-	read_files(a, &t, diags);
+	read_files(a, &t, force ? NULL : &a->files, diags);
 	/* events come for bytes that were read already: one finding is enough */
 	if (!force && !diags->errors && t.digest == a->digest)
 		return;
 	a->digest = diags->errors ? 0 : t.digest;
 	if (!diags->errors)
+		r = force ? -EOPNOTSUPP : agent_change_files(a, &t);
+	if (!diags->errors && r == -EOPNOTSUPP)
 		r = agent_load(a, &t, NULL, 0, false, HR_DECODE_RELOAD, diags, &why);
 	if (diags->errors || r < 0) {
 		refused(a, diags, &why);

@@ -95,6 +95,8 @@ void agent_release_plan(const struct hr_plan *plan);
 /* Changes of applied objects that only say who the endpoints of services are, without a new plan.
  * 0: in effect, not on disk yet. -EOPNOTSUPP: agent_load has it, and nothing was changed. */
 int agent_change(struct hr_agent *a, const struct hr_store_entry *changes, size_t n);
+/* The same of the files, which are now `t`. */
+int agent_change_files(struct hr_agent *a, const struct hr_texts *t);
 /* Now and then: gives back what changes left behind. */
 void agent_change_tick(struct hr_agent *a);
 

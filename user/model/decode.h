@@ -86,6 +86,8 @@ struct hr_object_key {
 };
 /* NULL when the set does not hold it. Of an Endpoints object: its first slice. */
 const struct hr_meta *hr_objects_find(const struct hr_objects *o, struct hr_object_key key);
+/* Those of a kind in a namespace stand together: the index of the first one, and how many. */
+size_t hr_objects_in_ns(const struct hr_objects *o, enum hr_kind k, const char *ns, size_t *n);
 /*
  * A set like `from` without the objects called `gone` and with those of `put`, which may have the
  * names of `gone` and no other of `from`. The set itself lives in `arena` and is not for

@@ -84,6 +84,16 @@ const struct hr_meta *hr_objects_find(const struct hr_objects *o, struct hr_obje
 	return l && i < l->len && !compare(l->data[i], key) ? l->data[i] : NULL;
 }
 
+size_t hr_objects_in_ns(const struct hr_objects *o, enum hr_kind k, const char *ns, size_t *n)
+{
+	const hr_object_list *l = list_for(o, k);
+	size_t first = lower_bound(l, (struct hr_object_key){k, ns, ""});
+
+	/* behind every name */
+	*n = lower_bound(l, (struct hr_object_key){k, ns, "\xff"}) - first;
+	return first;
+}
+
 const char *hr_object_yaml(const struct hr_objects *o, enum hr_kind k, const char *ns,
 			   const char *name)
 {

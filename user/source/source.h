@@ -17,6 +17,13 @@ struct hr_text {
 	const char *file; /* as the user named it, or DIR/NAME */
 	const char *bytes;
 	size_t n;
+	uint64_t hash; /* of the bytes */
+	/* What the file was when it was read; dev 0: not known, or it may have changed since within
+	 * one tick of its clock. */
+	struct hr_text_id {
+		uint64_t dev, ino, size;
+		int64_t mtime_ns, ctime_ns;
+	} id;
 };
 struct hr_texts {
 	struct hr_arena *arena;
@@ -29,6 +36,10 @@ struct hr_texts {
  * cannot be read is an error in diags and the rest is read all the same. Free in every case.
  */
 void hr_texts_read(struct hr_texts *t, const char *const *paths, size_t n, struct hr_diags *diags);
+/* The same, without reading files that are still what they were in `was`: their bytes are copied.
+ */
+void hr_texts_reread(struct hr_texts *t, const char *const *paths, size_t n,
+		     const struct hr_texts *was, struct hr_diags *diags);
 /* From memory (the control socket); bytes are copied. */
 void hr_texts_add(struct hr_texts *t, const char *file, const char *bytes, size_t n);
 void hr_texts_free(struct hr_texts *t);

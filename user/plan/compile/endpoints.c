@@ -138,12 +138,16 @@ static uint16_t pod_port(const struct hr_pod *pod, const struct hr_port *p)
 static void from_pods(struct hr_build *b, const char *ns, const hr_kvs *selector,
 		      bool not_ready_too, const struct hr_port *p, ep_vec *v, uint32_t *draining)
 {
-	for (size_t i = 0; selector->len && i < b->o->pods.len; i++) {
-		const struct hr_pod *pod = b->o->pods.data[i];
-		uint16_t port = pod_port(pod, p);
+	size_t n, first = hr_objects_in_ns(b->o, HR_KIND_POD, ns, &n);
 
-		if (!hr_streq(pod->meta.ns, ns) || !port ||
-		    !hr_labels_match(selector, &pod->meta.labels))
+	for (size_t i = first; selector->len && i < first + n; i++) {
+		const struct hr_pod *pod = b->o->pods.data[i];
+		uint16_t port;
+
+		if (!hr_labels_match(selector, &pod->meta.labels))
+			continue;
+		port = pod_port(pod, p);
+		if (!port)
 			continue;
 		if ((!pod->ready && !not_ready_too) || pod->terminating) {
 			(*draining)++;

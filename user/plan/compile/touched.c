@@ -11,12 +11,13 @@
 #include <string.h>
 
 #include "core/cleanup.h"
+#include "core/net.h"
 #include "plan/compile/change.h"
 
 struct touch {
 	const struct hr_plan *from;
 	bool *touched;
-	struct hr_map *pod_names, *pod_addrs; /* of the Pods of the change */
+	HR_VEC(const struct hr_pod *) pods; /* of the change, as they were and as they are */
 };
 
 static void touch_service(struct touch *t, const char *ns, const char *name)
@@ -43,9 +44,7 @@ static void touch_selecting(struct touch *t, const char *ns, const hr_kvs *label
 
 static void touch_pod(struct touch *t, const struct hr_pod *pod)
 {
-	hr_map_puts(t->pod_names, pod->meta.name, t);
-	for (size_t i = 0; i < pod->ips.len; i++)
-		hr_map_put(t->pod_addrs, &pod->ips.data[i], sizeof(pod->ips.data[i]), t);
+	hr_vec_push(&t->pods, pod);
 	touch_selecting(t, pod->meta.ns, &pod->meta.labels, false);
 }
 
@@ -60,21 +59,34 @@ static void touch_object(struct touch *t, const struct hr_meta *m)
 		touch_selecting(t, m->ns, &((const struct hr_workload_entry *)m)->labels, true);
 }
 
-/* Slices that speak of the Pods. */
+static bool is_of(const struct hr_endpoint *e, const struct hr_pod *pod)
+{
+	if (e->pod_name && hr_streq(e->pod_name, pod->meta.name))
+		return true;
+	for (size_t i = 0; i < pod->ips.len; i++)
+		if (hr_addr_eq(&e->addr, &pod->ips.data[i]))
+			return true;
+	return false;
+}
+
+static bool speaks_of(const struct hr_endpoint_slice *sl, const struct hr_pod *pod)
+{
+	for (size_t i = 0; i < sl->endpoints.len; i++)
+		if (is_of(&sl->endpoints.data[i], pod))
+			return true;
+	return false;
+}
+
+/* Slices that speak of the Pods. They are few: to look at every endpoint costs less than to keep
+ * who speaks of whom. */
 static void touch_speaking(struct touch *t, const struct hr_objects *now)
 {
-	if (!hr_map_len(t->pod_names))
-		return;
 	for (size_t i = 0; i < now->slices.len; i++) {
 		const struct hr_endpoint_slice *sl = now->slices.data[i];
 		bool speaks = false;
 
-		for (size_t k = 0; k < sl->endpoints.len && !speaks; k++) {
-			const struct hr_endpoint *e = &sl->endpoints.data[k];
-
-			speaks = (e->pod_name && hr_map_gets(t->pod_names, e->pod_name)) ||
-				 hr_map_get(t->pod_addrs, &e->addr, sizeof(e->addr));
-		}
+		for (size_t k = 0; k < t->pods.len && !speaks; k++)
+			speaks = speaks_of(sl, t->pods.data[k]);
 		if (speaks)
 			touch_service(t, sl->meta.ns, sl->service);
 	}
@@ -83,8 +95,7 @@ static void touch_speaking(struct touch *t, const struct hr_objects *now)
 void hr_change_touched(const struct hr_plan *from, const struct hr_object_key *gone, size_t n_gone,
 		       const struct hr_objects *now, const struct hr_objects *put, bool *touched)
 {
-	_cleanup_map_ struct hr_map *names = hr_map_new(), *addrs = hr_map_new();
-	struct touch t = {.from = from, .touched = touched, .pod_names = names, .pod_addrs = addrs};
+	struct touch t = {.from = from, .touched = touched};
 
 	for (size_t i = 0; i < n_gone; i++) {
 		const struct hr_meta *m = hr_objects_find(from->objects, gone[i]);
@@ -99,6 +110,7 @@ void hr_change_touched(const struct hr_plan *from, const struct hr_object_key *g
 	for (size_t i = 0; i < put->workload_entries.len; i++)
 		touch_object(&t, &put->workload_entries.data[i]->meta);
 	touch_speaking(&t, now);
+	hr_vec_free(&t.pods);
 }
 
 /* ---- look-ups ---- */
