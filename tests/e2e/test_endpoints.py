@@ -1,104 +1,144 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which endpoints are used: those near the client by its own labels, those that are ready; what leaves finishes first.
+"""Endpoints that change without anything else: the plan in use is changed where they are, under traffic.
 
-    c1, c2 --> shop 10.96.8.7:80 --+-- v1 :9000
-                                  +-- v2 :9000
+    roll  10.96.0.90  8080  of the files; its slices are applied, or files of their own
 """
 import json
 
 import mesh
-from mesh import dst, rule
 from runner import check, eventually, test
+from test_reload import check_load, under_load
+from world import V1, V2
 
-VIP, TALK = "10.96.8.7", "10.96.8.8"
-ADDRESS = {"v1": "10.77.1.1", "v2": "10.77.2.1"}
-READY = {"ready": True, "serving": True, "terminating": False}
-LEAVING = {"ready": False, "serving": True, "terminating": True}
-STARTING = {"ready": False, "serving": False, "terminating": False}
-
-
-def shop(env, **conditions):
-    """Service `shop` of those servers, each with the conditions of an EndpointSlice."""
-    rows = mesh.slice_("shop", {"http": 9000}, [(ADDRESS[v], None) for v in conditions])
-    for row, condition in zip(rows["endpoints"], conditions.values()):
-        row["conditions"] = condition
-    env.policy(mesh.service("shop", [VIP], {"http": (80, 9000)}), rows, mesh.vs("shop", [rule(dst("shop"))]))
+ROLL = "10.96.0.90"
+IPS = {"v1": V1[0], "v2": V2[0]}
 
 
-def versions(env, n=20, **kw):
-    got = env.call("exchange", host=VIP, port=80, requests=[{"host": "shop"}] * n, **kw)
-    check({r["status"] for r in got}, {200})
-    return {r["version"] for r in got}
+def roll(*versions, ready=True):
+    out = mesh.slice_("roll", {"http": 8080}, [(IPS[v], f"reco-{v}") for v in versions])
+    for e in out["endpoints"]:
+        e["conditions"]["ready"] = ready
+    return out
 
 
-def busy(env):
-    """Requests of the service that are under way."""
-    rows = json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)
-    return sum(r["inFlight"] for r in rows if r["host"].startswith("shop."))
+def service():
+    return mesh.service("roll", [ROLL], {"http": 8080})
 
 
-@test()
-def what_leaves_is_left(env):
-    """An endpoint that terminates gets no new request, on an open connection either; the answer that it owes is read to its
-    end. When nobody is ready, those that terminate and still serve are used; those that only start are not."""
-    for blocking in (False, True):
-        shop(env, v1=READY)
-        check(versions(env, 2, name=f"kept{blocking}", blocking=blocking), {"v1"})
-        slow = env.client("c2")
-        slow.send("exchange", host=VIP, port=80, blocking=blocking, requests=[{"host": "shop", "target": "/late?ms=1000"}])
-        eventually(lambda: busy(env) == 1, "it is under way", 2)
-        shop(env, v1=LEAVING, v2=READY)
-        check(versions(env, name=f"kept{blocking}", blocking=blocking), {"v2"})
-        check(versions(env, blocking=blocking), {"v2"})
-        done = slow.receive()[0]
-        check((done["status"], done["version"]), (200, "v1"), "what was under way")
-        shop(env, v1=LEAVING, v2=STARTING)
-        check(versions(env, name=f"kept{blocking}", blocking=blocking), {"v1"})
-        shop(env, v1=STARTING, v2=STARTING)
-        got = env.call("exchange", host=VIP, port=80, blocking=blocking, requests=[{"host": "shop"}])
-        check([r["status"] for r in got], [503])
+def apply(env, *objects, check_=True):
+    return env.agent.ctl("apply", "-f", "-", stdin=mesh.to_yaml(objects), check=check_)
+
+
+def seen(env, total=60):
+    """Whose answers new connections get."""
+    got = env.call("count", host=ROLL, port=8080, total=total, connections=6, vhost="roll")
+    check((got["errors"], set(got["status"])), ({}, {"200"}))
+    return sorted(got["seen"])
+
+
+def endpoints(env):
+    doc = json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)
+    return sorted((e["cluster"], e["address"], e["weight"], e["workload"]) for e in doc if e["host"].startswith("roll."))
+
+
+def rolled(env, change):
+    """One endpoint and both, again and again, under load: `change` brings it into effect before it returns."""
+    def work():
+        for i in range(6):
+            one = ["v1", "v2"][i % 2]
+            change(one)
+            check(seen(env), [one], "what was removed gets nothing")
+            change("v1", "v2")
+            check(seen(env), ["v1", "v2"], "what was added gets its share")
+    check_load(under_load(env, work, seconds=3, url=f"http://{ROLL}:8080/"))
 
 
 @test()
-def pods_that_are_not_ready(env):
-    """By selector: only ready pods, unless the service publishes the others too."""
-    pods = [mesh.pod(f"shop-{v}", [ip], {"app": "shop"}, ready=v == "v1") for v, ip in ADDRESS.items()]
-
-    def seen():
-        got = env.call("count", host=VIP, port=80, total=60, connections=20, vhost="shop")
-        check(got["errors"], {})
-        return set(got["seen"])
-    service = mesh.service("shop", [VIP], {"http": (80, 9000)}, {"app": "shop"})
-    env.policy(service, *pods)
-    check(seen(), {"v1"})
-    service["spec"]["publishNotReadyAddresses"] = True
-    env.policy(service, *pods)
-    check(seen(), {"v1", "v2"})
+def applied_under_load(env):
+    """By `apply`: no request fails, and the answer to the command means what it says."""
+    env.policy(service())
+    apply(env, roll("v1", "v2"))
+    rolled(env, lambda *v: apply(env, roll(*v)))
+    env.agent.ctl("delete", "endpointslice", "roll-ipv4")
 
 
 @test()
-def near_by_the_clients_labels(env):
-    """failoverPriority names a label: each client's own value decides, for requests and for opaque connections, and each
-    fails over by itself."""
-    endpoints = [(ip, {"team": v}) for v, ip in ADDRESS.items()]
-    policy = {"loadBalancer": {"localityLbSetting": {"failoverPriority": ["team"]}},
-              "outlierDetection": {"consecutive5xxErrors": 2, "interval": "300ms", "baseEjectionTime": "1s", "maxEjectionPercent": 100}}
-    env.policy(mesh.service_entry("shop", ["shop.mesh"], {"http": (9000, "HTTP")}, endpoints, [VIP]),
-               mesh.service_entry("talk", ["talk.mesh"], {"tcp": (9001, "TCP")}, endpoints, [TALK]),
-               mesh.dr("shop.mesh", policy=policy), mesh.dr("talk.mesh", policy=policy))
-    clients = {team: env.client("c1", name=f"of-{team}", labels=f"team={team}") for team in ("v1", "v2", "v3")}
+def files_under_load(env):
+    """By a file of its own in the watched directory; it comes first and goes last."""
+    env.policy(service())
+    rolled(env, lambda *v: env.put("roll.yaml", mesh.to_yaml([roll(*v)])))
+    check(len(endpoints(env)), 2)
+    env.put("roll.yaml", mesh.to_yaml([roll("v1", "v2", ready=False)]))
+    check((env.get(f"http://{ROLL}:8080/")[0], endpoints(env)), (503, []), "nobody is ready")
+    env.put("roll.yaml", mesh.to_yaml([roll("v2")]))
+    check(seen(env), ["v2"])
 
-    def asks(team, n=16, target="/", **kw):
-        got = clients[team].call("exchange", host=VIP, port=9000, requests=[{"host": "shop.mesh", "target": target}] * n, **kw)
-        return {(r["status"], r["version"]) for r in got}
-    for blocking in (False, True):
-        check(asks("v1", blocking=blocking), {(200, "v1")})
-        check(asks("v2", blocking=blocking), {(200, "v2")})
-        check(asks("v3", blocking=blocking), {(200, "v1"), (200, "v2")})
-        greets = {clients["v2"].call("greeting", host=TALK, port=9001, blocking=blocking)[0] for _ in range(8)}
-        check(greets, {clients["v2"].call("greeting", host=ADDRESS["v2"], port=9001)[0]})
-    for _ in range(2):
-        asks("v1", 1, "/status?code=500")
-    check(asks("v1"), {(200, "v2")}, "its own server is ejected")
-    check(asks("v3", 40), {(200, "v1"), (200, "v2")}, "others have seen no error")
-    eventually(lambda: asks("v1") == {(200, "v1")}, "back", 5)
+
+@test()
+def pods_change(env):
+    """A Pod's readiness and its labels decide for each service that selects it; those are in no slice."""
+    def both(**kw):
+        return [mesh.pod("roll-v1", [V1[0]], {"app": "roll"}), mesh.pod("roll-v2", [V2[0]], {"app": "roll"}, **kw)]
+    env.policy(mesh.service("roll", [ROLL], {"http": 8080}, {"app": "roll"}))
+    for obj in both():
+        apply(env, obj)
+    check(seen(env), ["v1", "v2"])
+    apply(env, both(ready=False)[1])
+    check(seen(env), ["v1"])
+    apply(env, both()[1], mesh.pod("roll-v1", [V1[0]], {"app": "other"}))
+    check(seen(env), ["v2"])
+    for v in ("v1", "v2"):
+        env.agent.ctl("delete", "pod", f"roll-{v}")
+
+
+@test()
+def bad_with_good(env):
+    """One bad object in a batch, and the good ones beside it change nothing."""
+    env.policy(service())
+    apply(env, roll("v1"))
+    generation, before = env.agent.status()["config"]["generation"], endpoints(env)
+    bad = roll("v2")
+    bad["metadata"]["name"] = "roll-more"
+    bad["endpoints"][0]["addresses"] = ["10.77.2.300"]
+    done = apply(env, roll("v1", "v2"), bad, check_=False)
+    check((done.returncode, "10.77.2.300" in done.stderr), (1, True), done.stderr)
+    check((env.agent.status()["config"]["generation"], endpoints(env)), (generation, before))
+    check(seen(env), ["v1"])
+    env.agent.ctl("delete", "endpointslice", "roll-ipv4")
+
+
+@test(fresh=True, timeout=60)
+def killed_after_changes(env):
+    """kill -9 after changes, and a new agent: the same endpoints, served; and it goes on changing."""
+    env.policy(service())
+    for versions in (["v1"], ["v1", "v2"], ["v2"], ["v1", "v2"]):
+        apply(env, roll(*versions))
+    before = endpoints(env)
+    check(len(before), 2)
+    env.agent.kill()
+    env.agent.start()
+    env.clients.pop("c1", None)
+    check(endpoints(env), before)
+    eventually(lambda: seen(env) == ["v1", "v2"], "served by the new agent", 5)
+    apply(env, roll("v2"))
+    check(seen(env), ["v2"])
+    env.agent.ctl("delete", "endpointslice", "roll-ipv4")
+
+
+@test()
+def counts_of_the_others_stay(env):
+    """What was counted of endpoints that are not concerned is not touched, nor what is in flight."""
+    env.policy(service())
+    apply(env, roll("v1"))
+    check(seen(env, 40), ["v1"])
+
+    def requests():
+        doc = json.loads(env.agent.ctl("endpoints", "-o", "json").stdout)
+        return {e["address"]: (e["counters"]["requests"], e["inFlight"]) for e in doc
+                if e["cluster"].startswith("outbound|8080||roll.")}
+    at = f"{IPS['v1']}:8080"
+    eventually(lambda: requests()[at] == (40, 0), "all are counted", 3)
+    for versions in (["v1", "v2"], ["v1"], ["v1", "v2"]):
+        apply(env, roll(*versions))
+        check(requests()[at], (40, 0))
+    env.agent.ctl("delete", "endpointslice", "roll-ipv4")
