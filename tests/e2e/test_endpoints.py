@@ -21,8 +21,10 @@ def roll(*versions, ready=True):
     return out
 
 
-def service():
-    return mesh.service("roll", [ROLL], {"http": 8080})
+def service(selector=None):
+    """Each in its turn: who is an endpoint is seen."""
+    return [mesh.service("roll", [ROLL], {"http": 8080}, selector),
+            mesh.dr("roll", policy={"loadBalancer": {"simple": "ROUND_ROBIN"}})]
 
 
 def apply(env, *objects, check_=True):
@@ -56,7 +58,7 @@ def rolled(env, change):
 @test()
 def applied_under_load(env):
     """By `apply`: no request fails, and the answer to the command means what it says."""
-    env.policy(service())
+    env.policy(*service())
     apply(env, roll("v1", "v2"))
     rolled(env, lambda *v: apply(env, roll(*v)))
     env.agent.ctl("delete", "endpointslice", "roll-ipv4")
@@ -65,7 +67,7 @@ def applied_under_load(env):
 @test()
 def files_under_load(env):
     """By a file of its own in the watched directory; it comes first and goes last."""
-    env.policy(service())
+    env.policy(*service())
     rolled(env, lambda *v: env.put("roll.yaml", mesh.to_yaml([roll(*v)])))
     check(len(endpoints(env)), 2)
     env.put("roll.yaml", mesh.to_yaml([roll("v1", "v2", ready=False)]))
@@ -79,7 +81,7 @@ def pods_change(env):
     """A Pod's readiness and its labels decide for each service that selects it; those are in no slice."""
     def both(**kw):
         return [mesh.pod("roll-v1", [V1[0]], {"app": "roll"}), mesh.pod("roll-v2", [V2[0]], {"app": "roll"}, **kw)]
-    env.policy(mesh.service("roll", [ROLL], {"http": 8080}, {"app": "roll"}))
+    env.policy(*service({"app": "roll"}))
     for obj in both():
         apply(env, obj)
     check(seen(env), ["v1", "v2"])
@@ -94,7 +96,7 @@ def pods_change(env):
 @test()
 def bad_with_good(env):
     """One bad object in a batch, and the good ones beside it change nothing."""
-    env.policy(service())
+    env.policy(*service())
     apply(env, roll("v1"))
     generation, before = env.agent.status()["config"]["generation"], endpoints(env)
     bad = roll("v2")
@@ -110,7 +112,7 @@ def bad_with_good(env):
 @test(fresh=True, timeout=60)
 def killed_after_changes(env):
     """kill -9 after changes, and a new agent: the same endpoints, served; and it goes on changing."""
-    env.policy(service())
+    env.policy(*service())
     for versions in (["v1"], ["v1", "v2"], ["v2"], ["v1", "v2"]):
         apply(env, roll(*versions))
     before = endpoints(env)
@@ -128,7 +130,7 @@ def killed_after_changes(env):
 @test()
 def counts_of_the_others_stay(env):
     """What was counted of endpoints that are not concerned is not touched, nor what is in flight."""
-    env.policy(service())
+    env.policy(*service())
     apply(env, roll("v1"))
     check(seen(env, 40), ["v1"])
 

@@ -99,6 +99,7 @@ static void publish(struct hr_agent *a, struct hr_plan *plan, const struct hr_pl
 	a->trimmed = a->trimmed == a->generation ? plan->generation : a->trimmed;
 	a->generation = plan->generation;
 	a->changed_at = hr_loop_now(a->loop);
+	agent_ledger_sweep(a);
 	agent_outliers_change(a, what);
 	hr_proxy_tick(a->proxy);
 	agent_watch_tell(a, changes);
@@ -117,6 +118,7 @@ static int take_effect(struct hr_agent *a, const struct edit *e)
 		return r;
 	plan->generation = a->generation + 1;
 	r = hr_ids_assign_new(a->ids, plan, &what);
+	agent_ledger_sweep(a);
 	if (!r)
 		r = hr_kern_change(a->kern, plan, a->plan, &what, &failed);
 	if (r) { /* the long way says why, or finds room */
