@@ -6,6 +6,7 @@
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -120,6 +121,24 @@ def grpc_streams(env):
                 "count": 500, "gather": str(8 * 256 * 4000), "chat": [f"m{i}" for i in range(10)],
                 "big": 4 * 256 * 4000, "status": ["first", "DATA_LOSS as asked"]})
     check(grpc(env, "cancel"), {"seen": 5, "code": "CANCELLED"})
+
+
+@test(args=("--metrics", "127.0.0.1:15926"))
+def grpc_metrics(env):
+    """What calls ended with, from their trailers, and their messages each way, whatever pieces they came in."""
+    ready(env, mesh.vs("greet", [rule(dst("greet", "v1"))]))
+    grpc(env, "streams")
+
+    def counted(name, **labels):
+        found = re.findall(rf"^{name}{{(.*)}} (\d+)$", env.agent.metrics("127.0.0.1:15926"), re.M)
+        return sum(int(n) for all_, n in found if 'request_protocol="grpc"' in all_
+                   and all(f'{k}="{v}"' in all_ for k, v in labels.items()))
+    # Who, Chat twice, Count, Gather; then Status
+    eventually(lambda: counted("istio_requests_total", grpc_response_status="0") == 5, "five calls that went well")
+    check(counted("istio_requests_total", grpc_response_status="15", response_code="200"), 1)
+    check(counted("istio_requests_total"), 6)
+    check(counted("istio_request_messages_total"), 1 + 10 + 1 + 8 + 4 + 1)
+    check(counted("istio_response_messages_total"), 1 + 10 + 500 + 1 + 4 + 1)
 
 
 @test()

@@ -6,6 +6,7 @@
     default/proxied  blocking sockets: its requests are the agent's       --+
 """
 import collections
+import json
 import re
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import mesh
 from mesh import dst, header, rule
 from runner import check, eventually, test
-from world import ECHO, EMPTY, GREETER, ORIGIN, RECO
+from world import ECHO, EMPTY, GREETER, ORIGIN, RECO, V1, V2
 
 AT = "127.0.0.1:15925"
 
@@ -51,9 +52,22 @@ PLAIN = [{"target": "/bytes?n=0"}, {"target": "/bytes?n=10"}, {"target": "/bytes
          {"target": "/bytes?n=1", "headers": [["x-to", "v2"]]}]
 
 
-@test(datapaths=("kernel",), args=("--metrics", AT))
+def logged(env):
+    """Lines of the access log, without who carried it, when, and for how long."""
+    with open(env.agent.log_path, errors="replace") as f:
+        rows = [json.loads(line) for line in f if line.startswith('{"time"') and '"path"' in line]
+    pods = {f"{ip}:9000": pod for pod, ips in (("v1", V1), ("v2", V2)) for ip in (ips[0], f"[{ips[1]}]")}
+    for r in rows:  # only the proxy may go to either family
+        r["upstream"] = pods.get(r["upstream"], r["upstream"])
+    keys = ("method", "path", "host", "status", "flags", "route", "routeName", "cluster", "upstream", "tries",
+            "requestBytes", "responseBytes")
+    return [tuple(r[k] for k in keys if not (k == "responseBytes" and r["flags"] == "DC")) for r in rows]
+
+
+@test(datapaths=("kernel",), args=("--metrics", AT, "--access-log", "-", "--access-log-sample", "1"), timeout=40)
 def same_lines(env):
-    """The same requests on both data paths: the same metrics, from the status to the bucket of bytes."""
+    """The same requests on both data paths: the same metrics, from the status to the bucket of bytes, and the same
+    lines in the access log."""
     env.policy(mesh.vs("origin", [
         {"match": [{"uri": {"prefix": "/direct"}}], "directResponse": {"status": 403, "body": {"string": "no"}}},
         rule(dst("origin"), {"uri": {"prefix": "/abort"}}, fault={"abort": {"httpStatus": 418, "percentage": {"value": 100}}}),
@@ -61,7 +75,7 @@ def same_lines(env):
         rule(dst("origin", "v1"), {"uri": {"prefix": "/late"}}, timeout="50ms", retries={"attempts": 0}),
         rule(dst("origin", "v1"), {"uri": {"prefix": "/"}}, retries={"attempts": 0})]),
         mesh.vs("reco", [rule(dst("reco"), {"uri": {"prefix": "/only-here"}})]))
-    before = env.requests()
+    before, lines = env.requests(), []
     for workload, blocking in (("native", False), ("proxied", True)):
         client = env.client(name=workload, workload=f"default/{workload}", labels="app=shop,version=v7")
         for host, port, requests in ((ORIGIN, 9000, PLAIN), (RECO, 8080, [{"target": "/nowhere"}]),
@@ -72,9 +86,12 @@ def same_lines(env):
             for to in ("v1", "v2"):
                 client.call("raw", host=ORIGIN, port=9000, timeout=0.1, blocking=blocking,
                             data=f"GET {target} HTTP/1.1\r\nHost: origin\r\nx-to: {to}\r\n\r\n")
-    left = {"response_flags": "DC"}
-    eventually(lambda: total(env, "istio_requests_total", **left) == 8.0, "the clients that left are counted")
+        seen = len(lines)
+        eventually(lambda: len(logged(env)) >= seen + len(PLAIN) + 7, f"a line each of {workload}")
+        lines = logged(env)
     after = env.requests()
+    check(sorted(map(str, lines[:seen])), sorted(map(str, lines[seen:])), "access log")
+    check(["FI" in line for line in lines].count(True), 2)
     native, proxied = lines_of(env, "native"), lines_of(env, "proxied")
     for line in sorted(set(native) | set(proxied)):
         if native[line] != proxied[line]:
