@@ -99,12 +99,19 @@ static __always_inline __u32 choose(const struct hr_vip *vip, __u32 family, stru
 				    struct dial *d)
 {
 	__u32 id = vip_cluster(vip);
-	struct pick p = {.cluster = id, .family = family};
 	struct hr_cluster *c = bpf_map_lookup_elem(&clusters, &id);
+	struct pick p = {.family = family};
 	struct hr_ep_addr *addr;
 
 	if (!c)
 		return HR_WHY_NO_ENDPOINT;
+	if (c->flags & HR_CLUSTER_SEEN) {
+		id = cluster_seen(id, d->workload);
+		c = bpf_map_lookup_elem(&clusters, &id);
+		if (!c)
+			return HR_WHY_CLUSTER;
+	}
+	p.cluster = id;
 	/* where no request comes, only the agent can hash */
 	if ((c->flags & HR_CLUSTER_AGENT) || (c->hash && vip->proto == HR_PROTO_TCP))
 		return HR_WHY_CLUSTER;

@@ -39,6 +39,15 @@ static __always_inline __u32 ep_rank(const struct hr_ep_rt *rt)
 	return rt->flags & HR_EPRT_PROVED ? 2 : 1;
 }
 
+/* Id of a cluster as a workload sees it; 0: the agent must say. */
+static __always_inline __u32 cluster_seen(__u32 id, __u32 workload)
+{
+	struct hr_seen_key key = {.cluster = id, .workload = workload};
+	__u32 *other = bpf_map_lookup_elem(&seen, &key);
+
+	return other ? *other : 0;
+}
+
 struct pick {
 	__u64 table;	   /* hr_cluster_rt.table */
 	__u32 n;	   /* its slots */

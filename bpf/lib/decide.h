@@ -273,9 +273,14 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 
 	if (!c || !s || !d)
 		return 0;
-	id = p.cluster = own.cluster = d->cluster;
-	own.addr_id = c->pub.addr_id;
+	id = d->cluster;
 	cl = memo_cluster(s, id);
+	if (cl && (cl->flags & HR_CLUSTER_SEEN)) {
+		id = cluster_seen(id, c->pub.workload);
+		cl = memo_cluster(s, id);
+	}
+	d->cluster = p.cluster = own.cluster = id;
+	own.addr_id = c->pub.addr_id;
 	if (!cl || (cl->flags & HR_CLUSTER_AGENT))
 		return decide_bind(d, HR_WHY_CLUSTER);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);

@@ -60,6 +60,8 @@ HR_HASH(edits, HR_EDITS_MAX, struct hr_edit_key, struct hr_edit);
 HR_MAP(replies, BPF_MAP_TYPE_ARRAY, HR_REPLIES_MAX, __u32, struct hr_reply, 0);
 /* Cluster id -> policy. */
 HR_HASH(clusters, HR_CLUSTERS_MAX, __u32, struct hr_cluster);
+/* (cluster id, workload) -> cluster id: as the workload sees it. */
+HR_HASH(seen, HR_SEEN_MAX, struct hr_seen_key, __u32);
 /* (cluster id, addr_id) -> endpoint id; absent when the address is not in the cluster. */
 HR_HASH(members, HR_EPS_MAX, struct hr_member_key, __u32);
 /* addr_id -> address and port. */

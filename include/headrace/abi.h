@@ -270,6 +270,14 @@ HR_ASSERT_SIZE(struct hr_cluster, 36 + HR_HNAME_MAX);
 #define HR_CLUSTER_WAIT 0x02  /* max_requests is maxConnections: beyond it the agent lets wait */
 #define HR_CLUSTER_KEEPALIVE 0x04
 #define HR_CLUSTER_COOKIE 0x08 /* a cookie that is absent is made: the agent */
+#define HR_CLUSTER_SEEN                                                           \
+	0x10 /* who asks decides: a row of `seen` names the cluster, or the agent \
+	      */
+
+/* seen: a cluster as a workload sees it -> id of that cluster, which may be the same one. */
+struct hr_seen_key {
+	__u32 cluster, workload;
+};
 
 /* slots: balancing tables, in pages, mmap()ed. A slot names an endpoint id
  * (user/plan/balance/tables.h). */

@@ -57,6 +57,8 @@
  * each is a cluster, with its endpoints once more. */
 #define HR_FAILOVER_LABELS_MAX 32
 #define HR_CLIENT_GROUPS_MAX 32
+/* Workloads of the node times clusters that they see differently; the agent tells more apart. */
+#define HR_SEEN_MAX 65536
 
 /* What the kernel appends to a request's head: bytes, fields, and names that the head must not
  * have; more is the agent's. The whole message, bytes: it is copied into one piece. */

@@ -34,6 +34,7 @@ int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr
 	int r;
 
 	hr_proxy_workload(a->proxy, row->id, row->ns, row->name, &row->labels);
+	agent_seen(a);
 	r = hr_kern_enrol(a->kern, row->cgroup, row->id, row->flags | k8s_ns << HR_WL_K8S_NS_SHIFT);
 	if (r < 0) {
 		hr_sb_printf(why, "cannot attach to %s: %s", row->cgroup, strerror(-r));
@@ -65,6 +66,7 @@ void agent_release(struct hr_agent *a, struct hr_workload_row *row)
 	}
 	agent_ledger_sweep(a);
 	hr_workloads_del(a->workloads, row);
+	agent_seen(a);
 }
 
 struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path)

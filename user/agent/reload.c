@@ -143,6 +143,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	hr_dns_publish(a->dns, plan);
 	a->plan = plan;
 	a->generation = plan->generation;
+	agent_seen(a);
 	agent_ledger_sweep(a);
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);

@@ -47,6 +47,7 @@ struct hr_agent {
 	size_t n_watched;
 	const struct hr_plan *plan;   /* in effect; owned by the proxy once published */
 	uint64_t generation, trimmed; /* generation after which memory was given back */
+	bool none_seen;		      /* the kernel has no row of seen.c */
 	uint64_t changed_at;	      /* last change of endpoints, ms of the loop */
 	uint64_t digest;	      /* of the texts that were read last, good or bad */
 	char *last_error;	      /* NULL: none */
@@ -172,6 +173,8 @@ void agent_outliers_new(struct hr_agent *a);
 void agent_outlier_told(void *agent, uint32_t ep, enum hr_outlier_kind kind);
 void agent_outlier_event(struct hr_agent *a, const struct hr_event *ev);
 void agent_outliers_plan(struct hr_agent *a);
+/* seen.c: after a change of the plan or of a workload. */
+void agent_seen(struct hr_agent *a);
 void agent_outliers_change(struct hr_agent *a, const struct hr_plan_changes *what);
 void agent_outliers_free(struct hr_agent *a);
 

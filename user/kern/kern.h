@@ -82,6 +82,14 @@ int hr_kern_change(struct hr_kern *k, const struct hr_plan *plan, const struct h
  * weights were taken back writes the others back. */
 int hr_kern_reweigh(struct hr_kern *k, const struct hr_plan *plan, const struct hr_reweighed *what);
 
+/* Clusters as workloads see them (hr_plan_cluster_seen), all there are: a row that is missing
+ * leaves the request to the agent. */
+struct hr_kern_seen_row {
+	struct hr_seen_key key;
+	uint32_t cluster; /* id; its own when it sees what others do */
+};
+void hr_kern_seen(struct hr_kern *k, const struct hr_kern_seen_row *rows, size_t n);
+
 /* The balancing tables, of the plan that was applied last. Main thread. */
 struct hr_tables *hr_kern_balance(struct hr_kern *k);
 

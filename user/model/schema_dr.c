@@ -371,7 +371,7 @@ static const struct hr_field spec_fields[] = {
 	HR_ROW("subsets", MESSAGES, CONTROL, .max = HR_ITEMS_MAX, .msg = &subset,
 	       HR_AT(struct hr_destination_rule, subsets)),
 	HR_ROW("exportTo", STRINGS, CONTROL,
-	       .why = "where some clients see other rules than the rest, the agent decides",
+
 	       .check = hr_check_export_ns, HR_AT(struct hr_destination_rule, export_to)),
 	HR_ROW("workloadSelector", MESSAGE, CONTROL,
 	       .why = "clients of the rule's own namespace with these labels", .msg = &selector,

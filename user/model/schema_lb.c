@@ -294,8 +294,7 @@ static const struct hr_field locality_fields[] = {
 	   .msg = &distribute),
 	LB("failover", MESSAGES, CONTROL, failover, .oneof = 1, .msg = &failover),
 	LB("failoverPriority", STRINGS, CONTROL, failover_priority, .max = HR_FAILOVER_LABELS_MAX,
-	   .check = check_priority_label,
-	   .why = "where a label of the client's own decides, the agent does"),
+	   .check = check_priority_label),
 	LB("enabled", BOOL, CONTROL, locality_enabled, .min = 0), HR_END};
 static const struct hr_message locality = {
 	.name = "LocalityLoadBalancerSetting", .fields = locality_fields, .check = locality_check};

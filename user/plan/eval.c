@@ -264,7 +264,8 @@ void hr_plan_match(const struct hr_plan *p, const struct hr_plan_req *req,
 	out->route = &p->routes.data[out->rule->route];
 }
 
-enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m)
+enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_req *req,
+			       const struct hr_plan_match *m)
 {
 	if (!m->vhost || m->host_unsure)
 		return HR_WHY_HOST;
@@ -275,7 +276,9 @@ enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_mat
 	if (m->vhost->rules[m->kernel_index].agent_why)
 		return m->vhost->rules[m->kernel_index].agent_why;
 	for (uint32_t i = 0; i < m->route->ndst; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[m->route->dst[i].cluster];
+		const struct hr_plan_cluster *c = hr_plan_cluster_seen(
+			p, &p->clusters.data[m->route->dst[i].cluster], req ? req->source_ns : NULL,
+			req ? req->source_labels : NULL);
 
 		if (m->route->dst[i].weight && c->agent_why)
 			return c->agent_why;

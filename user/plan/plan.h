@@ -103,7 +103,7 @@ struct hr_plan_cluster {
 	const char *tls_mode;
 	const struct hr_tunnel *tunnel;
 	const struct hr_proxy_protocol *proxy_protocol;
-	uint32_t n_views; /* the first that holds; the agent looks */
+	uint32_t n_views; /* the first that holds */
 	const struct hr_plan_view *views;
 };
 
@@ -402,8 +402,10 @@ uint64_t hr_plan_hash(struct hr_slice key, uint64_t seed);
  * cookie's are no part of it. The kernel's is bpf/lib/hashkey.h. */
 bool hr_plan_hash_pair(struct hr_slice all, char sep, struct hr_slice name, struct hr_slice *value);
 
-/* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. */
-enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_match *m);
+/* Can the kernel carry this request as it stands (policy only, not framing)? 0 or the reason. Of
+ * the request, who it is from (NULL: not known). */
+enum hr_why hr_plan_kernel_why(const struct hr_plan *p, const struct hr_plan_req *req,
+			       const struct hr_plan_match *m);
 
 /* Text of a reason, "rule-needs-agent". */
 const char *hr_why_text(enum hr_why w);

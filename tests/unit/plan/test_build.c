@@ -330,7 +330,7 @@ static void test_actions(void **state)
 
 		if (m.route->action != cases[i].action)
 			fail_msg("%s: action %d", cases[i].route, m.route->action);
-		assert_int_equal(hr_plan_kernel_why(p, &m),
+		assert_int_equal(hr_plan_kernel_why(p, NULL, &m),
 				 cases[i].action == HR_ACT_AGENT ? HR_WHY_RULE : 0);
 	}
 }

@@ -35,7 +35,7 @@ static bool takes(const char *match, struct asked q)
 	hr_plan_match(p, &req, &m);
 	assert_non_null(m.rule);
 	if (m.rule_index == 0)
-		assert_int_equal(hr_plan_kernel_why(p, &m), HR_WHY_RULE);
+		assert_int_equal(hr_plan_kernel_why(p, NULL, &m), HR_WHY_RULE);
 	return m.rule_index == 0;
 }
 
@@ -96,9 +96,9 @@ static void test_kernel_waits(void **state)
 	(void)state;
 	assert_int_equal(a.kernel_index, 0);
 	assert_int_equal(a.rule_index, HR_NONE);
-	assert_int_equal(hr_plan_kernel_why(p, &a), HR_WHY_RULE);
+	assert_int_equal(hr_plan_kernel_why(p, NULL, &a), HR_WHY_RULE);
 	assert_int_equal(b.rule_index, 1);
-	assert_int_equal(hr_plan_kernel_why(p, &b), 0);
+	assert_int_equal(hr_plan_kernel_why(p, NULL, &b), 0);
 }
 
 int main(void)

@@ -114,7 +114,7 @@ static void check_kernel(const struct hr_plan *p, const struct hr_plan_match *m,
 		n->kernel++;
 	} else if (v->rules[row].agent_why) {
 		assert_true(!m->rule || row <= (int)m->rule_index);
-		assert_int_equal(hr_plan_kernel_why(p, m),
+		assert_int_equal(hr_plan_kernel_why(p, NULL, m),
 				 m->host_unsure ? HR_WHY_HOST : HR_WHY_RULE);
 		n->agent++;
 	} else {

@@ -59,8 +59,7 @@ static void test_order_of_namespaces(void **state)
 	assert_int_equal(limit(p, "prod"), 1);
 	assert_int_equal(limit(p, "web"), 4);
 	assert_int_equal(limit(p, "dev"), 5);
-	/* who sees what is for the agent */
-	assert_int_equal(cluster_of(p, "outbound|80||" FULL)->agent_why, HR_WHY_CLUSTER);
+	assert_int_equal(cluster_of(p, "outbound|80||" FULL)->n_views, 3);
 }
 
 static void test_export_to(void **state)

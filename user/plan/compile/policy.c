@@ -5,7 +5,7 @@
  * (exportTo, workloadSelector); there the most specific host wins.
  *
  * Where all clients see the same, that is all. Those who see something else get a view: clusters of
- * their own, behind those that routes name, which only the agent tells apart.
+ * their own, behind those that routes name. The kernel knows them by workload (map `seen`).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -177,8 +177,6 @@ static void add_behind(struct hr_plan *p, struct hr_plan_cluster *c, const struc
 		memcpy(grown, c->views, c->n_views * sizeof(*grown));
 	grown[c->n_views++] = *v;
 	c->views = grown;
-	if (!c->agent_why)
-		c->agent_why = HR_WHY_CLUSTER;
 }
 
 /* Those of another rule first: its cluster has groups of its own. */

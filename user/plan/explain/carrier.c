@@ -56,10 +56,11 @@ static bool reaches(const struct hr_plan *p, const struct hr_plan_cluster *c, bo
 }
 
 /* Of the first destination that the kernel cannot take the connection to. */
-static enum hr_why split_why(const struct hr_plan *p, const struct hr_plan_route *r, bool v4)
+static enum hr_why split_why(const struct hr_plan *p, const struct hr_verdict *v,
+			     const struct hr_plan_route *r, bool v4)
 {
 	for (uint32_t i = 0; i < r->ndst; i++) {
-		const struct hr_plan_cluster *c = &p->clusters.data[r->dst[i].cluster];
+		const struct hr_plan_cluster *c = hr_asked_cluster(p, v, r->dst[i].cluster);
 
 		if (!r->dst[i].weight)
 			continue;
@@ -73,15 +74,16 @@ static enum hr_why split_why(const struct hr_plan *p, const struct hr_plan_route
 	return 0;
 }
 
-static enum hr_why vip_why(const struct hr_plan *p, const struct hr_plan_vip *vip)
+static enum hr_why vip_why(const struct hr_plan *p, const struct hr_verdict *v,
+			   const struct hr_plan_vip *vip)
 {
 	const struct hr_plan_cluster *c =
-		vip->cluster == HR_NONE ? NULL : &p->clusters.data[vip->cluster];
+		vip->cluster == HR_NONE ? NULL : hr_asked_cluster(p, v, vip->cluster);
 
 	if ((vip->flags & HR_VIP_AGENT) || vip->proto == HR_PROTO_HTTP2)
 		return HR_WHY_PROTO;
 	if (vip->split != HR_NONE)
-		return split_why(p, &p->routes.data[vip->split], hr_addr_is4(&vip->addr));
+		return split_why(p, v, &p->routes.data[vip->split], hr_addr_is4(&vip->addr));
 	if (!c || !hr_plan_has_place(c))
 		return HR_WHY_NO_ENDPOINT;
 	if (c->agent_why)
@@ -97,7 +99,7 @@ static enum hr_why connect_why(const struct hr_plan *p, const struct hr_plan_req
 	enum hr_why why = 0;
 
 	if (v->tcp)
-		return vip_why(p, v->tcp);
+		return vip_why(p, v, v->tcp);
 	for (size_t i = 0; i < p->vips.len; i++) {
 		const struct hr_plan_vip *vip = &p->vips.data[i];
 
@@ -105,7 +107,7 @@ static enum hr_why connect_why(const struct hr_plan *p, const struct hr_plan_req
 		    vip->vhost == HR_NONE ||
 		    (v->asked.is_addr && !hr_addr_eq(&vip->addr, &v->asked.addr)))
 			continue;
-		why = vip_why(p, vip);
+		why = vip_why(p, v, vip);
 		if (!why)
 			return 0;
 	}
@@ -121,7 +123,7 @@ static bool may_stay(const struct hr_plan *p, const struct hr_plan_req *req,
 
 	if (!r || r->ndst != 1)
 		return false;
-	c = &p->clusters.data[r->dst[0].cluster];
+	c = hr_asked_cluster(p, v, r->dst[0].cluster);
 	if (c->n_eps != 1 && c->lb != HR_LB_LEAST_REQUEST)
 		return false;
 	for (size_t i = 0; i < p->vips.len; i++)
@@ -222,7 +224,8 @@ static enum hr_why hash_why(const struct hr_plan *p, const struct hr_plan_req *r
 	const struct hr_plan_route *r = v->m.route;
 
 	for (uint32_t i = 0; r && i < r->ndst; i++) {
-		const struct hr_load_balancer *b = p->clusters.data[r->dst[i].cluster].balancer;
+		const struct hr_load_balancer *b =
+			hr_asked_cluster(p, v, r->dst[i].cluster)->balancer;
 		struct hr_slice all = {NULL, 0}, value = {NULL, 0};
 		bool found = false;
 
@@ -255,7 +258,7 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 		return why;
 	why = head_why(p, req, v, headers);
 	if (!why)
-		why = hr_plan_kernel_why(p, &v->m);
+		why = hr_plan_kernel_why(p, req, &v->m);
 	if (!why && v->m.route && edited_header(v->m.route, headers))
 		why = HR_WHY_EDIT;
 	return why ? why : hash_why(p, req, v);
