@@ -84,7 +84,7 @@ static __always_inline const struct hr_cluster *memo_cluster(struct conn_scratch
 {
 	struct hr_cluster *cl;
 
-	if (s->memo.cluster_id == id)
+	if (id && s->memo.cluster_id == id)
 		return &s->memo.cluster;
 	cl = bpf_map_lookup_elem(&clusters, &id);
 	if (!cl)
