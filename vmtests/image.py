@@ -43,8 +43,9 @@ def build(out, headrace, version, modules):
     shutil.copytree(python, root + python, ignore=shutil.ignore_patterns(
         "test", "tests", "idlelib", "tkinter", "ensurepip", "distutils", "lib2to3", "turtledemo", "pydoc_data", "config-*", "__pycache__"))
     wanted += glob.glob(f"{python}/lib-dynload/*.so")
-    for path in glob.glob("/usr/lib/python3/dist-packages/prometheus_client"):  # without it no test is found
-        shutil.copytree(path, root + path, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in glob.glob("/usr/lib/python3/dist-packages/prometheus_client/**/*.py", recursive=True) \
+            + glob.glob("/usr/lib/python3/dist-packages/decorator.py"):  # without them no test is found
+        _copy(root, path)
     for path in wanted:
         _copy(root, path)
     _copy(root, headrace, "/headrace/build/headrace")

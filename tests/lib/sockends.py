@@ -96,13 +96,11 @@ class End:
         self.sock.close()
 
 
-def pattern(n, seed=7):
-    block = bytes((i * 31 + seed + i // 251) % 256 for i in range(65536))
-    return (block * (n // len(block) + 1))[:n]
+BLOCK = bytes((i * 31 + 7 + i // 251) % 256 for i in range(65536))
 
 
-def digest_of(n):
-    return [n, hashlib.sha256(pattern(n)).hexdigest()[:16], "end"]
+def pattern(n):
+    return (BLOCK * (n // len(BLOCK) + 1))[:n]
 
 
 # ---- ends of streams ----
@@ -330,6 +328,7 @@ def gathered(c, s):
     """writev with many parts, MSG_MORE, TCP_CORK: the same stream."""
     out = []
     for a, b in ((c, s), (s, c)):
+        a.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         n = a.sock.sendmsg([pattern(k + 1) for k in range(100)])
         out.append([n, hashlib.sha256(b.exactly(n)).hexdigest()[:16]])
         a.send(b"more ", socket.MSG_MORE)
