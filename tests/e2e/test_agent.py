@@ -83,7 +83,7 @@ def refused_in_place_after_kill(env):
     one, and the connection goes on: the next native request, and with a new agent the very same one, are served."""
     env.policy(mesh.vs("reco", [rule(dst("reco", "v2"), header("x-v2")),
                                 rule(dst("reco", "v1"), header("x-set"),
-                                     headers={"request": {"set": {"x-a": "b"}}}),
+                                     headers={"response": {"set": {"x-a": "b"}}}),
                                 rule(dst("reco", "v1"))]))
     asks = [{"host": "reco", "headers": h} for h in ([], [["x-v2", "1"]], [["x-set", "1"]])] * 3
     env.call("exchange", name="open", host=RECO, port=8080, requests=asks)

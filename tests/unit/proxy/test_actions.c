@@ -311,6 +311,7 @@ static void test_attempt_count(void **state)
 			 200);
 	assert_true(says(a.body, "\r\nContent-Length: 4\r\nx-envoy-attempt-count: 11\r\n\r\n"));
 	assert_ptr_equal(strcasestr(a.body, "attempt-count"), strstr(a.body, "attempt-count: 11"));
+	cl_free(&a);
 }
 
 /* A budget of nothing allows no retry; its floor allows so many at once. */
