@@ -7,7 +7,7 @@
       haproxy     :8002  |            +-- near 10.77.3.1 nginx, captured
 The proxies run beside the client, as sidecars do. "same node": the server is captured too, so bytes skip TCP;
 "native": the kernel keeps each request on its connection; "moved": each request goes to another endpoint than the
-connection's; "agent": the same agent after `headrace datapath agent`. "lb ...": the cost of choosing by each policy,
+connection's ("moved, same node": to a captured one); "agent": the same agent after `headrace datapath agent`. "lb ...": the cost of choosing by each policy,
 all else equal: one endpoint, so that every request stays native, and the same head; for small requests only.
 
   bench/bench.py [--rounds N] [--seconds N] [--only WORD]...      results also in bench/out/
@@ -33,7 +33,7 @@ from mesh import dst, header, rule  # noqa: E402
 from topo import Topology, exit_on_signals, sh  # noqa: E402
 from world import parse_wrk  # noqa: E402
 
-VIP, NEAR = "10.96.0.10", "10.96.0.11"
+VIP, NEAR, BOTH = "10.96.0.10", "10.96.0.11", "10.96.0.12"
 DIRECT = "http://10.77.1.1:8080"
 PATHS = [  # name, base URL, headers, enrolled, data path of the agent
     ("direct TCP", DIRECT, [], False, None),
@@ -42,6 +42,7 @@ PATHS = [  # name, base URL, headers, enrolled, data path of the agent
     ("headrace same node", f"http://{NEAR}:8080", [], True, "kernel"),
     ("headrace native", f"http://{VIP}:8080", [], True, "kernel"),
     ("headrace moved", f"http://{VIP}:8080", ["x-v2: 1"], True, "kernel"),
+    ("moved, same node", f"http://{BOTH}:8080", ["x-v2: 1"], True, "kernel"),
     ("headrace agent", f"http://{VIP}:8080", [], True, "agent"),
 ]
 LB = {"round robin": {"simple": "ROUND_ROBIN"}, "least request": {"simple": "LEAST_REQUEST"},
@@ -129,11 +130,14 @@ class Bench:
         self.agent = Agent(self.dir)
         with open(os.path.join(self.agent.config, "mesh.yaml"), "w") as f:
             f.write(mesh.to_yaml([
-                mesh.pod("v1", ["10.77.1.1"], {"app": "reco", "version": "v1"}),
+                mesh.pod("v1", ["10.77.1.1"], {"app": "reco", "version": "v1", "both": "yes"}),
                 mesh.pod("v2", ["10.77.2.1"], {"app": "reco", "version": "v2"}),
                 mesh.service("reco", [VIP], {"http": 8080}, {"app": "reco"}),
-                mesh.pod("near", ["10.77.3.1"], {"app": "near"}),
+                mesh.pod("near", ["10.77.3.1"], {"app": "near", "both": "yes"}),
                 mesh.service("near", [NEAR], {"http": 8080}, {"app": "near"}), mesh.vs("near", [rule(dst("near"))]),
+                mesh.service("both", [BOTH], {"http": 8080}, {"both": "yes"}),
+                mesh.dr("both", {"v1": {"version": "v1"}, "near": {"app": "near"}}),
+                mesh.vs("both", [rule(dst("both", "near"), header("x-v2")), rule(dst("both", "v1"))]),
                 mesh.dr("reco", {"v1": {"version": "v1"}, "v2": {"version": "v2"}}),
                 *[o for i, (name, lb) in enumerate(LB.items()) for o in (
                     mesh.service(f"lb{i}", [f"10.96.0.{20 + i}"], {"http": 8080}, {"version": "v1"}),

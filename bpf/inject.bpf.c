@@ -2,6 +2,7 @@
 /* The agent's sockets: what it writes on p goes into C; where the kernel keeps U and g; and what C
  * asked for. */
 #include "lib/slot.h"
+#include "lib/spill.h"
 
 /*
  * Into the receive queue of g, which the agent empties before it uses the slot again. A redirect is
@@ -44,11 +45,30 @@ int inject(struct sk_msg_md *msg)
 	return throw_away(msg, *slot, cookie);
 }
 
+/* The server's socket at the other end of U, when it is on this node: nothing has been sent yet,
+ * and the sequence numbers of both are each other's. */
+static __always_inline void learn_peer(__u32 slot, const struct tcp_sock *tp)
+{
+	__u64 *peer = bpf_map_lookup_elem(&u_peer, &slot);
+	struct hr_u *u = bpf_map_lookup_elem(&u_tab, &slot);
+	struct u_pair *p = NULL;
+	__u64 cookie;
+
+	if (!peer || !u)
+		return;
+	cookie = u->cookie;
+	p = bpf_map_lookup_elem(&u_pairs, &cookie);
+	*peer = p && p->c_seq == tp->write_seq && p->s_seq == tp->rcv_nxt ? p->peer : 0;
+	if (*peer)
+		count_pair(HR_PAIR_MADE, 1);
+}
+
 /* Run by the agent, never attached: see u_sk in maps.h. */
 SEC("tc")
 int learn(struct __sk_buff *skb)
 {
 	struct learn_in in;
+	struct tcp_sock *tp;
 	struct bpf_sock *sk;
 	__u64 *place;
 
@@ -62,7 +82,10 @@ int learn(struct __sk_buff *skb)
 		     : bpf_map_lookup_elem(&u_map, &in.slot);
 	if (!sk)
 		return 1;
-	*place = (__u64)bpf_skc_to_tcp_sock(sk);
+	tp = bpf_skc_to_tcp_sock(sk);
+	*place = (__u64)tp;
+	if (tp && !in.is_g)
+		learn_peer(in.slot, tp);
 	bpf_sk_release(sk);
 	return *place ? 0 : 1;
 }

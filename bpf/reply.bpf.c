@@ -7,7 +7,7 @@
  */
 #include "lib/chunks.h"
 #include "lib/memo.h"
-#include "lib/watch.h"
+#include "lib/moved.h"
 
 /* Heads that may follow each other in one packet: 100, 103, final. */
 #define HEADS_PER_PACKET 4
@@ -388,42 +388,6 @@ static __always_inline int short_answer(struct __sk_buff *skb, struct hr_u *u, s
 	return 0;
 }
 
-/* The whole answer is here: the slot is free again, unless its connection is of no more use. */
-static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c)
-{
-	__u32 gen = HR_WORD_GEN(u->word), ep = u->ep, cluster = u->cluster;
-	struct done d = {
-		.cookie = u->conn,
-		.t0 = u->t0,
-		.now = bpf_ktime_get_ns(),
-		.tx = u->tx,
-		.rx = c->rx,
-		.route = u->route,
-		.ep = ep,
-		.addr_id = u->addr_id,
-		.status = c->status,
-		.why = HR_WHY_MOVED,
-	};
-	int cut = carried_left(c, u_write_seq(slot)) != 0;
-	int dead = c->resp.close || cut || !u->uses;
-
-	if (cut)
-		c->cut = 1;
-	watch_end(c);
-	c->pub.owed = 0;
-	stall();
-	u->conn = 0; /* until the next owner has entered itself, what comes is nobody's */
-	u->t0 = d.now;
-	if (!word_swap(&u->word, HR_WORD(HR_U_BUSY, gen),
-		       HR_WORD(dead ? HR_U_DEAD : HR_U_FREE, gen)))
-		return -1;
-	inflight_lower(ep, cluster);
-	request_done(&d, c);
-	if (dead)
-		event_slot(HR_EV_U_DIRTY, d.cookie, slot, gen, 0);
-	return 0;
-}
-
 static __always_inline int moved_answer(struct __sk_buff *skb, struct hr_u *u, __u32 slot)
 {
 	__u64 cookie = u->conn;
@@ -439,7 +403,8 @@ static __always_inline int moved_answer(struct __sk_buff *skb, struct hr_u *u, _
 	}
 	if (!watch_claim(c))
 		return SK_DROP;
-	if (skb->len > u->left)
+	/* longer: the rest of one that its server has begun to hand over (serve_moved) */
+	if (skb->len > u->left || u->left > HR_KRESP_MAX + HR_MOVE_RESP_MAX)
 		return relay(u, slot, c);
 	u->left -= skb->len;
 	if (!u->left && moved_done(u, slot, c))

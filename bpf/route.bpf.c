@@ -102,7 +102,7 @@ static __always_inline __u32 forced(const struct conn *c, const struct tcp_sock 
 static __always_inline int answer_pending(const struct conn *c, __u64 cookie)
 {
 	return (c->native_owed && c->rstate != RESP_UNKNOWN) || moved_pending(c, cookie) ||
-	       c->agent_owes || c->swallow;
+	       mover_sending(c) || c->agent_owes || c->swallow;
 }
 
 /* `added`: bytes that its head has got since it was read. */
@@ -261,6 +261,7 @@ static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *t
 
 	if (answer_pending(c, cookie))
 		return bind(msg, c, cookie, HR_WHY_PIPELINED);
+	c->handed = 0;
 	reason = scan(msg, c, s);
 	if (reason == HR_WHY_TUNNEL) {
 		count_why(HR_WHY_TUNNEL);

@@ -10,6 +10,7 @@
  * Runs in process context under S's socket lock. C may close meanwhile, so C's entry is used only
  * within one run, and an answer under way is kept in S's own storage.
  */
+#include "lib/moved.h"
 #include "lib/opaque.h"
 #include "lib/stages.h"
 
@@ -164,6 +165,88 @@ static __always_inline int serve_answer(struct sk_msg_md *msg, struct conn *c, s
 	return serve_natively(msg, s, bytes);
 }
 
+/* ---- S of a pooled connection: the answer to a moved request --------------------------------- */
+
+/* The request that U carries, and whose; NULL: none, or its answer is the agent's. */
+static __always_inline struct conn *moved_of(const struct hr_u *u, __u32 slot)
+{
+	__u64 cookie = u->conn;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	if (!c || !c->moved || c->moved_slot != slot || u->word != HR_WORD(HR_U_BUSY, c->moved_gen))
+		return NULL;
+	return WATCH_STATE(c->watch) == WATCH_NONE ? c : NULL;
+}
+
+/* A new answer begins: its length, when it may be handed over. */
+static __always_inline void moved_begins(struct sk_msg_md *msg, struct conn *c, struct served *s,
+					 const struct hr_u *u)
+{
+	s->left = 0;
+	if (s->t0 == u->t0)
+		return; /* the same one: it goes by TCP */
+	s->t0 = u->t0;
+	s->left = answer_length(msg, c, s);
+	if (!s->left || s->left > ~0U) {
+		s->left = 0;
+		return;
+	}
+	c->status = s->resp.status;
+	c->rx = s->left;
+	c->resp.close = s->resp.close;
+	c->resp.known = 0;
+}
+
+/* Some of it, up to its end, goes into C. 0: it must take the other way. */
+static __always_inline int moved_hand(struct sk_msg_md *msg, struct conn *c, struct served *s,
+				      struct hr_u *u, __u32 slot, __u32 n)
+{
+	__u64 cookie = u->conn;
+
+	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) != SK_PASS)
+		return 0;
+	s->mark = CONN_M_REDIRECTED;
+	s->left -= n;
+	u->left = s->left;
+	if (!s->left) {
+		c->handed = 1;
+		if (moved_done(u, slot, c))
+			return 0; /* C has left: the verdict on U throws it away */
+	}
+	count_pair(HR_PAIR_ANSWERS, 1);
+	count_pair(HR_PAIR_BYTES, n);
+	return 1;
+}
+
+/*
+ * Straight into C while there is room. When there is none, the rest goes by TCP to U, whose verdict
+ * leaves it to the agent (RELAY: `left` bytes are to follow).
+ */
+static __noinline int serve_moved(struct sk_msg_md *msg, struct served *s)
+{
+	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	__u64 cookie = s ? s->conn : 0;
+	__u32 *at = bpf_map_lookup_elem(&u_slots, &cookie), slot = at ? *at : 0, n;
+	struct hr_u *u = at ? bpf_map_lookup_elem(&u_tab, &slot) : NULL;
+	struct conn *c = u ? moved_of(u, slot) : NULL;
+
+	if (!s || !tp)
+		return SK_PASS;
+	if (!c)
+		return serve_natively(msg, s, 0);
+	if (!s->left || s->t0 != u->t0)
+		moved_begins(msg, c, s, u);
+	n = s->left < msg->size ? s->left : msg->size;
+	if (n && !s->blocks && socket_kind((const struct sock *)tp) != 1 && verdicts_settled(c) &&
+	    may_hand(tp, c->pub.sk, HR_PAIR_QUEUE_MAX)) {
+		bpf_msg_apply_bytes(msg, n < msg->size ? n : 0);
+		if (moved_hand(msg, c, s, u, slot, n))
+			return SK_PASS;
+	}
+	s->left = 0;
+	return serve_natively(msg, s, 0);
+}
+
 SEC("sk_msg")
 int serve(struct sk_msg_md *msg)
 {
@@ -175,6 +258,8 @@ int serve(struct sk_msg_md *msg)
 		bpf_msg_apply_bytes(msg, 0);
 		return SK_PASS;
 	}
+	if (s->pooled)
+		return serve_moved(msg, s);
 	if (c && c->pub.state == HR_CONN_TUNNEL)
 		return opaque_answer(msg, c, s, tp);
 	if (!c || c->pub.state == HR_CONN_ENDED || (c->pub.flags & HR_CONN_F_DROP))

@@ -65,7 +65,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (!bpf_sock_hash_update(ops, &cl_hash, &cookie, BPF_ANY)) {
 		if (d->same_node)
-			pair_offer(ops, cookie, bpf_skc_to_tcp_sock(sk), 0);
+			pair_offer(ops, cookie, bpf_skc_to_tcp_sock(sk), HR_OFFER_CONN);
 		return;
 	}
 failed:
@@ -84,7 +84,7 @@ static __always_inline void enter_tunnel(struct bpf_sock_ops *ops, const struct 
 	if (place_is_good(ops) && opaque_fits((struct sock *)tp))
 		enter(ops, d, cookie);
 	else
-		pair_offer(ops, cookie, tp, 1);
+		pair_offer(ops, cookie, tp, HR_OFFER_LEARN);
 }
 
 /* connectionPool.tcp.tcpKeepalive on the client's own connection. */

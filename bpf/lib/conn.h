@@ -48,9 +48,16 @@ struct pair {
 };
 enum pair_way { TO_SERVER = 0, TO_CLIENT };
 
+/* Value of `u_pairs`. */
+struct u_pair {
+	__u64 peer;  /* address of S; 0: it was the first of its listener, and stays ordinary */
+	__u32 c_seq; /* what S expects first, and sends first */
+	__u32 s_seq;
+};
+
 /* Value of `serve_store`. Written by programs on S, under its lock. */
 struct served {
-	__u64 conn; /* cookie of C */
+	__u64 conn; /* cookie of C; of U when `pooled` */
 	/* The answer in flight: bytes that have still to be sent, as of write_seq `seq` (0: none,
 	 * or one that the verdict on C reads). */
 	__u64 left;
@@ -59,7 +66,8 @@ struct served {
 	__u8 mark;     /* CONN_M_* */
 	__u8 spilled;
 	__u8 blocks; /* S is a blocking socket after all: nothing is redirected into it */
-	__u8 pad;
+	__u8 pooled; /* its client is a pooled connection of the agent */
+	__u64 t0;    /* pooled: hr_u.t0 of the request of the last answer seen */
 	struct hr_resp resp;
 };
 
@@ -95,6 +103,7 @@ struct conn {
 	__u8 always; /* enum hr_why: every request is bound for that reason; 0: none */
 	__u8 moved;  /* a request has gone by moved_slot */
 	__u8 g_rx;   /* the agent has put bytes into C since it was bound */
+	__u8 handed; /* the end of its moved answer was handed over by S, whose send may go on */
 	__u8 cut;    /* U answered before it had the whole request: C's next bytes are no head */
 	__u8 timed;  /* has an entry in watch_timers */
 	/* The watch on the answer in flight, see lib/watch.h. */

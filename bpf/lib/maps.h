@@ -124,6 +124,11 @@ HR_MAP(u_map, BPF_MAP_TYPE_SOCKMAP, HR_U_SLOTS, __u32, __u64, 0);
  * the slot's word says FREE; it writes 0 before it takes the socket out. A U without address is
  * not used. mmap()able. */
 HR_SHARED_ARRAY(u_sk, HR_U_SLOTS, __u64);
+/* U slot -> address of the server's socket at its other end, when that is on this node and was
+ * paired; 0: none. Programs; the agent clears it. mmap()able. */
+HR_SHARED_ARRAY(u_peer, HR_U_SLOTS, __u64);
+/* Cookie of U -> the server's socket that answered its offer. Programs only. */
+HR_HASH(u_pairs, HR_U_SLOTS, __u64, struct u_pair);
 HR_SHARED_ARRAY(g_sk, HR_G_SLOTS, __u64);
 /* Cookie of U -> its slot. Agent: written before u_map, deleted after. */
 HR_HASH(u_slots, HR_U_SLOTS, __u64, __u32);

@@ -100,6 +100,25 @@ static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 
 	bpf_ringbuf_submit(e, 0);
 }
 
+/* The server at the other end of U is on this node and has read all that came by U: the message
+ * goes into its queue. */
+static __always_inline int hand_to_server(struct sk_msg_md *msg, const struct hr_u *u, __u32 slot)
+{
+	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	__u64 *peer = bpf_map_lookup_elem(&u_peer, &slot), cookie = u->cookie, at;
+
+	if (!tp || !peer || !*peer)
+		return 0;
+	at = *peer;
+	if (BPF_CORE_READ((struct tcp_sock *)at, copied_seq) != u_write_seq(slot) ||
+	    !may_hand(tp, at, HR_PAIR_SMALL) ||
+	    bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) != SK_PASS)
+		return 0;
+	count_pair(HR_PAIR_REQUESTS, 1);
+	count_pair(HR_PAIR_BYTES, msg->size);
+	return 1;
+}
+
 /* Redirects the whole message. Gives an SK_* verdict, or -1: no connection is free, bind. */
 static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_scratch *s,
 			   const struct decision *d)
@@ -133,9 +152,11 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 	c->up_seq = u_write_seq(slot);
 	c->rx = 0;
 	c->status = 0;
-	c->cut = 0;
+	c->cut = c->handed = 0;
 	bpf_msg_apply_bytes(msg, 0);
-	if (bpf_msg_redirect_map(msg, &u_map, slot, 0) != SK_PASS) {
+	if (hand_to_server(msg, u, slot)) {
+		c->up_left = 0;
+	} else if (bpf_msg_redirect_map(msg, &u_map, slot, 0) != SK_PASS) {
 		/* no socket behind the word: the agent is on its way to take it out */
 		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen));
 		event_slot(HR_EV_U_DIRTY, 0, slot, gen, 0);

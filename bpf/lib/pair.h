@@ -61,11 +61,11 @@ static __always_inline void ops_addrs(struct bpf_sock_ops *ops, __u8 local[16], 
 	r[3] = ops->remote_ip6[3];
 }
 
-/* C may be met by a server on this node. `learn`: C is not captured, and only wants to know. */
+/* C may be met by a server on this node. */
 static __always_inline void pair_offer(struct bpf_sock_ops *ops, __u64 cookie, struct tcp_sock *tp,
-				       __u32 learn)
+				       enum hr_offer kind)
 {
-	struct hr_pair_offer offer = {.conn = cookie, .learn = learn};
+	struct hr_pair_offer offer = {.conn = cookie, .kind = kind};
 	struct hr_pair_key key = {};
 
 	if (!tp || !same_node_on() || socket_kind((struct sock *)tp))
@@ -188,7 +188,8 @@ static __always_inline __u32 owner_flags(const struct sock *sk)
 	return s.flags;
 }
 
-/* Whether S may get a psock: its listener is known, and its workload and its options allow it. */
+/* Whether S may get a psock: its listener is known, and its workload and its options allow it. -1:
+ * it is the first of its listener. */
 static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct sock *sk)
 {
 	struct hr_listener_key key = listener_of(ops);
@@ -201,7 +202,7 @@ static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct so
 		count_pair(HR_PAIR_UNKNOWN, 1);
 		bpf_sock_ops_cb_flags_set(ops,
 					  ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
-		return 0;
+		return -1;
 	}
 	if (*known == HR_LISTENER_NONBLOCK)
 		return 1;
@@ -209,32 +210,85 @@ static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct so
 	return 0;
 }
 
-static __always_inline void pair_accept(struct bpf_sock_ops *ops)
+/* S is the other end of a pooled connection, as far as its ports say: `learn` looks closer. */
+static __always_inline void pool_accept(struct bpf_sock_ops *ops, struct bpf_sock *sk,
+					const struct hr_pair_offer *o, struct tcp_sock *tp)
 {
-	struct bpf_sock *sk = ops->sk;
-	struct hr_pair_offer *found, o;
-	struct hr_pair_key key = {};
+	struct u_pair at = {.peer = (__u64)tp, .c_seq = tp->rcv_nxt, .s_seq = tp->write_seq};
+	__u64 cookie = o->conn;
 	struct served *s;
-	struct tcp_sock *tp;
-	struct conn *c;
 
-	if (!sk || !same_node_on())
+	s = bpf_sk_storage_get(&serve_store, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s)
 		return;
+	s->conn = cookie;
+	s->pooled = 1;
+	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+	if (!bpf_sock_hash_update(ops, &s_hash, &cookie, BPF_NOEXIST))
+		bpf_map_update_elem(&u_pairs, &cookie, &at, BPF_ANY);
+}
+
+static __always_inline void pool_leave(__u64 cookie)
+{
+	__u32 *slot = bpf_map_lookup_elem(&u_slots, &cookie);
+	__u64 *peer = slot ? bpf_map_lookup_elem(&u_peer, slot) : NULL;
+
+	if (peer)
+		*peer = 0;
+	bpf_map_delete_elem(&u_pairs, &cookie);
+}
+
+/* Takes the offer that this connection answers; its kind, or -1. */
+static __always_inline int offer_take(struct bpf_sock_ops *ops, const struct tcp_sock *tp,
+				      struct hr_pair_offer *o)
+{
+	struct hr_pair_offer *found;
+	struct hr_pair_key key = {};
+
 	ops_addrs(ops, key.s_ip, key.c_ip);
 	key.s_port = ops->local_port;
 	key.c_port = bpf_ntohl(ops->remote_port);
 	found = bpf_map_lookup_elem(&offers, &key);
+	if (!found) {
+		__builtin_memset(key.c_ip, 0, sizeof(key.c_ip));
+		found = bpf_map_lookup_elem(&offers, &key);
+	}
 	if (!found)
-		return;
-	o = *found;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || tp->rcv_nxt != o.c_seq || tp->write_seq != o.s_seq)
-		return;
+		return -1;
+	*o = *found;
+	if (o->kind != HR_OFFER_POOL && (tp->rcv_nxt != o->c_seq || tp->write_seq != o->s_seq))
+		return -1;
 	bpf_map_delete_elem(&offers, &key);
-	if (!server_fits(ops, (struct sock *)tp))
+	return o->kind;
+}
+
+static __always_inline void pair_accept(struct bpf_sock_ops *ops)
+{
+	struct u_pair first = {};
+	struct bpf_sock *sk = ops->sk;
+	struct hr_pair_offer o = {};
+	struct served *s;
+	struct tcp_sock *tp;
+	struct conn *c;
+	int kind, fits;
+
+	if (!sk || !same_node_on())
 		return;
-	if (o.learn) {
+	tp = bpf_skc_to_tcp_sock(sk);
+	kind = tp ? offer_take(ops, tp, &o) : -1;
+	if (kind < 0)
+		return;
+	fits = server_fits(ops, (struct sock *)tp);
+	if (fits < 0 && kind == HR_OFFER_POOL)
+		bpf_map_update_elem(&u_pairs, &o.conn, &first, BPF_ANY);
+	if (fits <= 0)
+		return;
+	if (kind == HR_OFFER_LEARN) {
 		place_learn(ops, 0);
+		return;
+	}
+	if (kind == HR_OFFER_POOL) {
+		pool_accept(ops, sk, &o, tp);
 		return;
 	}
 	c = bpf_map_lookup_elem(&conns, &o.conn);
@@ -259,6 +313,10 @@ static __always_inline int pair_leave(struct bpf_sock *sk)
 
 	if (!s)
 		return 0;
+	if (s->pooled) {
+		pool_leave(s->conn);
+		return 1;
+	}
 	c = bpf_map_lookup_elem(&conns, &s->conn);
 	if (c)
 		c->pair.peer = 0;

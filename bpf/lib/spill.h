@@ -127,3 +127,13 @@ static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_ad
 	*spilled = 1;
 	return 0;
 }
+
+/* A message of another connection may be put into the peer's queue: of a moved request, or of its
+ * answer. `mine` sends it. */
+static __always_inline int may_hand(const struct tcp_sock *mine, __u64 peer_addr, __u32 limit)
+{
+	const struct sock *sk = (const struct sock *)peer_addr;
+
+	return sk && sk_open(peer_addr) && queue_of(sk) <= limit && pair_held <= pair_node_max &&
+	       !memory_short((const struct sock *)mine, sk);
+}

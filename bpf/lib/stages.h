@@ -107,11 +107,11 @@ static long sending_step(__u32 i, __u64 *psock)
 	return 1;
 }
 
-/* A send (or a read) of C's server on this node is under way: the end of an answer that it has
- * accounted for may not be in C's queue yet. Each of them holds the psock once more. */
-static __always_inline int server_sending(const struct conn *c)
+/* A send (or a read) of the server's socket at that address is under way: the end of an answer that
+ * it has accounted for may not be in C's queue yet. Each of them holds the psock once more. */
+static __always_inline int sending(__u64 addr)
 {
-	struct sock___stages *sk = (void *)c->pair.peer;
+	struct sock___stages *sk = (void *)addr;
 	__u64 user_data, psock;
 
 	if (!sk)
@@ -124,7 +124,23 @@ static __always_inline int server_sending(const struct conn *c)
 	return psock != 0;
 }
 
+static __always_inline int server_sending(const struct conn *c)
+{
+	return sending(c->pair.peer);
+}
+
+/* The same of the server on this node that has answered C's last moved request, until it does
+ * something else. */
+static __always_inline int mover_sending(const struct conn *c)
+{
+	__u32 slot = c->moved_slot;
+	struct hr_u *u = c->handed ? bpf_map_lookup_elem(&u_tab, &slot) : NULL;
+	__u64 *peer = u ? bpf_map_lookup_elem(&u_peer, &slot) : NULL;
+
+	return peer && u->word == HR_WORD(HR_U_FREE, c->moved_gen) && sending(*peer);
+}
+
 static __always_inline int settled(const struct conn *c)
 {
-	return !server_sending(c) && verdicts_settled(c);
+	return !server_sending(c) && !mover_sending(c) && verdicts_settled(c);
 }

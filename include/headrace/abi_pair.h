@@ -18,10 +18,18 @@ struct hr_pair_offer {
 	__u64 conn;  /* cookie of C */
 	__u32 c_seq; /* C's next byte */
 	__u32 s_seq; /* the server's next byte */
-	__u32 learn; /* C stays ordinary: only what its server is like is to be learned */
+	__u32 kind;  /* enum hr_offer */
 	__u32 pad;
 };
 HR_ASSERT_SIZE(struct hr_pair_offer, 24);
+enum hr_offer {
+	HR_OFFER_CONN = 0,
+	HR_OFFER_LEARN, /* C stays ordinary: only what its server is like is to be learned */
+	/* Of a pooled connection U, made by the agent before it connects: `conn` is U's cookie,
+	 * c_ip of its key is zero, and the sequence numbers are looked at when U enters its slot.
+	 */
+	HR_OFFER_POOL,
+};
 
 /* places: where servers of this node are that may be paired, from the client's side. A client of an
  * opaque port enters the sockhash only for one of them. */

@@ -47,6 +47,22 @@ static int put(int map, uint32_t slot, int fd)
 	return bpf_map_update_elem(map, &slot, &v, BPF_ANY);
 }
 
+/* As hr_kern_u_offer. */
+static void offer(int fd, uint16_t port)
+{
+	struct hr_pair_key key = {.s_ip = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1},
+				  .s_port = port};
+	struct hr_pair_offer o = {.kind = HR_OFFER_POOL};
+	struct sockaddr_in own = {.sin_family = AF_INET};
+	socklen_t len = sizeof(own), n = sizeof(o.conn);
+
+	bind(fd, (void *)&own, len);
+	getsockname(fd, (void *)&own, &len);
+	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &o.conn, &n);
+	key.c_port = ntohs(own.sin_port);
+	bpf_map_update_elem(MAP(offers), &key, &o, BPF_ANY);
+}
+
 static int dial(uint16_t port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET,
@@ -55,6 +71,8 @@ static int dial(uint16_t port)
 	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (rig_near)
+		offer(fd, port);
 	return connect(fd, (void *)&to, sizeof(to)) ? -1 : fd;
 }
 

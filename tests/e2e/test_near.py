@@ -164,6 +164,55 @@ def reader_that_stops(env):
         check(ours < plain + 5_000_000, True, f"{ours} bytes held, plain TCP {plain}")
 
 
+def canary(env):
+    """Requests with x-k: c leave their connection, which goes to v2 (elsewhere), for the captured server."""
+    env.policy(mesh.pod("near", ["10.77.1.1"], {"app": "canary"}), mesh.pod("far", ["10.77.2.1"], {"app": "near"}),
+               mesh.service("near", [VIP], {"http": PORT}, {"app": "near"}),
+               mesh.service("canary", ["10.96.0.81"], {"http": PORT}, {"app": "canary"}),
+               mesh.vs("near", [rule(dst("canary"), header("x-k", exact="c")), rule(dst("near"))]))
+
+
+def moved(env, n, name="canary", **kw):
+    """So many moved requests on one connection: each with its status and who answered."""
+    request = {"host": "near", "target": "/echo", "headers": [["x-k", "c"]], **kw}
+    got = env.call("exchange", host=VIP, port=PORT, name=name, requests=[request] * n)
+    return {(r["status"], r["version"], len(r["body"])) for r in got}
+
+
+@test(timeout=60)
+def moved_to_this_node(env):
+    """A request that is moved to a server on this node, and its answer, skip TCP as well: small ones, bodies, and answers
+    that are longer than a pooled connection would hand over; native ones in between; until the server dies, and after."""
+    with near(env) as proc:
+        canary(env)
+        far = spawn(env.topo.cmd("v2", [PYTHON, os.path.join(HERE, "origin.py"), "--port", str(PORT), "--version", "far",
+                                        "--pod", "far"]))
+        try:
+            env.topo.wait_port("v2", PORT)
+            if env.datapath == "kernel":  # the first pooled connection teaches what the server's sockets are
+                least = pairs(env)["towardsServer"] + 50
+                eventually(lambda: moved(env, 5, None) and pairs(env)["towardsServer"] > least, "skips TCP")
+            with without_tcp(env, 2_000_000):
+                body = "b" * 40_000
+                for n in (10, 65_000, 300_000, 2_000_000):
+                    check(moved(env, 3, target=f"/bytes?n={n}"), {(200, "near", n)}, f"{n} bytes")
+                    check(moved(env, 3, method="POST", target="/reflect", body=body), {(200, "near", 40_000)})
+                    got = env.call("exchange", host=VIP, port=PORT, name="canary", requests=[{"host": "near"}] * 3)
+                    check([r["version"] for r in got], ["far"] * 3)
+            slow = env.call("download", host=VIP, port=PORT, vhost="near", target="/bytes?n=9000000", rate=30_000_000,
+                            headers=[["x-k", "c"]])
+            again = env.call("download", host=VIP, port=PORT, vhost="near", target="/bytes?n=9000000")
+            check((slow["bytes"], slow["sha256"]), (9_000_000, again["sha256"]), "spilled")
+            c = env.client("c2", name="load")
+            c.send("crosstalk", host=VIP, port=PORT, connections=50, rounds=2000, vhost="near", timeout=4.0,
+                   headers=[["x-k", "c"]])
+            time.sleep(0.7)
+            proc.kill()
+            check([w for w in c.receive()["wrong"] if w[2] != 503], [])
+        finally:
+            stop(far)
+
+
 @test(timeout=60)
 def server_dies_and_returns(env):
     """kill -9 of the server under load: clients see closed connections or 503, never a wrong answer; the next server on

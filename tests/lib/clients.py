@@ -188,11 +188,12 @@ def upload(host, port, size, target="/echo", vhost=None, as_chunks=False, expect
     return {"expect": waited, "sha256": digest.hexdigest(), **r.as_dict()}
 
 
-def download(host, port, target, vhost=None, rate=0, rcvbuf=0, limit=0, pause=0.0, timeout=10.0, blocking=False):
+def download(host, port, target, vhost=None, rate=0, rcvbuf=0, limit=0, pause=0.0, timeout=10.0, blocking=False,
+             headers=()):
     """Reads a large response, at most `rate` bytes a second; {status, bytes, sha256, seconds}. With `limit`
     only so many bytes, then it goes away. `pause`: seconds before it reads the body."""
     conn = Conn(host, port, timeout, blocking, rcvbuf)
-    conn.send(request("GET", target, vhost or host))
+    conn.send(request("GET", target, vhost or host, headers))
     status, headers = conn.head()
     size = int(dict((k.lower(), v) for k, v in headers)["content-length"])
     want = min(size, limit or size)

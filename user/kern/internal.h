@@ -49,7 +49,7 @@ struct hr_kern {
 	struct hr_slots *slots;
 	struct hr_u *u;
 	struct hr_g *g;
-	uint64_t *u_sk, *g_sk, *events_lost, *mishaps, *beat;
+	uint64_t *u_sk, *u_peer, *g_sk, *events_lost, *mishaps, *beat;
 	uint64_t stalled_at; /* cookie that was looked at last, 0: begin */
 	struct ring_buffer *ring;
 	uint64_t access_seen; /* records of access_events so far */

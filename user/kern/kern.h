@@ -136,6 +136,12 @@ struct hr_u *hr_kern_u(struct hr_kern *k);		     /* [HR_U_SLOTS] */
 struct hr_g *hr_kern_g(struct hr_kern *k);		     /* [HR_G_SLOTS] */
 
 /* ---- sockets ---- */
+/* Before a U connects to ip (IPv4: ::ffff:a.b.c.d) and port: a server on this node may be paired
+ * with it, so that what is moved skips TCP. Binds it to a port. What fails leaves it to TCP. Any
+ * thread. */
+void hr_kern_u_offer(struct hr_kern *k, int fd, const uint8_t ip[static 16], uint16_t port);
+/* Its server is on this node, but was the first of its listener: another U would be paired. */
+bool hr_kern_u_taught(struct hr_kern *k, uint32_t slot);
 /* Puts a connected socket into a U slot (EMPTY -> FREE, generation + 1) and remembers it for its
  * pool. `conns` (NULL: nothing is set): how many requests it may carry. The fd stays the caller's
  * and must stay open. Any thread. */

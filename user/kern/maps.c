@@ -34,6 +34,7 @@ static size_t shared_maps(struct hr_kern *k, struct shared out[static SHARED_MAX
 		{k->skel->maps.u_tab, (void **)&k->u},
 		{k->skel->maps.g_tab, (void **)&k->g},
 		{k->skel->maps.u_sk, (void **)&k->u_sk},
+		{k->skel->maps.u_peer, (void **)&k->u_peer},
 		{k->skel->maps.g_sk, (void **)&k->g_sk},
 		{k->skel->maps.events_lost, (void **)&k->events_lost},
 		{k->skel->maps.mishaps, (void **)&k->mishaps},

@@ -4,7 +4,9 @@
  * agent, the agent's bytes to the client). Order is everything: the word of a slot says FREE last
  * and EMPTY first. Any thread; a slot belongs to one thread at a time.
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -45,9 +47,37 @@ static void u_out(struct hr_kern *k, uint32_t slot)
 	__u64 zero = 0;
 
 	__atomic_store_n(&k->u_sk[slot], zero, __ATOMIC_RELEASE);
+	__atomic_store_n(&k->u_peer[slot], zero, __ATOMIC_RELEASE);
 	bpf_map_delete_elem(KERN_MAP_FD(k, u_map), &slot);
 	if (k->u[slot].cookie)
 		bpf_map_delete_elem(KERN_MAP_FD(k, u_slots), &k->u[slot].cookie);
+	bpf_map_delete_elem(KERN_MAP_FD(k, u_pairs), &k->u[slot].cookie);
+}
+
+bool hr_kern_u_taught(struct hr_kern *k, uint32_t slot)
+{
+	struct {
+		__u64 peer, seqs; /* struct u_pair of bpf/lib/conn.h */
+	} at;
+
+	return !bpf_map_lookup_elem(KERN_MAP_FD(k, u_pairs), &k->u[slot].cookie, &at) && !at.peer;
+}
+
+void hr_kern_u_offer(struct hr_kern *k, int fd, const uint8_t ip[static 16], uint16_t port)
+{
+	struct hr_pair_offer offer = {.kind = HR_OFFER_POOL};
+	struct hr_pair_key key = {.s_port = port};
+	struct sockaddr_in6 own = {};
+	socklen_t len = sizeof(own);
+
+	/* a port of its own before it connects: the address is not chosen yet, its place stays 0 */
+	if (getsockname(fd, (struct sockaddr *)&own, &len) ||
+	    bind(fd, (struct sockaddr *)&own, len) ||
+	    getsockname(fd, (struct sockaddr *)&own, &len) || cookie_of(fd, &offer.conn))
+		return;
+	key.c_port = ntohs(own.sin6_port); /* where sin_port is */
+	memcpy(key.s_ip, ip, sizeof(key.s_ip));
+	bpf_map_update_elem(KERN_MAP_FD(k, offers), &key, &offer, BPF_ANY);
 }
 
 int hr_kern_u_put(struct hr_kern *k, uint32_t slot, int fd, uint32_t addr_id,

@@ -120,7 +120,7 @@ void kern_take_over(struct hr_kern *k)
 	int n = kern_adopt_captures(k);
 
 	for (size_t i = 0; i < HR_U_SLOTS; i++) {
-		k->u_sk[i] = 0;
+		k->u_sk[i] = k->u_peer[i] = 0;
 		if (HR_WORD_STATE(k->u[i].word) != HR_U_EMPTY)
 			empty_u_slot(k, &k->u[i]);
 	}

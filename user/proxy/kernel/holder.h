@@ -40,6 +40,7 @@ struct px_u {
 	uint64_t since;		/* ns: listed */
 	struct px_relay *relay; /* what a worker does with it */
 	bool relay_again;	/* and then once more */
+	bool carried;		/* it has carried a request: see px_u_look */
 };
 
 struct px_upool {

@@ -328,6 +328,8 @@ static int dial(struct px_u *u)
 	setsockopt(u->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(u->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
 	px_keep_alive(u->fd, &p->kept);
+	if (p->holder->kern)
+		hr_kern_u_offer(p->holder->kern, u->fd, p->addr->addr.ip, p->addr->port);
 	r = connect(u->fd, (struct sockaddr *)&ss, n);
 	if (r < 0 && errno != EINPROGRESS && errno != ECONNREFUSED && errno != ENETUNREACH &&
 	    errno != EHOSTUNREACH)
@@ -404,12 +406,24 @@ void px_u_event(struct px_holder *h, const struct hr_event *ev)
 	}
 }
 
+/* Once, after its first request: one that has taught what its server's sockets are makes room for
+ * one that can be paired. */
+static bool replaced(struct px_u *u, uint64_t word)
+{
+	if (u->carried || HR_WORD_STATE(word) != HR_U_FREE || !entry_of(u)->t0)
+		return false;
+	u->carried = true;
+	return hr_kern_u_taught(u->pool->holder->kern, u->slot) && px_u_retire(u);
+}
+
 void px_u_look(struct px_u *u)
 {
 	struct px_holder *h = u->pool->holder;
 	uint64_t word = h->kern && u->state == PX_U_LISTED && !u->relay ? word_of(u) : 0;
 	struct hr_event ev = {.slot = u->slot, .gen = HR_WORD_GEN(word)};
 
+	if (replaced(u, word))
+		return;
 	if (HR_WORD_STATE(word) != HR_U_RELAY && HR_WORD_STATE(word) != HR_U_DEAD)
 		return;
 	ev.kind = HR_WORD_STATE(word) == HR_U_RELAY ? HR_EV_RELAY : HR_EV_U_DIRTY;
