@@ -228,11 +228,13 @@ static __noinline int serve_moved(struct sk_msg_md *msg, struct served *s)
 	__u64 cookie = s ? s->conn : 0;
 	__u32 *at = bpf_map_lookup_elem(&u_slots, &cookie), slot = at ? *at : 0, n;
 	struct hr_u *u = at ? bpf_map_lookup_elem(&u_tab, &slot) : NULL;
+	__u64 *peer = u ? bpf_map_lookup_elem(&u_peer, &slot) : NULL;
 	struct conn *c = u ? moved_of(u, slot) : NULL;
 
 	if (!s || !tp)
 		return SK_PASS;
-	if (!c)
+	/* the offer names U by its port alone: only whom `learn` has proved is U's other end */
+	if (!c || !peer || *peer != (__u64)tp)
 		return serve_natively(msg, s, 0);
 	if (!s->left || s->t0 != u->t0)
 		moved_begins(msg, c, s, u);
