@@ -281,6 +281,8 @@ static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *t
 	if (d->kind == DECIDE_BIND)
 		return hand_over(msg, c, s, d->why);
 	c->after_edit = EDIT_NONE;
+	if (d->kind == DECIDE_SEND && !clock_ready(c, cookie))
+		return not_sent(msg, c, s, d, HR_WHY_ERROR);
 	if (d->kind == DECIDE_SEND && s->edit_len && !edit_room(msg, tp))
 		return not_sent(msg, c, s, d, HR_WHY_EDIT);
 	if (d->kind != DECIDE_SEND || d->addr_id != c->pub.addr_id || d->spent) {

@@ -102,19 +102,37 @@ static int on_deadline(void *map, __u64 *key, struct watch_timer *t)
 	return 0;
 }
 
-static __noinline int timer_start(struct conn *c, __u64 cookie)
+/* The connection's timer. -1: there is no memory for it now (a helper that may not wait for a lock
+ * of the allocator gives up at once), so the agent must look at the clock. */
+static __noinline int timer_make(struct conn *c, __u64 cookie)
 {
 	static const struct watch_timer fresh;
+	struct watch_timer *t;
+
+	if (!c || bpf_map_update_elem(&watch_timers, &cookie, &fresh, BPF_NOEXIST))
+		return -1;
+	t = bpf_map_lookup_elem(&watch_timers, &cookie);
+	if (!t || bpf_timer_init(&t->timer, &watch_timers, CLOCK_MONOTONIC) ||
+	    bpf_timer_set_callback(&t->timer, on_deadline)) {
+		bpf_map_delete_elem(&watch_timers, &cookie);
+		return -1;
+	}
+	c->timed = 1;
+	return 0;
+}
+
+/* Before a request with a deadline is sent. */
+static __always_inline int clock_ready(struct conn *c, __u64 cookie)
+{
+	return !c->wait_ms || c->timed || !timer_make(c, cookie);
+}
+
+static __noinline int timer_start(struct conn *c, __u64 cookie)
+{
 	struct watch_timer *t = bpf_map_lookup_elem(&watch_timers, &cookie);
 
-	if (!t) {
-		bpf_map_update_elem(&watch_timers, &cookie, &fresh, BPF_NOEXIST);
-		t = bpf_map_lookup_elem(&watch_timers, &cookie);
-		if (!t || bpf_timer_init(&t->timer, &watch_timers, CLOCK_MONOTONIC) ||
-		    bpf_timer_set_callback(&t->timer, on_deadline))
-			return -1;
-		c->timed = 1;
-	}
+	if (!c || !t)
+		return -1;
 	c->timer_at = c->deadline;
 	__sync_lock_test_and_set(&c->timer_on, 1);
 	return bpf_timer_start(&t->timer, watch_ns(c), 0);
@@ -142,7 +160,7 @@ static __always_inline void watch_begin(struct conn *c, __u64 cookie)
 	/* one that runs for an earlier request of a more patient rule is set anew */
 	if (c->wait_ms && (!c->timer_on || c->timer_at > c->deadline) && timer_start(c, cookie)) {
 		c->timer_on = 0;
-		count_why(HR_WHY_ERROR); /* no memory: the request has no deadline */
+		count_why(HR_WHY_ERROR); /* its timer has gone: C is being closed */
 	}
 }
 
