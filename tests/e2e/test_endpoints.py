@@ -144,3 +144,29 @@ def counts_of_the_others_stay(env):
         apply(env, roll(*versions))
         check(requests()[at], (40, 0))
     env.agent.ctl("delete", "endpointslice", "roll-ipv4")
+
+
+@test(datapaths=("kernel",), fresh=True, timeout=60)
+def connections_of_the_agent_before(env):
+    """A connection to an endpoint that went is kept over a kill; the next agent counts addresses from one again, and who
+    comes then is not taken for the other end of that connection.
+
+        v2 --> user      kept connection to v2, its requests go to user
+        kill, start      nobody has v2's number
+        user, v1         v1 has v2's number"""
+    def ask():
+        got = env.call("exchange", name="kept", host=ROLL, port=8080, requests=[{"host": "roll"}] * 12)
+        return {(r["status"], r["version"]) for r in got}
+
+    def change(*ips):
+        apply(env, mesh.slice_("roll", {"http": 8080}, [(ip, None) for ip in ips]))
+    env.policy(*service(), reco=())
+    change(IPS["v2"])
+    check(ask(), {(200, "v2")})
+    change("10.77.3.1")
+    check(ask(), {(200, "user")})
+    env.agent.kill()
+    env.agent.start()
+    change("10.77.3.1", IPS["v1"])
+    check(ask(), {(200, "user"), (200, "v1")})
+    env.agent.ctl("delete", "endpointslice", "roll-ipv4")

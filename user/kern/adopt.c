@@ -48,14 +48,17 @@ static struct hr_map *addresses(const struct hr_plan *plan)
 	return m;
 }
 
-/* Does the plan mean by an address id what the agent before us meant by it? */
+/* Does the plan mean by an address id what the agent before us meant by it? One that it does not
+ * have is given to another address sooner or later: ours are counted from the beginning again. */
 static bool same_address(struct hr_kern *k, struct hr_map *now, uint32_t id)
 {
 	const struct hr_plan_ep *ep = hr_map_get(now, &id, sizeof(id));
 	struct hr_ep_addr was;
 
-	if (!ep || id == HR_ADDR_ASKED)
+	if (!id || id == HR_ADDR_ASKED)
 		return true;
+	if (!ep)
+		return false;
 	if (bpf_map_lookup_elem(KERN_MAP_FD(k, addrs), &id, &was))
 		return false; /* its row has gone: the connection is to an endpoint of long ago */
 	return !memcmp(was.ip, ep->addr.ip, sizeof(was.ip)) && was.port_be == htons(ep->port);
