@@ -363,8 +363,9 @@ struct hr_cluster_rt {
 	 * refused for http1MaxPendingRequests, not tried again for maxRetries */
 	__u32 rq_overflow, cx_overflow, pending_overflow, retry_overflow;
 	__u32 pad;
-	__u64 table; /* HR_TABLE() */
-	__u64 pad2[2];
+	__u64 table;			   /* HR_TABLE() */
+	__u32 h2_connections, h2_requests; /* in use, on them; where maxConnections is set */
+	__u64 pad2;
 };
 HR_ASSERT_SIZE(struct hr_cluster_rt, 64);
 

@@ -49,14 +49,15 @@ def servers(env):
         topo.wait_port(pod, 9101)
 
 
-def objects(greet=None, web1=None, web2=None):
-    """Each one's connectionPool.http."""
-    def policy(http):
-        return {"connectionPool": {"http": http}} if http else None
+def objects(greet=None, web1=None, web2=None, greet_tcp=None):
+    """Each one's connectionPool.http; connectionPool.tcp."""
+    def policy(http, tcp=None):
+        settings = {k: v for k, v in (("tcp", tcp), ("http", http)) if v}
+        return {"connectionPool": settings} if settings else None
     pods = [mesh.pod(f"g-{v}", [ip], {"app": "g", "version": v}) for v, ip in (("v1", V1), ("v2", V2), ("v3", USER))]
     subsets = {v: {"version": v} for v in ("v1", "v2", "v3")}
     return pods + [
-        mesh.service("greet", [GRPC], {"grpc": 9100}, {"app": "g"}), mesh.dr("greet", subsets, policy=policy(greet)),
+        mesh.service("greet", [GRPC], {"grpc": 9100}, {"app": "g"}), mesh.dr("greet", subsets, policy=policy(greet, greet_tcp)),
         mesh.service("web2", [WEB], {"http2": 9101}, {"app": "g"}),
         mesh.service("web1", [UP], {"http": 9101}, {"app": "g"}),
         mesh.dr("web1", policy=policy({"h2UpgradePolicy": "UPGRADE", **(web1 or {})})), mesh.dr("web2", policy=policy(web2)),
@@ -203,6 +204,29 @@ def streams_of_a_connection(env):
     for most, want in ((3, [2, 3, 3]), (8, [8])):
         ready(env, mesh.vs("greet", [rule(dst("greet", "v1"))]), greet={"maxConcurrentStreams": most})
         check(sorted(peers(grpc(env, "calls", n=8, method="Peer", message="400"))), want, f"at most {most}")
+
+
+@test()
+def connections_at_once(env):
+    """maxConnections: eight calls at once, one connection with four streams: the others wait for it. Of those that
+    find http1MaxPendingRequests waiting none is made."""
+    def breaker():
+        rows = json.loads(env.agent.ctl("breakers", "-o", "json").stdout)
+        return next(r for r in rows if r["host"].startswith("greet.") and r["subset"] == "v1")
+
+    def calls(**http):
+        ready(env, mesh.vs("greet", [rule(dst("greet", "v1"))]), greet_tcp={"maxConnections": 1},
+              greet={"maxConcurrentStreams": 4, **http})
+        return grpc(env, "calls", n=8, method="Peer", message="400")
+    check(list(peers(calls())), [8])
+    row = breaker()
+    check((row["connections"]["limit"], row["connections"]["trips"] > 0, row["pending"]["trips"]), (1, True, 0), str(row))
+    got = calls(http1MaxPendingRequests=1)
+    fine = [n for k, n in got.items() if k.startswith("OK ")]
+    check((len(fine), 5 <= fine[0] < 8, [k.endswith("reset reason: overflow") for k in got if not k.startswith("OK ")]),
+          (1, True, [True]), str(got))
+    row = breaker()
+    check((row["connections"]["active"], row["pending"]["active"], row["pending"]["trips"]), (0, 0, 8 - fine[0]), str(row))
 
 
 @test()

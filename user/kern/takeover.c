@@ -95,6 +95,7 @@ static void forget_inflight(struct hr_kern *k)
 	for (size_t i = 0; i < HR_CLUSTERS_MAX; i++) {
 		__atomic_store_n(&k->cluster_rt[i].inflight.by.agent, 0, __ATOMIC_RELAXED);
 		k->cluster_rt[i].pending = k->cluster_rt[i].retries = 0;
+		k->cluster_rt[i].h2_connections = k->cluster_rt[i].h2_requests = 0;
 	}
 }
 

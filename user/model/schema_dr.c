@@ -29,7 +29,8 @@ static const struct hr_hint tcp_hints[] = {{&hr_msg_pool_http, "connectionPool.h
 					   {NULL, NULL, false}};
 static const struct hr_field pool_tcp_fields[] = {
 	POOL("maxConnections", INT, KERNEL, max_connections, COUNT,
-	     .why = "in use at once; opaque connections to a port with this go through the agent"),
+	     .why = "in use at once, of HTTP/1.1 and of HTTP/2 each; opaque connections to a port "
+		    "with this go through the agent"),
 	POOL("connectTimeout", DURATION, AGENT, connect_timeout, .min = 1),
 	HR_ROW("tcpKeepalive", MESSAGE, KERNEL, .msg = &keepalive, .off = 0),
 	POOL("maxConnectionDuration", DURATION, KERNEL, max_connection_duration, .min = 1,

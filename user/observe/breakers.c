@@ -23,7 +23,15 @@ static uint32_t load(const uint32_t *v)
 	return __atomic_load_n(v, __ATOMIC_RELAXED);
 }
 
-/* A connection in use carries one request of HTTP/1.1, so both limits are held by one number. */
+/* A connection of HTTP/1.1 in use carries one request; those of HTTP/2 are counted where they are
+ * bounded. The numbers are read one after the other: never less than none. */
+static uint32_t connections(const struct hr_cluster_rt *rt, uint32_t in_flight)
+{
+	uint32_t shared = HR_MIN(load(&rt->h2_requests), in_flight);
+
+	return in_flight - shared + load(&rt->h2_connections);
+}
+
 static void look(const struct hr_meters *m, const struct hr_plan_cluster *c,
 		 struct breaker out[static N_BREAKERS])
 {
@@ -33,9 +41,12 @@ static void look(const struct hr_meters *m, const struct hr_plan_cluster *c,
 	uint64_t word = __atomic_load_n(&rt->inflight.word, __ATOMIC_RELAXED);
 	uint32_t in_flight = HR_INFLIGHT_SUM(word);
 
-	out[CONNECTIONS] = (struct breaker){"connections",  "cx_open",
-					    "remaining_cx", p ? p->max_connections : 0,
-					    in_flight,	    load(&rt->cx_overflow)};
+	out[CONNECTIONS] = (struct breaker){"connections",
+					    "cx_open",
+					    "remaining_cx",
+					    p ? p->max_connections : 0,
+					    connections(rt, in_flight),
+					    load(&rt->cx_overflow)};
 	out[PENDING] = (struct breaker){"pending",	     "rq_pending_open",
 					"remaining_pending", p ? p->http1_max_pending : 0,
 					load(&rt->pending),  load(&rt->pending_overflow)};

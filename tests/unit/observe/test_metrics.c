@@ -386,14 +386,16 @@ static void test_endpoints_and_routes(void **state)
 	json_decref(t);
 }
 
-/* In use, left, and tripped, of clusters that have limits. */
+/* In use, left, and tripped, of clusters that have limits: six requests share a connection. */
 static void test_breakers(void **state)
 {
 	static const struct hr_connection_pool pool = {.max_connections = 5,
 						       .http1_max_pending = 2,
 						       .http2_max_requests = -1,
 						       .max_retries = -1};
-	static struct hr_cluster_rt rt[2] = {[1] = {.inflight = {.by = {2, 3}},
+	static struct hr_cluster_rt rt[2] = {[1] = {.inflight = {.by = {2, 8}},
+						    .h2_connections = 1,
+						    .h2_requests = 6,
 						    .pending = 1,
 						    .cx_overflow = 7,
 						    .pending_overflow = 3,
@@ -423,6 +425,8 @@ static void test_breakers(void **state)
 							       "active")));
 	assert_int_equal(0, json_integer_value(json_object_get(json_object_get(row, "connections"),
 							       "remaining")));
+	assert_int_equal(10, json_integer_value(
+				     json_object_get(json_object_get(row, "requests"), "active")));
 	assert_true(json_is_null(json_object_get(json_object_get(row, "requests"), "limit")));
 	json_decref(all);
 }

@@ -35,6 +35,10 @@ struct px_h2 {
 	struct hr_list link;	/* pool->h2 */
 	struct hr_list streams; /* px_up.link */
 	unsigned n;
+	uint32_t
+		cluster; /* whose requests it carries, of one with maxConnections; 0: any other's */
+	bool placed;	 /* counted in cluster_rt.h2_connections: it has streams */
+	uint64_t placed_since;			      /* ms */
 	uint64_t nreq, max_requests, max_streams;     /* 0: no limit */
 	uint64_t born, idle_since, max_age, max_idle; /* ms */
 	bool ready;
@@ -68,9 +72,9 @@ void px_h2_stream_end(struct px_client *c, bool reset);
 /* ---- servers (up.c) ---- */
 /* Does the server of this try get HTTP/2? */
 bool px_h2_upstream(const struct px_req *r);
-/* As px_up_get: a stream of a connection that has room for one, or of a new connection. */
-struct px_up *px_h2_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
-			   const struct hr_plan_conns *conns, bool fresh);
+/* As px_up_get: a stream of a connection that has room for one, or of a new connection. *full: it
+ * has to wait for one, all that the cluster may have are in use; else unchanged. */
+struct px_up *px_h2_up_get(struct px_req *r, bool *full);
 /* An event of the connection. */
 void px_h2_up_run(struct px_h2 *x);
 void px_h2_up_free(struct px_h2 *x);

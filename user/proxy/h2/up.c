@@ -35,10 +35,66 @@ bool px_h2_upstream(const struct px_req *r)
 	return false;
 }
 
+/* ---- maxConnections ---- */
+
+/* The places of a cluster's connections are shared by all workers. While requests of others wait
+ * for one, a worker gives new requests to its connection only half of the time, so that it can
+ * become idle and leave its place to them; these look for it more often than that. */
+#define TURN_MS 100
+
+static struct hr_cluster_rt *rt_of(const struct px_h2 *x)
+{
+	return &x->w->px->cluster_rt[x->cluster];
+}
+
+/* UINT32_MAX: there is no bound. */
+static uint32_t max_connections(const struct px_req *r)
+{
+	return r->cluster && r->cluster->pool ? px_limit(r->cluster->pool->max_connections)
+					      : UINT32_MAX;
+}
+
+static bool place_take(struct px_h2 *x, const struct px_req *r)
+{
+	uint32_t max = max_connections(r);
+
+	x->cluster = max == UINT32_MAX ? 0 : r->cluster_id;
+	if (!x->cluster)
+		return true;
+	if (!px_count_take(&rt_of(x)->h2_connections, max))
+		return false;
+	x->placed = true;
+	x->placed_since = hr_loop_now(x->w->loop);
+	return true;
+}
+
+static void place_leave(struct px_h2 *x)
+{
+	if (!x->placed)
+		return;
+	x->placed = false;
+	__atomic_fetch_sub(&rt_of(x)->h2_connections, 1, __ATOMIC_RELAXED);
+	px_breaker_wake(x->w, x->cluster);
+}
+
+static void count_requests(struct px_h2 *x, int n)
+{
+	if (x->cluster)
+		__atomic_fetch_add(&rt_of(x)->h2_requests, (uint32_t)n, __ATOMIC_RELAXED);
+}
+
+static bool others_turn(const struct px_h2 *x)
+{
+	uint64_t age = hr_loop_now(x->w->loop) - x->placed_since;
+
+	return age / TURN_MS % 2 && px_breaker_others_wait(x->w, x->cluster);
+}
+
 /* ---- life of a connection ---- */
 
 void px_h2_up_free(struct px_h2 *x)
 {
+	place_leave(x);
 	hr_timer_stop(&x->timer);
 	hr_list_del(&x->dirty);
 	hr_list_del(&x->link);
@@ -103,40 +159,69 @@ static bool has_room(const struct px_h2 *x)
 
 /* ---- streams ---- */
 
-struct px_up *px_h2_up_get(struct px_client *owner, const struct hr_addr *addr, uint16_t port,
-			   const struct hr_plan_conns *conns, bool fresh)
+/* A connection that has room and, if the cluster's number is bounded, a place: best one in use.
+ * NULL with *full: there is no place. NULL: no memory. */
+static struct px_h2 *conn_for(struct px_req *r, struct px_pool *p, bool *full)
 {
-	struct px_worker *w = owner->w;
-	struct px_pool *p = px_pool_of(w, owner->netns, addr, port, conns);
-	struct px_up *u = calloc(1, sizeof(*u));
-	struct px_h2 *x = NULL;
+	bool bounded = max_connections(r) != UINT32_MAX;
+	uint32_t cluster = bounded ? r->cluster_id : 0;
+	struct px_h2 *idle = NULL, *x;
 
-	if (!p || !u)
-		goto fail;
-	if (!fresh)
-		hr_list_for_each (l, &p->h2) {
-			x = hr_list_entry(l, struct px_h2, link);
-			if (has_room(x))
-				break;
-			x = NULL;
+	hr_list_for_each (l, &p->h2) {
+		x = hr_list_entry(l, struct px_h2, link);
+		if (bounded && x->cluster == cluster && others_turn(x)) {
+			*full = true;
+			return NULL;
 		}
-	if (!x)
-		x = up_new(w, p);
+		if (r->fresh || !has_room(x))
+			continue;
+		if (x->n && x->cluster == cluster)
+			return x;
+		if (!x->n && !idle)
+			idle = x;
+		if (idle && !bounded)
+			break;
+	}
+	if (bounded && px_breaker_behind(r)) {
+		*full = true;
+		return NULL;
+	}
+	x = idle ? idle : up_new(r->c->w, p);
+	if (!x || place_take(x, r))
+		return x;
+	*full = true;
+	if (x != idle)
+		px_h2_up_free(x);
+	return NULL;
+}
+
+struct px_up *px_h2_up_get(struct px_req *r, bool *full)
+{
+	const struct hr_plan_conns *conns = r->cluster ? &r->cluster->conns : NULL;
+	struct px_worker *w = r->c->w;
+	struct px_pool *p = px_pool_of(w, r->c->netns, &r->addr, r->port, conns);
+	struct px_up *u = calloc(1, sizeof(*u));
+	struct px_h2 *x = p && u ? conn_for(r, p, full) : NULL;
+
 	if (!x)
 		goto fail;
 	*u = (struct px_up){.w = w,
 			    .pool = p,
-			    .owner = owner,
+			    .owner = r->c,
 			    .s.fd = -1,
 			    .s.readable = true,
 			    .s.writable = true,
 			    .state = x->ready ? PX_UP_READY : PX_UP_CONNECTING,
 			    .h2 = x,
 			    .stream = hr_h2_open(x->h, u)};
-	if (!u->stream)
+	if (!u->stream) {
+		if (!x->n)
+			place_leave(x);
 		goto fail;
+	}
 	hr_list_add_tail(&x->streams, &u->link);
 	x->n++;
+	count_requests(x, 1);
 	if (++x->nreq == x->max_requests)
 		retire(x);
 	if (x->u->state == PX_UP_FAILED) { /* at once: there is no event of that */
@@ -178,8 +263,12 @@ void px_h2_up_done(struct px_up *u)
 	hr_list_del(&u->link);
 	px_buf_drop(u->w, &u->s.in);
 	free(u);
-	if (!--x->n && x->draining)
-		hr_h2_goaway(x->h, true);
+	count_requests(x, -1);
+	if (!--x->n) {
+		place_leave(x);
+		if (x->draining)
+			hr_h2_goaway(x->h, true);
+	}
 	x->idle_since = hr_loop_now(x->w->loop);
 	px_h2_touch(x); /* which also ends it when it was the last */
 }
@@ -196,6 +285,7 @@ static void lost(struct px_h2 *x)
 	hr_list_del(&x->link);
 	x->draining = true;
 	px_up_close(TAKE_PTR(x->u));
+	place_leave(x);
 	hr_timer_stop(&x->timer);
 	hr_list_init(&now);
 	while (!hr_list_empty(&x->streams)) {

@@ -5,6 +5,10 @@
  * kernel and with other workers, so a place that they free is seen by looking again after a short
  * time; a place freed here wakes the oldest waiter of this worker. While somebody waits, nobody who
  * comes later gets a place (bpf/lib/decide.h too).
+ *
+ * A request of HTTP/1.1 has a connection to itself, so both limits are met here, before a try.
+ * Those of HTTP/2 share connections: only the try knows whether it needs one more (h2/up.c), and it
+ * comes here to wait for that.
  */
 #include "core/cleanup.h"
 #include "proxy/internal.h"
@@ -54,7 +58,7 @@ static uint32_t max_requests(const struct px_req *r)
 
 static uint32_t max_connections(const struct px_req *r)
 {
-	/* one connection of HTTP/2 carries many requests */
+	/* the try sees to that */
 	if (!r->cluster->pool || px_h2_upstream(r))
 		return UINT32_MAX;
 	return px_limit(r->cluster->pool->max_connections);
@@ -80,7 +84,7 @@ static struct px_req *oldest(struct px_worker *w, uint32_t cluster)
 	return NULL;
 }
 
-static void wake_oldest(struct px_worker *w, uint32_t cluster)
+void px_breaker_wake(struct px_worker *w, uint32_t cluster)
 {
 	struct px_req *r = oldest(w, cluster);
 
@@ -88,17 +92,39 @@ static void wake_oldest(struct px_worker *w, uint32_t cluster)
 		hr_timer_start(w->loop, &r->wait_timer, 0, look_again, r);
 }
 
+static bool waits(const struct px_req *r)
+{
+	return !hr_list_empty(&r->wait);
+}
+
+bool px_breaker_behind(const struct px_req *r)
+{
+	return !waits(r) && __atomic_load_n(&rt_of(r)->pending, __ATOMIC_RELAXED);
+}
+
+bool px_breaker_others_wait(struct px_worker *w, uint32_t cluster)
+{
+	uint32_t n = __atomic_load_n(&w->px->cluster_rt[cluster].pending, __ATOMIC_RELAXED);
+
+	if (!n)
+		return false;
+	hr_list_for_each (l, &w->waiting)
+		n -= n && hr_list_entry(l, struct px_req, wait)->cluster_id == cluster;
+	return n;
+}
+
 static void look_again(void *ctx)
 {
 	struct px_req *r = ctx;
 
-	if (oldest(r->c->w, r->cluster_id) != r || !admitted(r)) {
+	if (oldest(r->c->w, r->cluster_id) == r && admitted(r))
+		px_req_try(r); /* which may have to wait on */
+	if (r->state == PX_REQ_PENDING) {
 		r->wait_ms = HR_MIN(2 * r->wait_ms, (uint32_t)WAIT_MAX_MS);
 		hr_timer_start(r->c->w->loop, &r->wait_timer, r->wait_ms, look_again, r);
 		return;
 	}
 	px_breaker_unqueue(r);
-	px_req_try(r);
 	px_client_run(r->c);
 }
 
@@ -106,7 +132,7 @@ void px_breaker_unqueue(struct px_req *r)
 {
 	hr_list_del(&r->wait);
 	__atomic_fetch_sub(&rt_of(r)->pending, 1, __ATOMIC_RELAXED);
-	wake_oldest(r->c->w, r->cluster_id);
+	px_breaker_wake(r->c->w, r->cluster_id);
 }
 
 static void overflow(struct px_req *r, uint32_t *counter)
@@ -115,22 +141,12 @@ static void overflow(struct px_req *r, uint32_t *counter)
 	px_reply_overflow(r);
 }
 
-void px_breaker_enter(struct px_req *r)
+static void enqueue(struct px_req *r)
 {
-	const struct hr_connection_pool *p = r->cluster->pool;
-	bool may_wait = max_connections(r) < max_requests(r);
 	struct hr_cluster_rt *rt = rt_of(r);
 
-	if (!(may_wait && __atomic_load_n(&rt->pending, __ATOMIC_RELAXED)) && admitted(r)) {
-		px_req_try(r);
-		return;
-	}
-	if (!may_wait) {
-		overflow(r, &rt->rq_overflow);
-		return;
-	}
 	__atomic_fetch_add(&rt->cx_overflow, 1, __ATOMIC_RELAXED);
-	if (!px_count_take(&rt->pending, px_limit(p->http1_max_pending))) {
+	if (!px_count_take(&rt->pending, px_limit(r->cluster->pool->http1_max_pending))) {
 		overflow(r, &rt->pending_overflow);
 		return;
 	}
@@ -140,11 +156,44 @@ void px_breaker_enter(struct px_req *r)
 	hr_timer_start(r->c->w->loop, &r->wait_timer, r->wait_ms, look_again, r);
 }
 
+void px_breaker_wait(struct px_req *r)
+{
+	px_breaker_leave(r);
+	if (!waits(r))
+		enqueue(r);
+}
+
+/* Of this worker somebody waits already, in vain: so it would. */
+static bool queue_of_h2(const struct px_req *r)
+{
+	return r->cluster->pool && px_h2_upstream(r) && oldest(r->c->w, r->cluster_id);
+}
+
+void px_breaker_enter(struct px_req *r)
+{
+	bool may_wait = max_connections(r) < max_requests(r);
+	struct hr_cluster_rt *rt = rt_of(r);
+
+	if (queue_of_h2(r)) {
+		enqueue(r);
+		return;
+	}
+	if (!(may_wait && __atomic_load_n(&rt->pending, __ATOMIC_RELAXED)) && admitted(r)) {
+		px_req_try(r);
+		return;
+	}
+	if (!may_wait) {
+		overflow(r, &rt->rq_overflow);
+		return;
+	}
+	enqueue(r);
+}
+
 void px_breaker_leave(struct px_req *r)
 {
 	if (!r->in_cluster)
 		return;
 	r->in_cluster = false;
 	px_inflight_lower(r->c->w->px, 0, r->cluster_id);
-	wake_oldest(r->c->w, r->cluster_id);
+	px_breaker_wake(r->c->w, r->cluster_id);
 }

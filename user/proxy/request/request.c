@@ -352,20 +352,15 @@ void px_req_stalled(struct px_req *r, const struct hr_http_error *e)
 
 /* ---- tries ---- */
 
-void px_req_try(struct px_req *r)
+/* Where this try goes. False: nowhere, and that is answered. */
+static bool aim(struct px_req *r)
 {
 	struct px_client *c = r->c;
-	const struct hr_plan_conns *conns = r->cluster ? &r->cluster->conns : NULL;
 
-	r->tries++;
-	r->any_sent = r->req_sent = r->resp_partial = false;
-	r->wire.off = 0;
-	if (r->tries > 1)
-		px_head_attempt(r);
 	if (r->cluster && r->cluster->lb == HR_LB_PASSTHROUGH) {
 		if (px_is_own_door(c->w->px, &c->dst, c->dst_port)) {
 			px_reply(r, 503, "UH", PX_BODY_UH);
-			return;
+			return false;
 		}
 		r->addr = c->dst;
 		r->port = c->dst_port;
@@ -378,7 +373,7 @@ void px_req_try(struct px_req *r)
 						r->retry->avoid_previous ? r->n_avoid : 0);
 		if (!r->ep) {
 			px_reply(r, 503, "UH", PX_BODY_UH);
-			return;
+			return false;
 		}
 		r->addr = r->ep->addr;
 		r->port = r->ep->port;
@@ -389,14 +384,45 @@ void px_req_try(struct px_req *r)
 		if (r->n_avoid < PX_TRIES_MAX)
 			r->avoid[r->n_avoid++] = r->ep->id;
 	}
+	return true;
+}
+
+/* All connections that the cluster may have are in use: this was no try yet. */
+static void wait_for_place(struct px_req *r, unsigned n_avoid)
+{
+	px_req_leave(r, false);
+	r->ep = NULL;
+	r->ep_id = 0;
+	r->n_avoid = n_avoid;
+	r->tries--;
+	px_breaker_wait(r);
+}
+
+void px_req_try(struct px_req *r)
+{
+	struct px_client *c = r->c;
+	unsigned n_avoid = r->n_avoid;
+	bool full = false;
+
+	r->tries++;
+	r->any_sent = r->req_sent = r->resp_partial = false;
+	r->wire.off = 0;
+	if (r->tries > 1)
+		px_head_attempt(r);
+	if (!aim(r))
+		return;
 	r->resp_head_bytes = 0;
 	hr_http_init(&r->resp, HR_HTTP_RESPONSE,
 		     hr_slice_eq(hr_http_str(&r->msg, r->msg.method), HR_SLICE("HEAD")));
 	if (px_h2_upstream(r))
-		r->up = px_h2_up_get(c, &r->addr, r->port, conns, r->fresh);
+		r->up = px_h2_up_get(r, &full);
 	else
-		r->up = px_up_get(c, &r->addr, r->port, conns,
+		r->up = px_up_get(c, &r->addr, r->port, r->cluster ? &r->cluster->conns : NULL,
 				  r->fresh || px_preface_wanted(r->cluster, false));
+	if (full) {
+		wait_for_place(r, n_avoid);
+		return;
+	}
 	if (r->up && px_preface_wanted(r->cluster, false) &&
 	    px_preface_set(r->up, r->cluster, c, false))
 		px_up_close(TAKE_PTR(r->up));

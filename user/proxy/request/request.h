@@ -142,6 +142,14 @@ bool px_count_take(uint32_t *counter, uint32_t max);
 /* A limit as the policy says it, UINT32_MAX: none. */
 uint32_t px_limit(int64_t value);
 void px_breaker_unqueue(struct px_req *r);
+/* A try that found all connections of HTTP/2 in use: queues the request, or answers 503 UO. */
+void px_breaker_wait(struct px_req *r);
+/* Others wait, and came before this request. */
+bool px_breaker_behind(const struct px_req *r);
+/* Requests of other workers wait. */
+bool px_breaker_others_wait(struct px_worker *w, uint32_t cluster);
+/* A place may be free: the oldest waiter of this worker looks at once. */
+void px_breaker_wake(struct px_worker *w, uint32_t cluster);
 
 /* ---- mirrors (mirror.c) ---- */
 /* Copies the request for those of its route's mirrors that get this one. */
