@@ -119,8 +119,6 @@ struct conn {
 	__u64 retry_status[HR_STATUS_WORDS];
 	__u64 sampled; /* 1: the request in flight goes to the access log */
 	struct hr_seen seen;
-	/* Of the request that ends: lookups take it from here, the stack has no room. */
-	struct hr_odd_key meter;
 	struct pair pair;
 	struct chunks chunks;
 	struct hr_resp resp;

@@ -271,29 +271,28 @@ static __always_inline void access_log(const struct done *d, struct conn *c, __u
 /* ---- istio_* metrics ---- */
 
 /* A status without counter of its own: in a row of its own, else by class. */
-static __always_inline __u32 odd_code(struct conn *c, __u32 status)
+static __always_inline __u32 odd_code(struct hr_odd_key *key, __u32 status)
 {
 	__u64 *n, one = 1;
 
 	if (status < HR_CODE_FIRST || status >= 600)
 		return HR_CODE_NONE;
-	c->meter.status = status;
-	n = bpf_map_lookup_elem(&odd_codes, &c->meter);
+	key->status = status;
+	n = bpf_map_lookup_elem(&odd_codes, key);
 	if (n) {
 		(*n)++;
 		return HR_CODES;
 	}
-	if (!bpf_map_update_elem(&odd_codes, &c->meter, &one, BPF_NOEXIST))
+	if (!bpf_map_update_elem(&odd_codes, key, &one, BPF_NOEXIST))
 		return HR_CODES;
 	return status / 100;
 }
 
 static const struct hr_meter fresh_meter;
 
-/* The row of c->meter, or the one for all that find none. */
-static __always_inline struct hr_meter *meter_of(struct conn *c)
+/* Its row, or the one for all that find none. */
+static __always_inline struct hr_meter *meter_of(struct hr_meter_key *key)
 {
-	struct hr_meter_key *key = &c->meter.meter;
 	struct hr_meter *m = bpf_map_lookup_elem(&meters, key);
 
 	if (m)
@@ -318,6 +317,7 @@ static __always_inline void histogram_add(__u64 *in, __u32 bucket)
 __weak __noinline int meter_add(const struct done *d, struct conn *c, __u64 us)
 {
 	static const __u8 codes[HR_CODE_SPAN] = HR_CODE_TABLE;
+	struct hr_odd_key key = {}; /* on the stack: 6.1 takes no argument's memory for a key */
 	struct hr_meter *m;
 	__u32 status, at;
 
@@ -325,17 +325,17 @@ __weak __noinline int meter_add(const struct done *d, struct conn *c, __u64 us)
 		return 0;
 	/* a client that left in the middle of an answer has had its status */
 	status = d->status ? d->status : c->status;
-	c->meter.meter.workload = c->pub.workload;
-	c->meter.meter.ep = d->ep;
-	c->meter.meter.route = d->ep ? 0 : d->route;
-	c->meter.meter.flags = meter_flag(d);
-	m = meter_of(c);
+	key.meter.workload = c->pub.workload;
+	key.meter.ep = d->ep;
+	key.meter.route = d->ep ? 0 : d->route;
+	key.meter.flags = meter_flag(d);
+	m = meter_of(&key.meter);
 	if (!m)
 		return 0;
 	at = status - HR_CODE_FIRST;
 	at = at < HR_CODE_SPAN ? codes[hr_bound(at, HR_CODE_SPAN - 1)] : 0;
 	if (!at)
-		at = odd_code(c, status);
+		at = odd_code(&key, status);
 	asm volatile("" : "+r"(at));
 	if (at < HR_CODES)
 		m->codes[at]++;
