@@ -25,11 +25,3 @@ void hr_log(enum hr_log_level level, const char *fmt, ...) __attribute__((format
 		if (hr_log_level() >= HR_LOG_DEBUG)        \
 			hr_log(HR_LOG_DEBUG, __VA_ARGS__); \
 	} while (0)
-
-/* Logs and gives the code back in one expression: return hr_err_r(-EINVAL, "..."); */
-#define hr_err_r(code, ...)                        \
-	({                                         \
-		int _code = (code);                \
-		hr_log(HR_LOG_ERROR, __VA_ARGS__); \
-		_code;                             \
-	})

@@ -532,11 +532,6 @@ bool hr_h2_in_block(const struct hr_h2 *h)
 	return h->in_block;
 }
 
-size_t hr_h2_count(const struct hr_h2 *h)
-{
-	return h->n_streams;
-}
-
 uint32_t hr_h2_peer_streams(const struct hr_h2 *h)
 {
 	if (h->broken || h->flood || !nghttp2_session_check_request_allowed(h->session))

@@ -94,9 +94,8 @@ const char *hr_h2_flood(const struct hr_h2 *h);
 /* Streams that can be read, were reset, can be written again, or are all sent: each once a change,
  * NULL when there is none. New ones of the peer have no user. */
 struct hr_h2_stream *hr_h2_next(struct hr_h2 *h);
-/* All that are not done: before a connection is given up. */
+/* One of those that are not done, before a connection is given up; NULL: none is. */
 struct hr_h2_stream *hr_h2_any(struct hr_h2 *h);
-size_t hr_h2_count(const struct hr_h2 *h);
 /* The peer has begun a header block that is not complete. */
 bool hr_h2_in_block(const struct hr_h2 *h);
 
