@@ -74,7 +74,6 @@ struct hr_h2_stream *hr_h2_stream_new(struct hr_h2 *h, int32_t id, void *user)
 	s->grpc_status = -1;
 	hr_list_add_tail(&h->streams, &s->link);
 	hr_list_init(&s->ready);
-	h->n_streams++;
 	return s;
 }
 
@@ -89,7 +88,6 @@ void hr_h2_stream_free(struct hr_h2_stream *s)
 		free(bufs[i]->p);
 	hr_list_del(&s->link);
 	hr_list_del(&s->ready);
-	s->h->n_streams--;
 	free(s);
 }
 

@@ -18,7 +18,6 @@ struct hr_h2 {
 	enum hr_h2_role role;
 	uint64_t now_ms;
 	struct hr_list streams, ready;
-	size_t n_streams;
 	struct hr_h2_buf out;
 	bool broken, in_block;
 	/* h2_limit.c */
