@@ -17,7 +17,7 @@
 #include "limits.h"
 #include "reasons.h"
 
-#define HR_ABI_VERSION 2
+#define HR_ABI_VERSION 3
 
 #ifdef __cplusplus
 #define HR_ASSERT_SIZE(type, n) static_assert(sizeof(type) == (n), #type)
