@@ -12,6 +12,7 @@
 #include <bpf/bpf_core_read.h>
 
 #include "headrace/abi.h"
+#include "headrace/abi_ids.h"
 
 #define AF_INET 2
 #define AF_INET6 10

@@ -39,6 +39,8 @@
 HR_MAP(config, BPF_MAP_TYPE_ARRAY, 1, __u32, struct hr_config, 0);
 /* Address and port that the mesh owns -> how connect() treats it. */
 HR_HASH(vips, HR_VIPS_MAX, struct hr_vip_key, struct hr_vip);
+/* For the agent after this one; no program reads it. */
+HR_HASH(ids, HR_IDS_MAX, struct hr_id_key, struct hr_id_row);
 /* Route id of a TCP route -> clusters by weight. */
 HR_HASH(splits, HR_ROUTES_MAX, __u32, struct hr_split);
 /* (service port, Host) -> vhost id. */

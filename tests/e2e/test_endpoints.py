@@ -10,7 +10,7 @@ from runner import check, eventually, test
 from test_reload import check_load, under_load
 from world import V1, V2
 
-ROLL = "10.96.0.90"
+ROLL, ZED, AAA = "10.96.0.90", "10.96.0.91", "10.96.0.92"
 IPS = {"v1": V1[0], "v2": V2[0]}
 
 
@@ -148,12 +148,12 @@ def counts_of_the_others_stay(env):
 
 @test(datapaths=("kernel",), fresh=True, timeout=60)
 def connections_of_the_agent_before(env):
-    """A connection to an endpoint that went is kept over a kill; the next agent counts addresses from one again, and who
-    comes then is not taken for the other end of that connection.
+    """A connection to an endpoint that went is kept over a kill; who comes then is not taken for the other end of that
+    connection: the next agent calls everything as the one before it did.
 
         v2 --> user      kept connection to v2, its requests go to user
-        kill, start      nobody has v2's number
-        user, v1         v1 has v2's number"""
+        kill, start
+        user, v1         v1 does not get v2's number"""
     def ask():
         got = env.call("exchange", name="kept", host=ROLL, port=8080, requests=[{"host": "roll"}] * 12)
         return {(r["status"], r["version"]) for r in got}
@@ -170,3 +170,28 @@ def connections_of_the_agent_before(env):
     change("10.77.3.1", IPS["v1"])
     check(ask(), {(200, "user"), (200, "v1")})
     env.agent.ctl("delete", "endpointslice", "roll-ipv4")
+
+
+@test(datapaths=("kernel",), fresh=True, timeout=60)
+def names_of_the_agent_before(env):
+    """The agent before numbered what came while it lived; the next one reads all at once, in order of names. Kept
+    connections, and requests whose Host nobody owns (they go by the address that was dialled), stay where they were, in
+    the kernel.
+
+        zed, then aaa    zed 1, aaa 2
+        kill, start      aaa is read first"""
+    def ask():
+        got = env.call("exchange", name="zed", host=ZED, port=8080, requests=[{"host": "what.example"}, {"host": "zed"}] * 4)
+        return {(r["status"], r["version"]) for r in got}
+
+    def objects(name, vip, ip):
+        return [mesh.service(name, [vip], {"http": 8080}), mesh.slice_(name, {"http": 8080}, [(ip, None)])]
+    zed = objects("zed", ZED, IPS["v2"])
+    env.policy(*zed)
+    check(ask(), {(200, "v2")})
+    env.policy(*objects("aaa", AAA, IPS["v1"]), *zed)
+    check(ask(), {(200, "v2")})
+    env.agent.kill()
+    env.agent.start()
+    check(ask(), {(200, "v2")})
+    check(env.agent.status()["fallback"], {})

@@ -291,6 +291,11 @@ static int open_kern(struct hr_agent *a, struct hr_strbuf *err)
 
 	if (r < 0)
 		return r;
+	r = hr_kern_keep_ids(a->kern, a->ids);
+	if (r < 0) {
+		hr_sb_printf(err, "the table ids cannot be used: %s", strerror(-r));
+		return r;
+	}
 	a->live.kern = a->kern;
 	return hr_watch_add(a->loop, hr_kern_event_fd(a->kern), EPOLLIN, on_kern, a,
 			    &a->kern_watch);

@@ -54,18 +54,16 @@ static void sip_round(uint64_t v[4])
 	v[2] = ROTL(v[2], 32);
 }
 
-uint64_t hr_hash(const void *data, size_t len)
+uint64_t hr_siphash(const uint64_t key[2], const void *data, size_t len)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const unsigned char *p = data;
 	uint64_t v[4], m;
 	size_t left = len;
 
-	pthread_once(&once, make_seed);
-	v[0] = seed[0] ^ 0x736f6d6570736575ULL;
-	v[1] = seed[1] ^ 0x646f72616e646f6dULL;
-	v[2] = seed[0] ^ 0x6c7967656e657261ULL;
-	v[3] = seed[1] ^ 0x7465646279746573ULL;
+	v[0] = key[0] ^ 0x736f6d6570736575ULL;
+	v[1] = key[1] ^ 0x646f72616e646f6dULL;
+	v[2] = key[0] ^ 0x6c7967656e657261ULL;
+	v[3] = key[1] ^ 0x7465646279746573ULL;
 	for (; left >= 8; left -= 8, p += 8) {
 		memcpy(&m, p, 8);
 		v[3] ^= m;
@@ -82,6 +80,14 @@ uint64_t hr_hash(const void *data, size_t len)
 	for (int i = 0; i < 3; i++)
 		sip_round(v);
 	return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t hr_hash(const void *data, size_t len)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_seed);
+	return hr_siphash(seed, data, len);
 }
 
 static void *must_calloc(size_t n, size_t size)

@@ -35,4 +35,6 @@ int hr_map_next(const struct hr_map *m, struct hr_map_iter *it);
 
 /* The hash, for other tables: seeded. */
 uint64_t hr_hash(const void *data, size_t len);
+/* The same, SipHash-1-3, with a key of the caller's. */
+uint64_t hr_siphash(const uint64_t key[2], const void *data, size_t len);
 #define _cleanup_map_ _cleanup_(hr_map_freep)

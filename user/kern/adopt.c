@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Plan tables that a killed agent filled: what the first apply has to know of them. */
-#include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "core/cleanup.h"
-#include "core/log.h"
 #include "kern/apply.h"
-#include "kern/clients.h"
 #include "kern/internal.h"
+#include "plan/compile/ids.h"
 
 /* Highest uint32_t at an offset of the keys of a map. */
 static uint32_t highest(const struct bpf_map *m, size_t at, uint32_t max)
@@ -35,53 +35,43 @@ void kern_adopted_numbers(struct hr_kern *k)
 	n->table = highest(k->skel->maps.conds, offsetof(struct hr_cond_key, table), n->table);
 }
 
-/* address id -> its endpoint in the plan */
-static struct hr_map *addresses(const struct hr_plan *plan)
+/* Rules that the first apply replaces still name them: what is in a place stays there for a while.
+ */
+void kern_adopted_replies(struct hr_kern *k)
 {
-	struct hr_map *m = hr_map_new();
+	struct kern_replies *r = &k->apply->replies;
 
-	for (size_t i = 0; i < plan->eps.len; i++) {
-		const struct hr_plan_ep *ep = &plan->eps.data[i];
-
-		hr_map_put(m, &ep->addr_id, sizeof(ep->addr_id), (void *)ep);
+	for (uint32_t i = HR_REPLY_FIRST_FREE; i < HR_REPLIES_MAX; i++) {
+		bpf_map_lookup_elem(KERN_MAP_FD(k, replies), &i, &r->at[i]);
+		r->free_at[i] = r->at[i].len ? kern_now_ms() + KERN_GRACE_MS : 0;
 	}
-	return m;
 }
 
-/* Does the plan mean by an address id what the agent before us meant by it? One that it does not
- * have is given to another address sooner or later: ours are counted from the beginning again. */
-static bool same_address(struct hr_kern *k, struct hr_map *now, uint32_t id)
+static int put_ids(void *ctx, const struct hr_id_key *keys, const struct hr_id_row *rows, size_t n)
 {
-	const struct hr_plan_ep *ep = hr_map_get(now, &id, sizeof(id));
-	struct hr_ep_addr was;
+	__u32 count = (__u32)n;
 
-	if (!id || id == HR_ADDR_ASKED)
-		return true;
-	if (!ep)
-		return false;
-	if (bpf_map_lookup_elem(KERN_MAP_FD(k, addrs), &id, &was))
-		return false; /* its row has gone: the connection is to an endpoint of long ago */
-	return !memcmp(was.ip, ep->addr.ip, sizeof(was.ip)) && was.port_be == htons(ep->port);
+	return bpf_map_update_batch(KERN_MAP_FD((struct hr_kern *)ctx, ids), keys, rows, &count,
+				    NULL);
 }
 
-void kern_adopted_connections(struct hr_kern *k, const struct hr_plan *plan)
+int hr_kern_keep_ids(struct hr_kern *k, struct hr_ids *ids)
 {
-	_cleanup_map_ struct hr_map *now = addresses(plan);
-	int fd = KERN_MAP_FD(k, conns);
-	uint64_t key, next, n = 0;
+	struct hr_id_key key = {.kind = HR_ID_KEY}, next;
+	struct hr_id_row secret = {}, row;
+	int fd = KERN_MAP_FD(k, ids);
 
+	if (bpf_map_lookup_elem(fd, &key, &secret)) {
+		if (getrandom(secret.digest, sizeof(secret.digest), 0) < 0 ||
+		    bpf_map_update_elem(fd, &key, &secret, BPF_ANY))
+			return -errno;
+	}
+	hr_ids_keep(ids, secret.digest, put_ids, k);
 	for (bool more = !bpf_map_get_next_key(fd, NULL, &next); more;) {
-		struct hr_conn c;
-
 		key = next;
 		more = !bpf_map_get_next_key(fd, &key, &next);
-		if (hr_kern_conn_get(k, key, &c) || same_address(k, now, c.addr_id))
-			continue;
-		hr_kern_conn_kill(k, key);
-		n++;
+		if (!bpf_map_lookup_elem(fd, &key, &row))
+			hr_ids_adopt(ids, &key, &row);
 	}
-	if (n)
-		hr_info("%llu connections of the agent before go on through the agent: the plan "
-			"has changed",
-			(unsigned long long)n);
+	return 0;
 }

@@ -310,8 +310,6 @@ int hr_kern_apply(struct hr_kern *k, const struct hr_plan *plan, const char **wh
 	int e;
 
 	kern_apply_tick(k, kern_now_ms());
-	if (k->adopted && !k->apply->rows)
-		kern_adopted_connections(k, plan);
 	e = try_apply(k, plan, &failed);
 	if (e == -ENOSPC && kern_stale_pending(k)) {
 		/* full of rows that only wait for their grace time to end */
@@ -342,6 +340,7 @@ int kern_apply_init(struct hr_kern *k)
 		memset(a->used_eps, 1, sizeof(a->used_eps));
 		memset(a->used_routes, 1, sizeof(a->used_routes));
 		kern_adopted_numbers(k);
+		kern_adopted_replies(k);
 	}
 	return kern_meters_init(k);
 }

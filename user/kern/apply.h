@@ -54,6 +54,5 @@ void kern_counters_zero(const struct bpf_map *m, unsigned char *used, uint32_t i
 /* ---- adopt.c */
 /* Table numbers go on after the highest that is in the tables. */
 void kern_adopted_numbers(struct hr_kern *k);
-/* Ids of the killed agent's plan: when an address has another id now, what connections remember is
- * wrong, and they become the agent's. */
-void kern_adopted_connections(struct hr_kern *k, const struct hr_plan *plan);
+/* Places of replies that its rules name are not given to others at once. */
+void kern_adopted_replies(struct hr_kern *k);

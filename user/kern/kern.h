@@ -17,6 +17,7 @@
 #include "plan/balance/tables.h"
 
 struct hr_kern;
+struct hr_ids;
 
 enum hr_datapath { HR_DATAPATH_AUTO, HR_DATAPATH_KERNEL, HR_DATAPATH_AGENT };
 
@@ -67,6 +68,9 @@ const struct hr_kern_status *hr_kern_status(const struct hr_kern *k);
  * Gives how many things went, or -errno; -EBUSY when an agent lives. Appends a line each. */
 int hr_kern_cleanup(const char *pin_dir, struct hr_strbuf *out);
 
+/* Ids are kept in a pinned map, and begin with those that a killed agent gave. Before the first
+ * assignment. 0 or -errno. */
+int hr_kern_keep_ids(struct hr_kern *k, struct hr_ids *ids);
 /* Brings the maps from what they hold to the plan (ids assigned). New rows first, then the vhosts
  * that use them, then vips; old rows go after a grace time (hr_kern_poll does it). Only what
  * changed is written: a weight change is one element. On failure the maps still serve the old

@@ -464,26 +464,6 @@ static void test_killed_and_restarted(void **state)
 	assert_int_equal(hr_kern_u_take(w->k, 0), 0);
 }
 
-/* Its plan numbers addresses otherwise: what the connection remembers is void, the agent has it. */
-static void test_restarted_with_other_ids(void **state)
-{
-	struct world *w = *state;
-	pid_t pid = doomed_agent(w, false);
-	struct sockaddr_in swap;
-	struct hr_conn c;
-
-	client_connects(w);
-	native_exchange(w);
-	kill_agent(pid);
-	w->k = box_open(HR_DATAPATH_KERNEL);
-	swap = w->at1;
-	w->at1 = w->at2;
-	w->at2 = swap;
-	plan_weight(w, 100);
-	assert_int_equal(hr_kern_conn_get(w->k, w->cookie, &c), 0);
-	assert_true(c.flags & HR_CONN_F_DEAD);
-}
-
 /* Bytes that the dead agent had: an end for the client, not a hang. */
 static void test_killed_while_bound(void **state)
 {
@@ -517,7 +497,6 @@ int main(void)
 		TRAFFIC_TEST(test_unenrol_under_connection),
 		TRAFFIC_TEST(test_unenrol_while_bound),
 		KILL_TEST(test_killed_and_restarted),
-		KILL_TEST(test_restarted_with_other_ids),
 		KILL_TEST(test_killed_while_bound),
 	};
 

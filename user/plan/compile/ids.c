@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Stable ids by name. Each table keeps name -> id. An id whose name was absent from two assignments
- * in a row is free, and is given again after all that were free before it.
+ * in a row is free, and is given again after all that were free before it. What the agent before
+ * this one called by an id is found by a digest of its name: so connections, tables and counters
+ * that a killed agent left go on to mean what they meant.
  */
 #include "plan/compile/ids.h"
 
@@ -24,8 +26,9 @@ struct entry {
 #define QUARANTINE 64 /* assignments */
 #define LOOKS 16      /* at those that are free the longest */
 
-/* An address id is held by connections for as long as they live, which may be days, and says where
- * they go: it carries the number of times its place in the table was given away. */
+/* The ids of an address and of a virtual host are held by connections for as long as they live,
+ * which may be days, and say where they go: they carry the number of times their place in the table
+ * was given away. */
 #define PLACE_BITS 16
 #define PLACE(id) ((id) & ((1U << PLACE_BITS) - 1))
 _Static_assert(HR_EPS_MAX <= 1 << PLACE_BITS, "a place fits its bits");
@@ -45,16 +48,22 @@ struct table {
 	bool counted; /* ids carry the number of uses of their place */
 };
 
-enum { T_VHOST, T_ROUTE, T_CLUSTER, T_EP, T_ADDR, T_CONNS, T_N };
-
 struct hr_ids {
-	struct table t[T_N];
+	struct table t[HR_ID_AUTO_VIP];
 	uint64_t round; /* assignments of whole plans */
 	uint64_t count; /* and of what is new in others */
 	hr_ids_busy_fn busy;
 	void *busy_ctx;
 	struct hr_map *auto_vips; /* fqdn -> number */
 	uint32_t next_vip;
+	hr_ids_keep_fn keep;
+	void *keep_ctx;
+	uint64_t key[2]; /* of digests */
+	/* given since the last call of keep */
+	HR_VEC(struct hr_id_key) new_keys;
+	HR_VEC(struct hr_id_row) new_rows;
+	/* of the agent before, digest -> id; NULL after the first assignment */
+	struct hr_map *adopted[HR_ID_KINDS];
 };
 
 struct hr_ids *hr_ids_new(void)
@@ -62,25 +71,25 @@ struct hr_ids *hr_ids_new(void)
 	static const struct {
 		const char *what;
 		uint32_t max;
-	} kinds[T_N] = {
-		[T_VHOST] = {"virtual hosts", HR_VHOSTS_MAX},
-		[T_ROUTE] = {"routes", HR_ROUTES_MAX},
-		[T_CLUSTER] = {"clusters", HR_CLUSTERS_MAX},
-		[T_EP] = {"endpoints", HR_EPS_MAX},
-		[T_ADDR] = {"addresses", HR_EPS_MAX},
-		[T_CONNS] = {"connection pools", HR_CLUSTERS_MAX},
+	} kinds[HR_ID_AUTO_VIP] = {
+		[HR_ID_VHOST] = {"virtual hosts", HR_VHOSTS_MAX},
+		[HR_ID_ROUTE] = {"routes", HR_ROUTES_MAX},
+		[HR_ID_CLUSTER] = {"clusters", HR_CLUSTERS_MAX},
+		[HR_ID_EP] = {"endpoints", HR_EPS_MAX},
+		[HR_ID_ADDR] = {"addresses", HR_EPS_MAX},
+		[HR_ID_CONNS] = {"connection pools", HR_CLUSTERS_MAX},
 	};
 	struct hr_ids *ids = calloc(1, sizeof(*ids));
 
 	if (!ids)
 		abort();
-	for (int i = 0; i < T_N; i++) {
+	for (int i = HR_ID_VHOST; i < HR_ID_AUTO_VIP; i++) {
 		ids->t[i].what = kinds[i].what;
 		ids->t[i].max = kinds[i].max;
 		ids->t[i].by_name = hr_map_new();
 		hr_vec_push(&ids->t[i].by_place, NULL);
 	}
-	ids->t[T_ADDR].counted = true;
+	ids->t[HR_ID_VHOST].counted = ids->t[HR_ID_ADDR].counted = true;
 	ids->auto_vips = hr_map_new();
 	return ids;
 }
@@ -104,7 +113,7 @@ void hr_ids_free(struct hr_ids *ids)
 {
 	if (!ids)
 		return;
-	for (int i = 0; i < T_N; i++) {
+	for (int i = HR_ID_VHOST; i < HR_ID_AUTO_VIP; i++) {
 		struct table *t = &ids->t[i];
 
 		for (size_t k = 1; k < t->by_place.len; k++)
@@ -115,14 +124,111 @@ void hr_ids_free(struct hr_ids *ids)
 		hr_vec_free(&t->free);
 	}
 	hr_map_free(ids->auto_vips);
+	hr_vec_free(&ids->new_keys);
+	hr_vec_free(&ids->new_rows);
+	for (int i = 0; i < HR_ID_KINDS; i++)
+		hr_map_free(ids->adopted[i]);
 	free(ids);
 }
 
+/* ---- what is kept for the agent after this one ----------------------------------------------- */
+
+static struct hr_id_row row_of(const struct hr_ids *ids, const char *name, uint32_t id)
+{
+	_cleanup_sb_ struct hr_strbuf text = {0};
+	struct hr_id_row row = {.id = id};
+
+	hr_sb_printf(&text, "0%s", name);
+	row.digest[0] = hr_siphash(ids->key, text.data, text.len);
+	text.data[0] = '1';
+	row.digest[1] = hr_siphash(ids->key, text.data, text.len);
+	return row;
+}
+
+static void note(struct hr_ids *ids, int kind, const char *name, uint32_t id)
+{
+	if (!ids->keep)
+		return;
+	hr_vec_push(&ids->new_keys, (struct hr_id_key){(uint32_t)kind, PLACE(id)});
+	hr_vec_push(&ids->new_rows, row_of(ids, name, id));
+}
+
+/* Before anybody can meet the new ids. */
+static int keep_new(struct hr_ids *ids)
+{
+	int e = 0;
+
+	if (ids->new_rows.len)
+		e = ids->keep(ids->keep_ctx, ids->new_keys.data, ids->new_rows.data,
+			      ids->new_rows.len);
+	if (e)
+		return e;
+	hr_vec_free(&ids->new_keys);
+	hr_vec_free(&ids->new_rows);
+	return 0;
+}
+
+void hr_ids_keep(struct hr_ids *ids, const __u64 key[2], hr_ids_keep_fn keep, void *ctx)
+{
+	memcpy(ids->key, key, sizeof(ids->key));
+	ids->keep = keep;
+	ids->keep_ctx = ctx;
+}
+
+void hr_ids_adopt(struct hr_ids *ids, const struct hr_id_key *key, const struct hr_id_row *row)
+{
+	if (key->kind == HR_ID_KEY || key->kind >= HR_ID_KINDS || !key->place ||
+	    key->place >= HR_EPS_MAX || PLACE(row->id) != key->place)
+		return;
+	if (!ids->adopted[key->kind])
+		ids->adopted[key->kind] = hr_map_new();
+	hr_map_put(ids->adopted[key->kind], row->digest, sizeof(row->digest),
+		   (void *)(uintptr_t)row->id);
+	if (key->kind == HR_ID_AUTO_VIP) {
+		ids->next_vip = HR_MAX(ids->next_vip, key->place);
+		return;
+	}
+	while (ids->t[key->kind].by_place.len <= key->place)
+		hr_vec_push(&ids->t[key->kind].by_place, NULL);
+}
+
+/* What the agent before called by this name; 0: nothing. */
+static uint32_t adopted_id(struct hr_ids *ids, int kind, const char *name)
+{
+	struct hr_id_row row;
+
+	if (!ids->adopted[kind])
+		return 0;
+	row = row_of(ids, name, 0);
+	return (uint32_t)(uintptr_t)hr_map_del(ids->adopted[kind], row.digest, sizeof(row.digest));
+}
+
+/* Names that the first plan has not: their ids are free from now on. Auto VIPs stay their names'.
+ */
+static bool give_up_adopted(struct hr_ids *ids)
+{
+	bool any = false;
+
+	for (int i = HR_ID_VHOST; i < HR_ID_AUTO_VIP; i++) {
+		struct hr_map_iter it = {};
+
+		while (ids->adopted[i] && hr_map_next(ids->adopted[i], &it)) {
+			hr_vec_push(&ids->t[i].free,
+				    (struct freed){(uint32_t)(uintptr_t)it.value, ids->count});
+			any = true;
+		}
+		hr_map_free(TAKE_PTR(ids->adopted[i]));
+	}
+	return any;
+}
+
+/* ---- assignment ------------------------------------------------------------------------------ */
+
 static bool is_busy(const struct hr_ids *ids, int kind, uint32_t id)
 {
-	if (!ids->busy || (kind != T_EP && kind != T_CLUSTER))
+	if (!ids->busy || (kind != HR_ID_EP && kind != HR_ID_CLUSTER))
 		return false;
-	return ids->busy(ids->busy_ctx, kind == T_EP ? HR_ID_EP : HR_ID_CLUSTER, id);
+	return ids->busy(ids->busy_ctx, (enum hr_id_kind)kind, id);
 }
 
 /* The one that is free the longest and that nobody counts with; 0: none that old. */
@@ -175,8 +281,10 @@ static uint32_t id_of(struct hr_ids *ids, int kind, const char *name)
 	struct entry *e = hr_map_gets(t->by_name, name);
 
 	if (!e) {
-		uint32_t id = new_id(ids, kind);
+		uint32_t id = adopted_id(ids, kind, name);
 
+		if (!id && (id = new_id(ids, kind)))
+			note(ids, kind, name, id);
 		if (!id)
 			return 0;
 		e = calloc(1, sizeof(*e));
@@ -196,7 +304,7 @@ static uint32_t id_of(struct hr_ids *ids, int kind, const char *name)
 /* Forgets what was absent for `rounds` assignments. */
 static void forget(struct hr_ids *ids, uint64_t rounds)
 {
-	for (int i = 0; i < T_N; i++) {
+	for (int i = HR_ID_VHOST; i < HR_ID_AUTO_VIP; i++) {
 		struct table *t = &ids->t[i];
 
 		for (size_t k = 1; k < t->by_place.len; k++) {
@@ -211,7 +319,7 @@ static void forget(struct hr_ids *ids, uint64_t rounds)
 /* As if the assignment under way had not been tried: the plan before it lives on. */
 static void take_back(struct hr_ids *ids)
 {
-	for (int i = 0; i < T_N; i++) {
+	for (int i = HR_ID_VHOST; i < HR_ID_AUTO_VIP; i++) {
 		struct table *t = &ids->t[i];
 
 		for (size_t k = 1; k < t->by_place.len; k++) {
@@ -230,7 +338,7 @@ static void take_back(struct hr_ids *ids)
 
 static uint32_t cluster_id(struct hr_ids *ids, const struct hr_plan_cluster *c)
 {
-	return id_of(ids, T_CLUSTER, c->name);
+	return id_of(ids, HR_ID_CLUSTER, c->name);
 }
 
 static int assign_ep(struct hr_ids *ids, const struct hr_plan *p, struct hr_plan_ep *e)
@@ -240,9 +348,9 @@ static int assign_ep(struct hr_ids *ids, const struct hr_plan *p, struct hr_plan
 
 	hr_addr_port_text(&e->addr, e->port, text);
 	hr_sb_printf(&name, "%s %s", p->clusters.data[e->cluster].name, text);
-	e->addr_id = id_of(ids, T_ADDR, text);
-	e->id = id_of(ids, T_EP, name.data);
-	return e->id && e->addr_id ? -1 : e->id ? T_ADDR : T_EP;
+	e->addr_id = id_of(ids, HR_ID_ADDR, text);
+	e->id = id_of(ids, HR_ID_EP, name.data);
+	return e->id && e->addr_id ? -1 : e->id ? HR_ID_ADDR : HR_ID_EP;
 }
 
 static int assign_eps(struct hr_ids *ids, struct hr_plan *p)
@@ -262,20 +370,20 @@ static int assign(struct hr_ids *ids, struct hr_plan *p)
 		_cleanup_sb_ struct hr_strbuf name = {0};
 
 		hr_sb_printf(&name, "%s:%u", v->host, v->port);
-		v->id = id_of(ids, T_VHOST, name.data);
+		v->id = id_of(ids, HR_ID_VHOST, name.data);
 		if (!v->id)
-			return T_VHOST;
+			return HR_ID_VHOST;
 	}
 	for (size_t i = 0; i < p->routes.len; i++)
-		if (!(p->routes.data[i].id = id_of(ids, T_ROUTE, p->routes.data[i].key)))
-			return T_ROUTE;
+		if (!(p->routes.data[i].id = id_of(ids, HR_ID_ROUTE, p->routes.data[i].key)))
+			return HR_ID_ROUTE;
 	for (size_t i = 0; i < p->clusters.len; i++) {
 		struct hr_plan_conns *conns = &p->clusters.data[i].conns;
 
 		if (!(p->clusters.data[i].id = cluster_id(ids, &p->clusters.data[i])))
-			return T_CLUSTER;
+			return HR_ID_CLUSTER;
 		/* there are not more of them than clusters: the table is as large */
-		conns->id = conns->name ? id_of(ids, T_CONNS, conns->name) : 0;
+		conns->id = conns->name ? id_of(ids, HR_ID_CONNS, conns->name) : 0;
 	}
 	return assign_eps(ids, p);
 }
@@ -294,19 +402,22 @@ static void index_endpoints(struct hr_plan *p)
 
 int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 {
-	int full;
+	int full, r;
 
 	ids->round++;
 	ids->count++;
 	forget(ids, 3);
 	full = assign(ids, plan);
-	if (full < 0) {
+	if (give_up_adopted(ids) && full >= 0)
+		full = assign(ids, plan);
+	r = full < 0 ? keep_new(ids) : -ENOSPC;
+	if (!r) {
 		index_endpoints(plan);
 		return 0;
 	}
-	*what = ids->t[full].what;
+	*what = full < 0 ? "names of ids" : ids->t[full].what;
 	take_back(ids);
-	return -ENOSPC;
+	return r;
 }
 
 /* Names that went wait for assignments of a whole plan before their ids are given again: not too
@@ -315,7 +426,7 @@ int hr_ids_assign(struct hr_ids *ids, struct hr_plan *plan, const char **what)
 
 int hr_ids_assign_new(struct hr_ids *ids, struct hr_plan *plan, const struct hr_plan_changes *what)
 {
-	if (hr_map_len(ids->t[T_EP].by_name) > plan->eps.len + GONE_MAX)
+	if (hr_map_len(ids->t[HR_ID_EP].by_name) > plan->eps.len + GONE_MAX)
 		return -ENOSPC;
 	ids->count++;
 	for (size_t i = 0; i < what->n_clusters; i++) {
@@ -328,20 +439,24 @@ int hr_ids_assign_new(struct hr_ids *ids, struct hr_plan *plan, const struct hr_
 				return -ENOSPC;
 		}
 	}
+	if (keep_new(ids))
+		return -ENOSPC;
 	index_endpoints(plan);
 	return 0;
 }
 
-/* Numbers are kept for the life of the agent, so a name always gets the same address. */
+/* Numbers are never given again, so a name always gets the same address. */
 int hr_ids_auto_vip(void *ctx, const char *fqdn, struct hr_addr *v4, struct hr_addr *v6)
 {
 	struct hr_ids *ids = ctx;
 	uint32_t n = (uint32_t)(uintptr_t)hr_map_gets(ids->auto_vips, fqdn);
 
 	if (!n) {
-		if (ids->next_vip == 0xfffd)
+		n = adopted_id(ids, HR_ID_AUTO_VIP, fqdn);
+		if (!n && ids->next_vip == 0xfffd)
 			return -ENOSPC;
-		n = ++ids->next_vip;
+		if (!n)
+			note(ids, HR_ID_AUTO_VIP, fqdn, n = ++ids->next_vip);
 		hr_map_puts(ids->auto_vips, fqdn, (void *)(uintptr_t)n);
 	}
 	*v4 = (struct hr_addr){.ip = {[10] = 0xff, 0xff, 240, 240, (uint8_t)(n >> 8), (uint8_t)n}};
@@ -361,15 +476,15 @@ static const char *name_of(const struct hr_ids *ids, int kind, uint32_t id)
 
 const char *hr_ids_route_name(const struct hr_ids *ids, uint32_t id)
 {
-	return name_of(ids, T_ROUTE, id);
+	return name_of(ids, HR_ID_ROUTE, id);
 }
 
 const char *hr_ids_ep_name(const struct hr_ids *ids, uint32_t id)
 {
-	return name_of(ids, T_EP, id);
+	return name_of(ids, HR_ID_EP, id);
 }
 
 const char *hr_ids_addr_name(const struct hr_ids *ids, uint32_t id)
 {
-	return name_of(ids, T_ADDR, id);
+	return name_of(ids, HR_ID_ADDR, id);
 }
