@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <arpa/inet.h>
-
 #include "core/cleanup.h"
 #include "kern/apply.h"
 #include "kern/internal.h"
@@ -34,15 +32,10 @@ struct change {
 			for (const struct hr_plan_ep *ep = (p)->eps.data + cluster->first_ep; \
 			     ep < (p)->eps.data + cluster->first_ep + cluster->n_eps; ep++)
 
-static struct hr_member_key member(const struct hr_plan_cluster *c, const struct hr_plan_ep *ep)
-{
-	return (struct hr_member_key){.cluster = c->id, .addr_id = ep->addr_id};
-}
-
 static void *member_row(const struct change *c, const struct hr_plan_cluster *cl,
 			const struct hr_plan_ep *ep)
 {
-	struct hr_member_key key = member(cl, ep);
+	struct hr_member_key key = kern_member_key(cl, ep);
 
 	return hr_map_get(c->rows->members, &key, sizeof(key));
 }
@@ -60,12 +53,11 @@ static int put_new(struct change *c)
 
 	for_each_ep(c, c->plan, cl, ep)
 	{
-		struct hr_member_key key = member(cl, ep);
-		struct hr_ep_addr addr = {.port_be = htons(ep->port)};
+		struct hr_member_key key = kern_member_key(cl, ep);
+		struct hr_ep_addr addr = kern_ep_addr(ep);
 
 		if (e || member_row(c, cl, ep))
 			continue;
-		memcpy(addr.ip, ep->addr.ip, sizeof(addr.ip));
 		e = kern_txn_put(&c->txn, c->k->skel->maps.addrs, &ep->addr_id, &addr,
 				 hr_map_get(c->rows->addrs, &ep->addr_id, sizeof(ep->addr_id)));
 		if (!e)
@@ -74,28 +66,20 @@ static int put_new(struct change *c)
 	return e;
 }
 
-static struct hr_vip_key vip_key(const struct hr_plan_vip *v)
-{
-	struct hr_vip_key key = {.port_be = htons(v->port)};
-
-	memcpy(key.ip, v->addr.ip, sizeof(key.ip));
-	return key;
-}
-
 static int put_vips(struct change *c)
 {
 	int e = 0;
 
 	for (size_t i = 0; i < c->what->n_vips && !e; i++) {
 		const struct hr_plan_vip *v = &c->plan->vips.data[c->what->vips[i]];
-		struct hr_vip_key key = vip_key(v);
+		struct hr_vip_key key = kern_vip_key(v);
 		const struct hr_vip *have = hr_map_get(c->rows->vips, &key, sizeof(key));
 		struct hr_vip now;
 
 		if (!have)
 			return -EOPNOTSUPP;
 		now = *have;
-		now.cluster = v->cluster == HR_NONE ? 0 : c->plan->clusters.data[v->cluster].id;
+		now.cluster = kern_vip_cluster(c->plan, v);
 		e = kern_txn_put(&c->txn, c->k->skel->maps.vips, &key, &now, have);
 	}
 	return e;
@@ -109,10 +93,10 @@ static void note_new(struct change *c)
 		kern_rows_endpoint(c->rows, cl, ep);
 	for (size_t i = 0; i < c->what->n_vips; i++) {
 		const struct hr_plan_vip *v = &c->plan->vips.data[c->what->vips[i]];
-		struct hr_vip_key key = vip_key(v);
+		struct hr_vip_key key = kern_vip_key(v);
 		struct hr_vip *have = hr_map_get(c->rows->vips, &key, sizeof(key));
 
-		have->cluster = v->cluster == HR_NONE ? 0 : c->plan->clusters.data[v->cluster].id;
+		have->cluster = kern_vip_cluster(c->plan, v);
 	}
 }
 
@@ -133,7 +117,7 @@ static void take_out(struct change *c, uint64_t at)
 {
 	for_each_ep(c, c->was, cl, ep)
 	{
-		struct hr_member_key key = member(cl, ep);
+		struct hr_member_key key = kern_member_key(cl, ep);
 
 		if (in_plan(c->plan, ep->id))
 			continue;

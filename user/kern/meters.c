@@ -111,8 +111,8 @@ static void empty(int fd, size_t max)
 			break;
 }
 
-/* The row that takes what finds no other must be there before the table is full. Rows of an agent
- * that was killed have ids that say nothing to us. */
+/* The row that takes what finds no other must be there before the table is full. Counters begin
+ * with the process that shows them, so those of an agent that was killed go. */
 int kern_meters_init(struct hr_kern *k)
 {
 	size_t cpus = (size_t)HR_MAX(libbpf_num_possible_cpus(), 1);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include <arpa/inet.h>
 
 #include "core/cleanup.h"
 #include "kern/apply.h"
@@ -63,15 +62,14 @@ static int write_vhost(struct hr_kern *k, const struct hr_plan *plan, const stru
 
 static int write_vip(struct hr_kern *k, const struct hr_plan *plan, const struct hr_plan_vip *v)
 {
-	struct hr_vip_key key = {.port_be = htons(v->port)};
+	struct hr_vip_key key = kern_vip_key(v);
 	struct hr_vip *have, vip;
 
-	memcpy(key.ip, v->addr.ip, sizeof(key.ip));
 	have = hr_map_get(k->apply->rows->vips, &key, sizeof(key));
 	if (!have)
 		return -ENOENT;
 	vip = *have;
-	vip.cluster = v->cluster == HR_NONE ? 0 : plan->clusters.data[v->cluster].id;
+	vip.cluster = kern_vip_cluster(plan, v);
 	if (!memcmp(&vip, have, sizeof(vip)))
 		return 0;
 	if (bpf_map_update_elem(bpf_map__fd(k->skel->maps.vips), &key, &vip, BPF_EXIST))

@@ -280,15 +280,27 @@ static void build_vhost(struct build *b, const struct hr_plan_vhost *v)
 
 /* ---- clusters ------------------------------------------------------------------------------- */
 
+struct hr_member_key kern_member_key(const struct hr_plan_cluster *c, const struct hr_plan_ep *ep)
+{
+	return (struct hr_member_key){.cluster = c->id, .addr_id = ep->addr_id};
+}
+
+struct hr_ep_addr kern_ep_addr(const struct hr_plan_ep *ep)
+{
+	struct hr_ep_addr addr = {.port_be = htons(ep->port)};
+
+	memcpy(addr.ip, ep->addr.ip, sizeof(addr.ip));
+	return addr;
+}
+
 void kern_rows_endpoint(struct hr_rows *r, const struct hr_plan_cluster *c,
 			const struct hr_plan_ep *ep)
 {
-	struct hr_member_key key = {.cluster = c->id, .addr_id = ep->addr_id};
+	struct hr_member_key key = kern_member_key(c, ep);
 	struct hr_ep_addr *addr = hr_arena_new0(r->arena, struct hr_ep_addr);
 	uint32_t *id = hr_arena_new0(r->arena, uint32_t);
 
-	memcpy(addr->ip, ep->addr.ip, sizeof(addr->ip));
-	addr->port_be = htons(ep->port);
+	*addr = kern_ep_addr(ep);
 	*id = ep->id;
 	hr_map_put(r->members, &key, sizeof(key), id);
 	hr_map_put(r->addrs, &ep->addr_id, sizeof(ep->addr_id), addr);
@@ -377,19 +389,30 @@ static uint32_t build_split(struct build *b, const struct hr_plan_route *r)
 	return r->id;
 }
 
-static void build_vip(struct build *b, const struct hr_plan_vip *v)
+struct hr_vip_key kern_vip_key(const struct hr_plan_vip *v)
 {
-	struct hr_vip *vip = hr_arena_new0(b->rows->arena, struct hr_vip);
 	struct hr_vip_key key = {.port_be = htons(v->port)};
 
 	memcpy(key.ip, v->addr.ip, sizeof(key.ip));
+	return key;
+}
+
+uint32_t kern_vip_cluster(const struct hr_plan *plan, const struct hr_plan_vip *v)
+{
+	return v->cluster == HR_NONE ? 0 : plan->clusters.data[v->cluster].id;
+}
+
+static void build_vip(struct build *b, const struct hr_plan_vip *v)
+{
+	struct hr_vip *vip = hr_arena_new0(b->rows->arena, struct hr_vip);
+	struct hr_vip_key key = kern_vip_key(v);
+
 	vip->port = v->port;
 	vip->proto = v->proto;
 	vip->flags = v->flags;
 	if (v->vhost != HR_NONE)
 		vip->vhost = b->plan->vhosts.data[v->vhost].id;
-	if (v->cluster != HR_NONE)
-		vip->cluster = b->plan->clusters.data[v->cluster].id;
+	vip->cluster = kern_vip_cluster(b->plan, v);
 	if (v->split != HR_NONE)
 		vip->split = build_split(b, &b->plan->routes.data[v->split]);
 	hr_map_put(b->rows->vips, &key, sizeof(key), vip);

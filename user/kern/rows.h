@@ -72,5 +72,10 @@ struct hr_rows *kern_rows_build(const struct hr_plan *plan, const struct hr_rows
 /* Rows of an endpoint, into the maps of `r`; those that are there are replaced. */
 void kern_rows_endpoint(struct hr_rows *r, const struct hr_plan_cluster *c,
 			const struct hr_plan_ep *ep);
+struct hr_member_key kern_member_key(const struct hr_plan_cluster *c, const struct hr_plan_ep *ep);
+struct hr_ep_addr kern_ep_addr(const struct hr_plan_ep *ep);
+struct hr_vip_key kern_vip_key(const struct hr_plan_vip *v);
+/* Where connect() leads what goes to this address; 0: nowhere, or as its split says. */
+uint32_t kern_vip_cluster(const struct hr_plan *plan, const struct hr_plan_vip *v);
 void kern_rows_free(struct hr_rows *r);
 void kern_table_unref(struct kern_table *t);
