@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-
 #include "core/cleanup.h"
 #include "kern/apply.h"
 #include "kern/internal.h"
