@@ -22,11 +22,6 @@ static __always_inline int ip_is_v4(const __u8 ip[16])
 	return !w[0] && !w[1] && w[2] == V4_PREFIX;
 }
 
-static __always_inline __u32 ip_v4(const __u8 ip[16])
-{
-	return ((const __u32 *)ip)[3];
-}
-
 /* The hooks of the two families fill different fields of the context: `v6` is a constant in each
  * program, so the other half disappears. */
 static __always_inline void ctx_ip_get(struct bpf_sock_addr *ctx, int v6, __u8 ip[16])
