@@ -290,20 +290,23 @@ static __always_inline __u32 odd_code(struct hr_odd_key *key, __u32 status)
 
 static const struct hr_meter fresh_meter;
 
-/* Its row, or the one for all that find none. */
-static __always_inline struct hr_meter *meter_of(struct hr_meter_key *key)
+/* Its row in `meters` or `tcp_meters`, made of `fresh` when it is new, or the one for all that find
+ * none: then *key is that one's. */
+static __always_inline void *meter_of(void *table, struct hr_meter_key *key, const void *fresh)
 {
-	struct hr_meter *m = bpf_map_lookup_elem(&meters, key);
+	void *m = bpf_map_lookup_elem(table, key);
+	__u32 proto = key->proto;
 
 	if (m)
 		return m;
-	bpf_map_update_elem(&meters, key, &fresh_meter, BPF_NOEXIST);
-	m = bpf_map_lookup_elem(&meters, key);
+	bpf_map_update_elem(table, key, fresh, BPF_NOEXIST);
+	m = bpf_map_lookup_elem(table, key);
 	if (m)
 		return m;
 	__builtin_memset(key, 0, sizeof(*key));
 	key->flags = HR_FLAG_OTHER;
-	return bpf_map_lookup_elem(&meters, key);
+	key->proto = proto;
+	return bpf_map_lookup_elem(table, key);
 }
 
 static __always_inline void histogram_add(__u64 *in, __u32 bucket)
@@ -329,7 +332,7 @@ __weak __noinline int meter_add(const struct done *d, struct conn *c, __u64 us)
 	key.meter.ep = d->ep;
 	key.meter.route = d->ep ? 0 : d->route;
 	key.meter.flags = meter_flag(d);
-	m = meter_of(&key.meter);
+	m = meter_of(&meters, &key.meter, &fresh_meter);
 	if (!m)
 		return 0;
 	at = status - HR_CODE_FIRST;

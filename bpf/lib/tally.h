@@ -7,24 +7,9 @@
  */
 #pragma once
 
-#include "lib/maps.h"
+#include "lib/count.h"
 
-static __always_inline struct hr_tcp_meter *tcp_meter_of(struct hr_meter_key *key)
-{
-	static const struct hr_tcp_meter fresh;
-	struct hr_tcp_meter *m = bpf_map_lookup_elem(&tcp_meters, key);
-
-	if (m)
-		return m;
-	bpf_map_update_elem(&tcp_meters, key, &fresh, BPF_NOEXIST);
-	m = bpf_map_lookup_elem(&tcp_meters, key);
-	if (m)
-		return m;
-	__builtin_memset(key, 0, sizeof(*key));
-	key->flags = HR_FLAG_OTHER;
-	key->proto = HR_METER_TCP;
-	return bpf_map_lookup_elem(&tcp_meters, key);
-}
+static const struct hr_tcp_meter fresh_tcp_meter;
 
 /* `now` bytes in all: adds what is new. Looks at the same time do not add it twice. */
 static __always_inline void tally_more(__u64 *seen, __u64 now, __u64 *to)
@@ -52,7 +37,7 @@ static __always_inline int tally_opened(struct tally *t, const struct conn *c,
 static __always_inline struct hr_tcp_meter *tally_look(struct tally *t, __u64 cookie)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
-	struct hr_tcp_meter *m = tcp_meter_of(&t->key);
+	struct hr_tcp_meter *m = meter_of(&tcp_meters, &t->key, &fresh_tcp_meter);
 	struct tcp_sock *tp = (struct tcp_sock *)t->sk;
 	struct sock *sk = (struct sock *)tp;
 	__u64 tx, rx;
@@ -91,7 +76,7 @@ static __always_inline void tally_begin(const struct dial *d, struct tcp_sock *t
 
 	if (bpf_map_update_elem(&tallies, &cookie, &t, BPF_NOEXIST) || !opaque)
 		return;
-	m = tcp_meter_of(&t.key);
+	m = meter_of(&tcp_meters, &t.key, &fresh_tcp_meter);
 	if (m)
 		__sync_fetch_and_add(&m->opened, 1);
 }
@@ -115,7 +100,7 @@ static __always_inline void tally_end(__u64 cookie)
 	if (!t)
 		return;
 	if (!m && t->opened)
-		m = tcp_meter_of(&t->key);
+		m = meter_of(&tcp_meters, &t->key, &fresh_tcp_meter);
 	t->sk = 0;
 	if (m)
 		__sync_fetch_and_add(&m->closed, 1);
