@@ -14,22 +14,14 @@
 #include "lib/opaque.h"
 #include "lib/stages.h"
 
-/* By TCP: the first `bytes`, or all when 0. As `pass` in lib/send.h, with S's own marks. */
-static __always_inline int serve_natively(struct sk_msg_md *msg, struct served *s, __u32 bytes)
+/* By TCP: the first `bytes`, or all when 0. */
+static __always_inline int serve_natively(struct sk_msg_md *msg, const struct tcp_sock *tp,
+					  struct served *s, __u32 bytes)
 {
-	struct sock *sk = (struct sock *)bpf_skc_to_tcp_sock(msg->sk);
-	int redirected = s->mark & CONN_M_REDIRECTED;
-	__u64 conn = s->conn;
+	__u32 marks = s->mark;
 
-	bpf_msg_apply_bytes(msg, bytes);
 	s->mark = bytes ? CONN_M_REDIRECTED : 0;
-	if (!redirected && !bytes && msg->size <= PASS_MAX && sk &&
-	    sk->sk_wmem_queued + 2 * (int)msg->size < sk->sk_sndbuf)
-		return SK_PASS;
-	if (bpf_msg_redirect_hash(msg, &s_hash, &conn, 0) == SK_PASS)
-		return SK_PASS;
-	bpf_msg_apply_bytes(msg, 0);
-	return SK_PASS;
+	return by_tcp(msg, tp, &s_hash, s->conn, marks, bytes);
 }
 
 /* The head of the message into s->resp.buf. Gives its length, 0: cannot. */
@@ -162,7 +154,7 @@ static __always_inline int serve_answer(struct sk_msg_md *msg, struct conn *c, s
 		c->pair.end_seq = s->seq + (__u32)s->left;
 		c->pair.end_set = 1;
 	}
-	return serve_natively(msg, s, bytes);
+	return serve_natively(msg, tp, s, bytes);
 }
 
 /* ---- S of a pooled connection: the answer to a moved request --------------------------------- */
@@ -235,7 +227,7 @@ static __noinline int serve_moved(struct sk_msg_md *msg, struct served *s)
 		return SK_PASS;
 	/* the offer names U by its port alone: only whom `learn` has proved is U's other end */
 	if (!c || !peer || *peer != (__u64)tp)
-		return serve_natively(msg, s, 0);
+		return serve_natively(msg, tp, s, 0);
 	if (!s->left || s->t0 != u->t0)
 		moved_begins(msg, c, s, u);
 	n = s->left < msg->size ? s->left : msg->size;
@@ -246,7 +238,7 @@ static __noinline int serve_moved(struct sk_msg_md *msg, struct served *s)
 			return SK_PASS;
 	}
 	s->left = 0;
-	return serve_natively(msg, s, 0);
+	return serve_natively(msg, tp, s, 0);
 }
 
 SEC("sk_msg")
@@ -265,10 +257,10 @@ int serve(struct sk_msg_md *msg)
 	if (c && c->pub.state == HR_CONN_TUNNEL)
 		return opaque_answer(msg, c, s, tp);
 	if (!c || c->pub.state == HR_CONN_ENDED || (c->pub.flags & HR_CONN_F_DROP))
-		return serve_natively(msg, s, 0);
+		return serve_natively(msg, tp, s, 0);
 	if (!answer_left(s, tp->write_seq)) {
 		if (!answer_begins(msg, c, s, tp->write_seq))
-			return serve_natively(msg, s, 0);
+			return serve_natively(msg, tp, s, 0);
 		check_kind(msg, c, s, (struct sock *)tp);
 	}
 	return serve_answer(msg, c, s, tp);

@@ -59,10 +59,7 @@ static __always_inline int opaque_send(struct sk_msg_md *msg, const struct tcp_s
 		opaque_count(msg->size);
 		return SK_PASS;
 	}
-	if (!(c->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(tp, msg->size))
-		return SK_PASS;
-	bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0);
-	return SK_PASS;
+	return by_tcp(msg, tp, &cl_hash, cookie, c->mark, 0);
 }
 
 /* What its server sends. */
@@ -80,8 +77,5 @@ static __always_inline int opaque_answer(struct sk_msg_md *msg, struct conn *c, 
 		opaque_count(msg->size);
 		return SK_PASS;
 	}
-	if (!(s->mark & CONN_M_REDIRECTED) && msg->size <= PASS_MAX && has_room(tp, msg->size))
-		return SK_PASS;
-	bpf_msg_redirect_hash(msg, &s_hash, &conn, 0);
-	return SK_PASS;
+	return by_tcp(msg, tp, &s_hash, conn, s->mark, 0);
 }

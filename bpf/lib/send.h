@@ -31,22 +31,31 @@ static __always_inline int send_is_shut(const struct tcp_sock *tp)
 	return ((const struct sock *)tp)->sk_shutdown & SEND_SHUTDOWN;
 }
 
-/* Lets the first `bytes` of the message go, or all of it when 0. `tp`: C's socket. */
+/* The first `bytes` of the message, or all of it when 0, go by the TCP of their own socket `tp`,
+ * which is in `table` under `key`. `marks`: what was left of its last message. */
+static __always_inline int by_tcp(struct sk_msg_md *msg, const struct tcp_sock *tp, void *table,
+				  __u64 key, __u32 marks, __u32 bytes)
+{
+	stall();
+	bpf_msg_apply_bytes(msg, bytes);
+	if (!(marks & CONN_M_REDIRECTED) && !bytes && msg->size <= PASS_MAX &&
+	    has_room(tp, msg->size))
+		return SK_PASS;
+	if (bpf_msg_redirect_hash(msg, table, &key, 0) == SK_PASS)
+		return SK_PASS;
+	/* it has left the sockhash meanwhile (capture ends): it is ordinary TCP from here on */
+	bpf_msg_apply_bytes(msg, 0);
+	return SK_PASS;
+}
+
+/* The same for C. */
 static __always_inline int pass(struct sk_msg_md *msg, const struct tcp_sock *tp, struct conn *c,
 				__u64 cookie, __u32 bytes)
 {
-	int redirected = c->mark & CONN_M_REDIRECTED;
+	__u32 marks = c->mark;
 
-	stall();
-	bpf_msg_apply_bytes(msg, bytes);
 	c->mark = bytes ? CONN_M_REDIRECTED : 0;
-	if (!redirected && !bytes && msg->size <= PASS_MAX && has_room(tp, msg->size))
-		return SK_PASS;
-	if (bpf_msg_redirect_hash(msg, &cl_hash, &cookie, 0) == SK_PASS)
-		return SK_PASS;
-	/* C has left the sockhash meanwhile (capture ends): it is ordinary TCP from here on */
-	bpf_msg_apply_bytes(msg, 0);
-	return SK_PASS;
+	return by_tcp(msg, tp, &cl_hash, cookie, marks, bytes);
 }
 
 /* The first `bytes` of C's message, or all of it when 0, go to its own endpoint: into the receive
