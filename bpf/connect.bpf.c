@@ -45,7 +45,7 @@ static __always_inline int short_of_memory(struct bpf_sock_addr *ctx)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(ctx->sk);
 
-	return tp && sk_pressed(tp);
+	return tp && sk_pressed((struct sock *)tp);
 }
 
 /* Why this connection must use door A, 0 when it need not. */

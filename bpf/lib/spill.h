@@ -14,58 +14,13 @@
  */
 #pragma once
 
+#include "lib/pressure.h"
 #include "lib/slot.h"
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct page_counter___spill {
-	struct {
-		long counter;
-	} usage;
-	unsigned long max;
-};
-
-struct mem_cgroup___spill {
-	struct page_counter___spill tcpmem; /* cgroup v1 */
-	unsigned char tcpmem_active;
-	__u64 socket_pressure; /* cgroup v2: until this jiffy */
-};
-
-struct sock___spill {
-	struct mem_cgroup___spill *sk_memcg;
-};
-
-#pragma clang attribute pop
-
-/* Low bits of sk_memcg are flags in newer kernels. */
-#define MEMCG_FLAGS 3UL
-
-/* Room that a memory cgroup must have left for the largest message, pages. */
-#define MEMCG_ROOM 256
-
-static __always_inline int memcg_short(const struct sock *sk)
-{
-	struct sock___spill *s = (void *)sk;
-	unsigned long addr = (unsigned long)BPF_CORE_READ(s, sk_memcg) & ~MEMCG_FLAGS;
-	struct mem_cgroup___spill *m = (void *)addr;
-
-	if (!addr)
-		return 0;
-	if (bpf_core_field_exists(m->tcpmem_active) && BPF_CORE_READ(m, tcpmem_active))
-		return BPF_CORE_READ(m, tcpmem.usage.counter) + MEMCG_ROOM >
-		       (long)BPF_CORE_READ(m, tcpmem.max);
-	return bpf_core_field_exists(m->socket_pressure) &&
-	       (__s64)(bpf_jiffies64() - BPF_CORE_READ(m, socket_pressure)) < 0;
-}
 
 /* TCP, or the memory cgroup that pays for the queue, is short: a redirect could fail half way. */
 static __always_inline int memory_short(const struct sock *me, const struct sock *peer)
 {
-	const unsigned long *pressure = me->__sk_common.skc_prot->memory_pressure;
-	unsigned long on = 0;
-
-	bpf_probe_read_kernel(&on, sizeof(on), pressure);
-	return on || memcg_short(peer);
+	return tcp_pressed(me) || memcg_pressed(peer);
 }
 
 static __always_inline void count_pair(enum hr_pair_count what, __u64 n)
