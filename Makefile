@@ -126,7 +126,7 @@ demo: setup ## a short story in three namespaces, with counted numbers (root)
 test: setup ## everything: unit, sanitizers, fuzz corpora, BPF, end to end on both paths (root)
 	@B=$(B) MAKE="$(MAKE)" tests/run.sh $(TESTS)
 
-bench: ## one table beside direct TCP and other proxies, into bench/out (root)
+bench: ## every figure, beside direct TCP and other proxies, into bench/out: 10 minutes (root)
 	@sh deploy/setup.sh build test bench
 	@$(MAKE) --no-print-directory all
 	@B=$(B) bench/bench.py $(BENCH)

@@ -1,37 +1,30 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""How long a change of weights takes to be in effect, under load: `bench/weights.py` (root).
+"""How long does a change of weights take to be in effect, under load?
 
     client 10.77.100.1 --+-- bridge --+-- v1 10.77.1.1 nginx
       wrk -c16           |            +-- v2 10.77.2.1 nginx
       one prober         |
+
 All of the weight goes from v1 to v2 and back, many times, by `updateTrafficWeights`, while wrk is running. The prober
 sends one request after the other on a connection of its own and notes when. A request that was sent after the write
 (after the answer) and still saw the old side is late by that much; a change without one is 0. Rows: with a handful of
 objects, and with 10,000 rules loaded beside.
-
-  bench/weights.py [--changes N] [--rules N]
 """
-import argparse
 import json
-import os
 import random
-import shutil
 import socket
 import statistics
-import sys
-import tempfile
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "..", "tests", "lib"))
-import mesh  # noqa: E402
-import servers  # noqa: E402
-from agent import Agent, Client  # noqa: E402
-from topo import Topology, exit_on_signals, sh  # noqa: E402
-from world import parse_wrk  # noqa: E402
+import mesh
+import servers
+from agent import Client
+from lab import Lab, machine, parse_wrk, quantile
+from topo import sh
 
 VIP = "10.96.0.10"
+CHANGES, RULES = 200, 10000
 GAP = 0.04  # between two changes
 
 
@@ -91,20 +84,15 @@ def lateness(changes, probes, at):
     return late
 
 
-def quantiles(values):
-    v = sorted(values)
-    return tuple(v[min(len(v) - 1, int(q * len(v)))] for q in (0.5, 0.99, 1.0))
-
-
-def measure(agent, topo, changes):
-    seconds = changes * (GAP + 0.03) + 2
-    argv = agent.exec_argv(topo, "client", ["wrk", "-t1", "-c16", f"-d{seconds:.0f}s", "--latency", f"http://{VIP}:8080/"])
-    client, got = Client(agent, topo, "client"), {}
+def measure(lab):
+    seconds = CHANGES * (GAP + 0.03) + 2
+    argv = lab.agent.exec_argv(lab.topo, "client", ["wrk", "-t1", "-c16", f"-d{seconds:.0f}s", "--latency", f"http://{VIP}:8080/"])
+    client, got = Client(lab.agent, lab.topo, "client"), {}
     load = threading.Thread(target=lambda: got.update(parse_wrk(sh(*argv, timeout=seconds + 30).stdout)))
     load.start()
     client.send("probe", host=VIP, port=8080, seconds=seconds - 1, vhost="reco")
     time.sleep(0.5)
-    done = change(agent.socket, changes)
+    done = change(lab.agent.socket, CHANGES)
     probes = client.receive()
     load.join()
     client.close()
@@ -112,51 +100,36 @@ def measure(agent, topo, changes):
     return done, probes, got, bad
 
 
-def row(title, agent, topo, changes):
-    done, probes, load, bad = measure(agent, topo, changes)
-    print(f"{title}: {len(done)} changes, {len(probes)} probes, {load['requests']} requests of wrk at {load['rps']:.0f}/s; "
-          f"failed: {load['errors'] + load['bad']} of wrk, {bad} probes")
-    for what, values in (("late after the write", lateness(done, probes, 1)),
-                         ("late after the answer", lateness(done, probes, 2)),
+def row(report, title, lab):
+    """p99 of how late a request was after the write, ms, and how many requests failed."""
+    done, probes, load, bad = measure(lab)
+    failed = load["errors"] + load["bad"] + bad
+    late = lateness(done, probes, 1)
+    report.say(f"{title}: {len(done)} changes, {len(probes)} probes, {load['requests']} requests of wrk at {load['rps']:.0f}/s; "
+               f"failed: {failed}")
+    for what, values in (("late after the write", late), ("late after the answer", lateness(done, probes, 2)),
                          ("asked to written", [1000 * (d[1] - d[0]) for d in done]),
                          ("asked to answered (disk)", [1000 * (d[2] - d[0]) for d in done])):
-        print("  {:26} p50 {:8.3f} ms   p99 {:8.3f} ms   max {:8.3f} ms   ({} changes)".format(
-            what, *quantiles(values), len(values)))
+        p50, p99, most = (quantile(sorted(values), q) for q in (0.5, 0.99, 1))
+        report.say(f"  {what:26} p50 {p50:8.3f} ms   p99 {p99:8.3f} ms   max {most:8.3f} ms   ({len(values)} changes)")
     step = statistics.median(b[0] - a[0] for a, b in zip(probes, probes[1:]))
-    print(f"  (a probe every {1000 * step:.3f} ms)", flush=True)
-    return load["errors"] + load["bad"] + bad
+    report.say(f"  (a probe every {1000 * step:.3f} ms)")
+    return quantile(sorted(late), 0.99), failed
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--changes", type=int, default=200)
-    p.add_argument("--rules", type=int, default=10000)
-    args = p.parse_args()
-    if os.geteuid() != 0:
-        raise SystemExit("weights: needs root (network namespaces, BPF)")
-    exit_on_signals()
-    work, agent, failed = tempfile.mkdtemp(prefix="headrace-weights-"), None, 0
-    topo = Topology("hrweights")
-    try:
+def run(args, report):
+    with Lab(args, "hrweights", options=["--metrics", "off"]) as lab:
         for pod, net in (("v1", 1), ("v2", 2)):
-            topo.add(pod, net)
-            servers.nginx(topo, pod, pod, work)
-        topo.add("client", 100)
-        agent = Agent(work, args=["--metrics", "off"])
-        agent.write("mesh.yaml", mesh.to_yaml(objects()), wait=False)
-        agent.start()
-        agent.ctl("canary create", "reco", "--stable", "v1=100", "--canary", "v2=0", "--timeout", "0s", "--retries", "0")
-        print(f"Linux {os.uname().release}, {os.cpu_count()} CPUs, data path {agent.status()['datapath']['mode']}")
-        failed += row("few rules", agent, topo, args.changes)
-        agent.write("rules.yaml", mesh.to_yaml(many_rules(args.rules)), timeout=60)
-        failed += row(f"{args.rules} rules beside", agent, topo, args.changes)
-    finally:
-        if agent and agent.alive():
-            agent.stop()
-        topo.close()
-        shutil.rmtree(work, ignore_errors=True)
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            lab.topo.add(pod, net)
+            servers.nginx(lab.topo, pod, pod, lab.dir)
+        lab.topo.add("client", 100)
+        lab.start(objects())
+        lab.agent.ctl("canary create", "reco", "--stable", "v1=100", "--canary", "v2=0", "--timeout", "0s", "--retries", "0")
+        report.say(f"{machine()}, data path {lab.mode}")
+        few, failed = row(report, "few rules", lab)
+        lab.agent.write("rules.yaml", mesh.to_yaml(many_rules(RULES)), timeout=60)
+        many, more = row(report, f"{RULES} rules beside", lab)
+        report.say()
+    report.figure("change of weights: late after the write, p99", few, "<=", 1, " ms")
+    report.figure(f"the same, {RULES:,} rules beside", many, "<=", 1, " ms")
+    report.figure("requests failed while weights changed", failed + more, "<=", 0, fmt=".0f")
