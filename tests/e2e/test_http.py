@@ -261,6 +261,26 @@ def connection_close(env):
 
 
 @test()
+def last_answer_read_late(env):
+    """A client that is not scheduled for a while after its last answer came, and the connection's end behind it,
+    finds both: on the kernel path the answer is in the client's own queue, and must outlive the end that its server
+    answers ours with."""
+    env.policy(BOTH)
+    close = "Host: origin\r\nConnection: close\r\n"
+    asked = {  # each in another way: refused, the agent's, native, moved, long, HTTP/1.0
+        "bad": "GET / HTTP/1.1\r\nHost: origin\r\nHost: other\r\n\r\n",
+        "agent": f"POST / HTTP/1.1\r\n{close}Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "v1": f"GET / HTTP/1.1\r\n{close}\r\n", "v2": f"GET / HTTP/1.1\r\n{close}x-v2: 1\r\n\r\n",
+        "long": f"POST /bytes?n=300000 HTTP/1.1\r\n{close}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "old": "GET / HTTP/1.0\r\nHost: origin\r\n\r\n"}
+    for name, data in asked.items():
+        wants = [env.call("raw", host=ORIGIN, port=9000, data=data, late=late) for late in (0, 0.15)]
+        lines = [(len(w["data"]), w["data"].partition("\r\n")[0], w["closed"], w["error"]) for w in wants]
+        check(lines[1], lines[0], name)
+        check(lines[0][0] > 0, True, f"{name}: {wants[0]}")
+
+
+@test()
 def half_close(env):
     """A client that shuts its sending side down still gets the answer."""
     env.policy(BOTH)

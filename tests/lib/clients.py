@@ -61,10 +61,11 @@ def _everything(conn):
         return out, True, e.__class__.__name__
 
 
-def raw(host, port, data, pieces=0, delay=0.0, timeout=5.0, half_close=False, blocking=False):
-    """Sends bytes, then reads until the peer closes or is silent for `timeout`: {data, closed, error}."""
+def raw(host, port, data, pieces=0, delay=0.0, timeout=5.0, half_close=False, blocking=False, late=0.0):
+    """Sends bytes, then (`late` seconds later) reads until the peer closes or is silent for `timeout`:
+    {data, closed, error}."""
     conn = Conn(host, port, timeout, blocking)
-    return _send_and_drain(conn, data, pieces, delay, half_close)
+    return _send_and_drain(conn, data, pieces, delay, half_close, late)
 
 
 def send_kept(name, data, timeout=5.0):
@@ -74,7 +75,7 @@ def send_kept(name, data, timeout=5.0):
     return _send_and_drain(conn, data)
 
 
-def _send_and_drain(conn, data, pieces=0, delay=0.0, half_close=False):
+def _send_and_drain(conn, data, pieces=0, delay=0.0, half_close=False, late=0.0):
     error = None
     try:
         conn.send(data.encode("latin-1"), pieces, delay)
@@ -82,6 +83,7 @@ def _send_and_drain(conn, data, pieces=0, delay=0.0, half_close=False):
             conn.sock.shutdown(socket.SHUT_WR)
     except OSError as e:  # refused before all was sent: what was answered counts
         error = e.__class__.__name__
+    time.sleep(late)
     out, closed, why = _everything(conn)
     conn.close()
     return {"data": out.decode("latin-1"), "closed": closed, "error": why or error}

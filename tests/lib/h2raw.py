@@ -257,9 +257,11 @@ def push(c):
 
 
 def drained(c):
-    """Whoever is asked may be on its way out: the answer that takes its time comes, GOAWAY says that it is the last."""
+    """Whoever is asked may be on its way out: the answer that takes its time comes, GOAWAY says that it is the last.
+    Read when the connection has ended long ago: all of it must still be there."""
     c.send(request(1, authority="origin", path="/late?ms=1000"))
     print("asked", file=sys.stderr, flush=True)
+    time.sleep(1.5)
     c.read(5, lambda seen: seen["closed"])
 
 

@@ -68,8 +68,14 @@ static void await_running(const struct kern_leave *l, uint64_t cookie)
 	}
 }
 
+/* One without an entry is closed, or was shut down by us: its socket takes itself out when its owner
+ * closes it, who may not have read the last answer yet. */
 static void leave(const struct kern_leave *l, uint64_t cookie)
 {
+	struct hr_conn c;
+
+	if (kern_leave_conn(l, cookie, &c))
+		return;
 	bpf_map_delete_elem(l->cl_hash, &cookie);
 	await_running(l, cookie);
 	if (!bpf_map_delete_elem(l->conns, &cookie) && l->conns_used)
