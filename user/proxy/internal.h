@@ -105,7 +105,7 @@ struct px_worker {
 	struct px_req *free_reqs;
 	unsigned n_free_reqs;
 	uint64_t random;
-	bool draining;
+	bool going, draining; /* HTTP/2 is told that we end; everybody is */
 	struct hr_http_joins joins;
 	/* counters: written here, read by anyone */
 	struct hr_stats *route_stats, *ep_stats; /* by stable id */

@@ -112,6 +112,7 @@ void px_worker_goaway(void *ctx)
 {
 	struct px_worker *w = ctx;
 
+	w->going = true;
 	hr_list_for_each (l, &w->clients) {
 		struct px_client *c = hr_list_entry(l, struct px_client, link);
 
@@ -124,18 +125,20 @@ void px_worker_drain(void *ctx)
 {
 	struct px_worker *w = ctx;
 
-	w->draining = true;
+	w->going = w->draining = true;
 	px_mirrors_close(w); /* nobody waits for them */
 	px_worker_close_doors(w, 0, true);
 	hr_list_for_each (l, &w->clients) {
 		struct px_client *c = hr_list_entry(l, struct px_client, link);
 
-		if (c->state == PX_CLIENT_HEAD && !c->req && !c->g)
-			px_client_close(c, false); /* between two requests */
-		else if (c->state == PX_CLIENT_H2)
+		if (c->state == PX_CLIENT_H2)
 			px_h2_down_drain(c);
 		else
 			c->close = true;
+		if (c->state == PX_CLIENT_HEAD && !c->g) {
+			c->s.readable = true; /* a request may be here whose event is not */
+			px_client_run(c);
+		}
 	}
 }
 

@@ -147,18 +147,55 @@ static void test_nothing_left(void **state)
 	}
 }
 
-/* Drain: what runs is finished with Connection: close, then nothing is open. */
+/* A connection that begins to speak HTTP/2 when the others were told that it is over learns it,
+ * too: nobody would wait for less than the whole time of a drain. */
+static void test_goaway(void **state)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+	int fd = cl_open(&r);
+	char got[256];
+	ssize_t n;
+	size_t all = 0;
+
+	(void)state;
+	hr_proxy_goaway(r.px);
+	usleep(20000);
+	assert_true(o_send(fd, preface, sizeof(preface) - 1));
+	while ((n = recv(fd, got + all, sizeof(got) - all, 0)) > 0)
+		all += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_non_null(memmem(got, all, "\0\0\x8\7", 4)); /* a GOAWAY frame */
+	close(fd);
+}
+
+static void asleep(void *ctx)
+{
+	(void)ctx;
+	usleep(100000);
+}
+
+/* Drain: what runs is finished with Connection: close, then nothing is open. A request that is here
+ * when the worker gets to it, unread, is no idle connection. */
 static void test_drain(void **state)
 {
 	struct answer a = {};
-	int busy = cl_open(&r), idle = cl_open(&r);
+	int busy = cl_open(&r), idle = cl_open(&r), early = cl_open(&r);
 
 	(void)state;
+	cl_send(early, GET("/id/x"));
+	assert_true(cl_answer(early, &a, false));
 	cl_send(idle, GET("/id/x"));
 	assert_true(cl_answer(idle, &a, false));
 	cl_send(busy, GET("/slow/300/last"));
 	usleep(50000);
+	for (unsigned i = 0; i < r.px->n_workers; i++)
+		hr_loop_post(r.px->workers[i].loop, asleep, NULL);
 	hr_proxy_drain(r.px);
+	cl_send(early, GET("/id/early"));
+	assert_true(cl_answer(early, &a, false));
+	assert_string_equal(a.body, "early");
+	assert_true(cl_at_end(early));
+	close(early);
 	assert_true(cl_at_end(idle));
 	assert_false(hr_proxy_idle(r.px));
 	assert_true(cl_answer(busy, &a, false));
@@ -179,6 +216,7 @@ int main(void)
 		cmocka_unit_test(test_plans_under_load),
 		cmocka_unit_test(test_request_keeps_its_plan),
 		cmocka_unit_test(test_nothing_left),
+		cmocka_unit_test(test_goaway),
 		cmocka_unit_test(test_drain),
 	};
 

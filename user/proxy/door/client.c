@@ -294,6 +294,8 @@ static bool head(struct px_client *c)
 			px_client_close(c, false);
 		else if (c->g && !c->req && px_g_release(c))
 			px_client_close(c, false);
+		else if (!c->g && !c->req && c->w->draining)
+			px_client_close(c, false); /* between two requests */
 		return false;
 	}
 	px_client_progress(c);

@@ -91,6 +91,8 @@ static bool begin(struct px_client *c)
 	c->h2 = x;
 	c->state = PX_CLIENT_H2;
 	c->http_seen = true;
+	if (c->w->going)
+		px_h2_down_drain(c);
 	px_h2_touch(x);
 	return true;
 }
@@ -110,7 +112,7 @@ static bool upgrade_wanted(const struct px_client *c)
 	const struct hr_http_msg *m = &c->req->msg;
 	const struct hr_http_field *settings = hr_http_find(m, HR_SLICE("http2-settings"), NULL);
 
-	if (!m->upgrade || c->conn || c->relay || c->w->draining || !settings ||
+	if (!m->upgrade || c->conn || c->relay || c->w->going || !settings ||
 	    hr_http_find(m, HR_SLICE("http2-settings"), settings))
 		return false;
 	return hr_http_has_token(hr_http_get(m, HR_SLICE("upgrade")), HR_SLICE("h2c")) &&
