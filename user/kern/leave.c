@@ -68,8 +68,8 @@ static void await_running(const struct kern_leave *l, uint64_t cookie)
 	}
 }
 
-/* One without an entry is closed, or was shut down by us: its socket takes itself out when its owner
- * closes it, who may not have read the last answer yet. */
+/* One without an entry is closed, or was shut down by us: its socket takes itself out when its
+ * owner closes it, who may not have read the last answer yet. */
 static void leave(const struct kern_leave *l, uint64_t cookie)
 {
 	struct hr_conn c;
