@@ -153,8 +153,6 @@
 #define HR_MIRRORS_MAX 128
 #define HR_MIRROR_BODY_MAX HR_BUF_SIZE
 #define HR_MIRROR_TIMEOUT_MS 15000
-/* Heads of requests that the kernel carried, on their way from the ring to the workers. */
-#define HR_COPIES_MAX 1024
 
 /* ---- HTTP/2 (RFC 9113; docs/THREAT-MODEL.md names the attack behind each) ---- */
 #define HR_H2_STREAMS 100		/* at once, of one connection; Envoy, nghttp2 */

@@ -4,11 +4,13 @@
     curl --> reco (10.96.0.10:8080, nginx) or origin (10.96.0.20:9000, says what it got)
 """
 import json
+import re
 import time
 
 import mesh
 from mesh import dst, rule
 from runner import check, check_share, eventually, test
+from servers import PYTHON
 from world import ORIGIN, V1, V2
 
 GOOD = "https://good.example"
@@ -177,6 +179,27 @@ def copied(env, **more):
                        sorted((k.lower(), v) for k, v in r["headers"])) for r in rows)
     check(facts(copies), facts(seen_by(env, "v1")))
     check(any(k.lower() == "x-added" for k, _ in copies[0]["headers"]), bool(more))
+
+
+@test(datapaths=("kernel",), args=("--metrics", "127.0.0.1:15921"))
+def mirror_stuck(env):
+    """A mirror that takes requests and never answers: 128 copies are under way, the others are dropped and counted, and
+    the requests stay in the kernel and do not notice."""
+    env.topo.spawn("v2", [PYTHON, "-c", "import socket, time; s = socket.create_server(('10.77.2.1', 9990), backlog=500); "
+                          "time.sleep(20)"])
+    env.topo.wait_port("v2", 9990)
+    env.policy(mesh.service_entry("stuck", ["stuck.example"], {"http": (9990, "HTTP")}, [("10.77.2.1", None)]),
+               mesh.vs("origin", [rule(dst("origin", "v1"), mirror={"host": "stuck.example"})]))
+    before = env.requests()["kernel"]
+    got = env.call("exchange", host=ORIGIN, port=9000, requests=[{"target": "/echo", "host": "origin:9000"}] * 400)
+    check({(r["status"], r["version"]) for r in got}, {(200, "v1")})
+    others = 400 - (env.requests()["kernel"] - before)
+    check(others <= 10, True, "they stay in the kernel")
+
+    def copies(what):
+        return int(re.search(rf"^headrace_mirror_{what} (\d+)", env.agent.metrics("127.0.0.1:15921"), re.M).group(1))
+    eventually(lambda: copies("requests_total") + copies('dropped_total{reason="too-many"}') == 400, "each is counted")
+    check(127 <= copies("requests_total") <= 128 + others, True, f"{copies('requests_total')} were sent")
 
 
 @test()

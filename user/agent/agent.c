@@ -51,13 +51,6 @@ static void on_kern_access(void *ctx, const struct hr_access_event *ev)
 		hr_access_kernel(a->access, a->plan, ev);
 }
 
-static void on_kern_copy(void *ctx, const struct hr_copy *copy, const char *head)
-{
-	struct hr_agent *a = ctx;
-
-	hr_proxy_copy(a->proxy, copy, head);
-}
-
 static void on_kern(void *ctx, uint32_t events)
 {
 	struct hr_agent *a = ctx;
@@ -284,7 +277,6 @@ static int open_kern(struct hr_agent *a, struct hr_strbuf *err)
 		.verbose = a->o.verbose,
 		.on_event = on_kern_event,
 		.on_access = on_kern_access,
-		.on_copy = on_kern_copy,
 		.ctx = a,
 	};
 	int r = hr_kern_open(&a->kern, &opts, err);

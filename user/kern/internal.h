@@ -53,7 +53,6 @@ struct hr_kern {
 	uint64_t stalled_at; /* cookie that was looked at last, 0: begin */
 	struct ring_buffer *ring;
 	uint64_t access_seen; /* records of access_events so far */
-	unsigned copies_seen;
 	HR_VEC(struct capture) captures;
 	HR_VEC(struct leaving) leaving;
 	struct hr_apply *apply;

@@ -29,8 +29,6 @@ struct hr_kern_opts {
 	void (*on_event)(void *ctx, const struct hr_event *ev);
 	/* one of the requests that are logged has ended; NULL: nobody wants to know */
 	void (*on_access)(void *ctx, const struct hr_access_event *ev);
-	/* a request to be mirrored, with its head; NULL: nobody mirrors */
-	void (*on_copy)(void *ctx, const struct hr_copy *copy, const char *head);
 	void *ctx;
 };
 
@@ -201,6 +199,17 @@ int hr_kern_conn_wake(struct hr_kern *k, uint64_t cookie);
 /* Looks at some connections, at others the next time, and wakes senders that nothing else would:
  * they were refused memory, not room. Main thread, once a second. */
 void hr_kern_wake_stalled(struct hr_kern *k);
+
+/* ---- requests to be mirrored: read by one thread, any ---- */
+struct hr_copies;
+typedef void (*hr_copy_fn)(void *ctx, const struct hr_copy *copy, const char *head);
+/* 0 or -errno. It must be freed before `k` is. */
+int hr_copies_new(struct hr_kern *k, hr_copy_fn fn, void *ctx, struct hr_copies **out);
+void hr_copies_free(struct hr_copies *c);
+/* For epoll, edge-triggered: a record came after a look that had found nothing. */
+int hr_copies_fd(const struct hr_copies *c);
+/* Calls fn for each record that is there, at most `most`; gives how many. */
+unsigned hr_copies_take(struct hr_copies *c, unsigned most);
 
 /* ---- events and counters ---- */
 int hr_kern_event_fd(const struct hr_kern *k); /* for epoll */

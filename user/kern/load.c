@@ -297,7 +297,7 @@ static int on_ring(void *ctx, void *data, size_t len)
 	return 0;
 }
 
-/* Of one look at most: these rings are filled by traffic, and other events wait meanwhile. */
+/* Of one look at most: this ring is filled by traffic, and other events wait meanwhile. */
 #define TRAFFIC_AT_ONCE 256
 
 static int on_access_ring(void *ctx, void *data, size_t len)
@@ -309,17 +309,6 @@ static int on_access_ring(void *ctx, void *data, size_t len)
 	return ++k->access_seen % TRAFFIC_AT_ONCE ? 0 : -EAGAIN;
 }
 
-static int on_copy(void *ctx, void *data, size_t len)
-{
-	struct hr_kern *k = ctx;
-	const struct hr_copy *copy = data;
-
-	if (len >= sizeof(*copy) && len - sizeof(*copy) >= copy->head_len && k->opts.on_copy &&
-	    !k->muted)
-		k->opts.on_copy(k->opts.ctx, copy, (const char *)(copy + 1));
-	return ++k->copies_seen % TRAFFIC_AT_ONCE ? 0 : -EAGAIN;
-}
-
 static int open_rings(struct hr_kern *k, struct hr_strbuf *err)
 {
 	int e = 0;
@@ -329,8 +318,6 @@ static int open_rings(struct hr_kern *k, struct hr_strbuf *err)
 		e = -errno;
 	else
 		e = ring_buffer__add(k->ring, KERN_MAP_FD(k, access_events), on_access_ring, k);
-	if (!e)
-		e = ring_buffer__add(k->ring, KERN_MAP_FD(k, copies), on_copy, k);
 	if (e)
 		hr_sb_printf(err, "the event rings cannot be read: %s", strerror(-e));
 	return e;

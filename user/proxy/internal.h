@@ -100,6 +100,7 @@ struct px_worker {
 	struct hr_list h2_dirty; /* struct px_h2 that may have frames to send, see px_h2_touch */
 	struct hr_timer h2_flush;
 	struct hr_timer sweep;
+	struct px_copier *copier; /* it makes copies for the kernel, see kernel/copies.c */
 	void *free_bufs;
 	unsigned n_free_bufs;
 	struct px_req *free_reqs;
@@ -119,6 +120,10 @@ uint32_t px_random(struct px_worker *w);
 /* True for so many parts of a million. */
 bool px_share(struct px_worker *w, int32_t ppm);
 void px_buf_free_all(struct px_worker *w);
+
+/* ---- copies for mirrors (kernel/copies.c) ---- */
+int px_copier_start(struct hr_proxy *px); /* the last worker; 0 or -errno */
+void px_copier_free(struct px_copier *p);
 
 /* ---- sockets inside namespaces (netns.c) ----------------------------------------------------- */
 
@@ -173,6 +178,7 @@ struct hr_proxy {
 	struct hr_proxy_opts opts;
 	struct px_worker *workers;
 	unsigned n_workers;
+	unsigned n_serving; /* the first of them have clients; one more may make copies */
 	uint64_t own_netns;
 	struct hr_ep_rt *ep_rt;
 	struct hr_cluster_rt *cluster_rt;
@@ -188,7 +194,6 @@ struct hr_proxy {
 	bool draining;
 	uint64_t max_clients;
 	atomic_ullong n_clients;
-	atomic_uint n_copies;	  /* posted to workers, see copies.c */
 	struct px_holder *holder; /* with kernel path */
 	struct px_gpool *gpool;
 	struct px_sources *sources;

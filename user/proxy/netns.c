@@ -353,7 +353,7 @@ static int netns_add(struct hr_proxy *px, int nsfd, uint64_t cookie, const struc
 
 int hr_proxy_serve_netns(struct hr_proxy *px, int nsfd, uint64_t cookie, struct hr_netns *ports)
 {
-	struct doors d = {.n = px->n_workers};
+	struct doors d = {.n = px->n_serving};
 	struct px_netns *ns = netns_find(px, cookie);
 	uint64_t real = 0;
 	int r;
@@ -378,7 +378,7 @@ int hr_proxy_serve_netns(struct hr_proxy *px, int nsfd, uint64_t cookie, struct 
 		doors_close(&d);
 		return r;
 	}
-	for (unsigned i = 0; i < px->n_workers; i++) {
+	for (unsigned i = 0; i < px->n_serving; i++) {
 		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[0][i]), AF_INET, cookie, d.home);
 		px_worker_add_door(&px->workers[i], TAKE_FD(d.fd[1][i]), AF_INET6, cookie, d.home);
 	}
@@ -400,7 +400,7 @@ void hr_proxy_forget_netns(struct hr_proxy *px, uint64_t cookie)
 		return;
 	if (px->opts.kern)
 		hr_kern_netns_del(px->opts.kern, cookie);
-	for (unsigned i = 0; i < px->n_workers; i++)
+	for (unsigned i = 0; i < px->n_serving; i++)
 		px_worker_drop_doors(&px->workers[i], cookie);
 	pthread_mutex_lock(&px->ns_lock);
 	netns_free(ns);

@@ -88,7 +88,7 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
 	hr_list_init(&px->netns);
 	px->own_netns = px_own_netns();
 	px->max_clients = client_limit();
-	px->workers = calloc(opts->workers, sizeof(*px->workers));
+	px->workers = calloc(opts->workers + 1, sizeof(*px->workers));
 	r = px->workers ? runtime_words(px) : -ENOMEM;
 	if (!r)
 		r = px_sources_new(px);
@@ -99,6 +99,9 @@ int hr_proxy_new(struct hr_proxy **out, const struct hr_proxy_opts *opts)
 		if (!r)
 			px->n_workers++;
 	}
+	px->n_serving = px->n_workers;
+	if (!r && kernel_path(px))
+		r = px_copier_start(px);
 	if (!r && kernel_path(px))
 		r = px_gpool_new(px);
 	if (!r && opts->kern)

@@ -70,8 +70,6 @@ void hr_proxy_workload(struct hr_proxy *p, uint32_t id, const char *ns, const ch
 		       const hr_kvs *labels);
 /* Kernel events that concern sockets (POOL_MISS, G_LOW, RELAY, U_DIRTY, CLIENT_*). Main thread. */
 void hr_proxy_event(struct hr_proxy *p, const struct hr_event *ev);
-/* A request that the kernel carried goes to its mirrors. Main thread. */
-void hr_proxy_copy(struct hr_proxy *p, const struct hr_copy *copy, const char *head);
 /* Once a second on the main thread: pools towards the plan (warm connection per endpoint, idle
  * ones closed, removed endpoints drained), liveness into ep_rt. */
 void hr_proxy_tick(struct hr_proxy *p);

@@ -61,6 +61,7 @@ static void worker_free(struct px_worker *w)
 {
 	while (!hr_list_empty(&w->clients))
 		px_client_close(hr_list_entry(w->clients.next, struct px_client, link), true);
+	px_copier_free(TAKE_PTR(w->copier));
 	px_mirrors_close(w);
 	px_worker_close_doors(w, 0, true);
 	px_g_close_all(w);

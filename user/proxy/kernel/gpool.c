@@ -123,7 +123,7 @@ static int add_slot(struct hr_proxy *px, uint32_t slot)
 		return r;
 	}
 	gp->slots[slot] = g;
-	gp->next_worker = (gp->next_worker + 1) % px->n_workers;
+	gp->next_worker = (gp->next_worker + 1) % px->n_serving;
 	return 0;
 }
 

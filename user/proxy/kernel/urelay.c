@@ -220,7 +220,7 @@ static struct px_worker *next_worker(struct px_holder *h)
 {
 	struct px_worker *w = &h->px->workers[h->next_worker];
 
-	h->next_worker = (h->next_worker + 1) % h->px->n_workers;
+	h->next_worker = (h->next_worker + 1) % h->px->n_serving;
 	return w;
 }
 
