@@ -203,3 +203,10 @@ void expect_eof(int fd)
 	if (in_len || get(fd, &c, 1))
 		fail("bytes after the last answer");
 }
+
+void await_agent(void)
+{
+	for (int i = 0; i < 5000 && rig_busy(); i++)
+		usleep(1000);
+	usleep(5000); /* its last word to the kernel comes behind that */
+}

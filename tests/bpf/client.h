@@ -34,3 +34,5 @@ __attribute__((format(printf, 3, 4))) void expect(struct answer a, int status, c
 size_t request(char *buf, const char *method, const char *path, const char *to);
 struct answer ask(int fd, const char *method, const char *path, const char *to);
 void expect_eof(int fd);
+/* Until the rig's agent has let go of what it was given. */
+void await_agent(void);

@@ -69,8 +69,8 @@ static void server_closes_under(const char *path)
 
 	if (ask(fd, "GET", path, NULL).status != 200)
 		fail("status");
-	put(fd, buf, request(buf, "GET", "/late", RIG_TO_TWO));
-	expect(answer_of(fd, 0), 200, "ep2 GET /late 0");
+	put(fd, buf, request(buf, "GET", "/late/under", RIG_TO_TWO));
+	expect(answer_of(fd, 0), 200, "ep2 GET /late/under 0");
 	expect(ask(fd, "GET", "/a", RIG_TO_FULL), 200, "ep1 GET /a 0");
 	if (!strcmp(path, "/soon"))
 		expect_eof(fd);
@@ -96,7 +96,7 @@ void t_answer_lost(void)
 
 		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 		expect(ask(fd, "GET", path[i], NULL), 503, "lost GET %s HTTP/1.1 0", path[i]);
-		usleep(5000); /* until the agent has let go */
+		await_agent();
 		expect(ask(fd, "GET", "/a", RIG_TO_FULL), 200, "ep1 GET /a 0");
 	}
 }
@@ -174,7 +174,7 @@ void t_ipv6(void)
 		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
 		expect(ask(fd, "GET", "/b", RIG_TO_DENY), 403, "denied by the rig's rule");
 		expect(ask(fd, "GET", "/x", RIG_TO_AGENT), 200, "agent GET /x 0");
-		usleep(5000);
+		await_agent();
 	}
 }
 
@@ -194,7 +194,7 @@ void t_agent_only(void)
 	rig_agent_only(true);
 	expect(ask(fd, "GET", "/a", NULL), 200, "agent GET /a 0");
 	rig_agent_only(false);
-	usleep(5000);
+	await_agent();
 	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 }
 
@@ -241,7 +241,7 @@ void t_no_pool(void)
 	rig_pool_block(true);
 	expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "agent GET /b 0");
 	rig_pool_block(false);
-	usleep(5000);
+	await_agent();
 	expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
 }
 

@@ -168,7 +168,7 @@ void t_bound(void)
 
 	for (int i = 0; i < 20; i++) {
 		expect(ask(fd, "GET", "/x", RIG_TO_AGENT), 200, "agent GET /x 0");
-		usleep(5000); /* until it is released */
+		await_agent();
 		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 	}
 }
@@ -203,7 +203,7 @@ void t_split_head(void)
 		usleep(300);
 	}
 	expect(answer_of(fd, 0), 200, "agent GET /s 0");
-	usleep(5000);
+	await_agent();
 	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 }
 
@@ -219,14 +219,14 @@ void t_pipelined(void)
 	put(fd, buf, n);
 	for (int i = 0; i < 5; i++)
 		expect(answer_of(fd, 0), 200, "agent GET /one 0");
-	usleep(5000);
+	await_agent();
 	/* the second while the first is at a slow endpoint: its answer waits */
 	put(fd, buf, request(buf, "GET", "/slow", NULL));
 	usleep(1000);
 	put(fd, buf, request(buf, "GET", "/next", NULL));
 	expect(answer_of(fd, 0), 200, "ep1 GET /slow 0");
 	expect(answer_of(fd, 0), 200, "agent GET /next 0");
-	usleep(5000);
+	await_agent();
 	/* and while it is moved */
 	put(fd, buf, request(buf, "GET", "/late", RIG_TO_TWO));
 	usleep(1000);
@@ -361,7 +361,7 @@ void t_response_odd(void)
 		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
 		expect(ask(fd, "GET", "/odd", NULL), 200, "ep1 GET /odd 0");
 		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "agent GET /b 0");
-		usleep(5000);
+		await_agent();
 		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
 	}
 }

@@ -21,13 +21,14 @@ void t_timed(void)
 	int fd = dial();
 
 	for (int i = 0; i < 30; i++) {
-		expect(ask(fd, "GET", "/a", RIG_TO_TIMED), 200, "ep1 GET /a 0");
-		expect(ask(fd, "GET", "/b", RIG_TO_TIMED2), 200, "ep2 GET /b 0");
+		expect(ask(fd, "GET", "/a", RIG_TO_PATIENT), 200, "ep1 GET /a 0");
+		expect(ask(fd, "GET", "/b", RIG_TO_PATIENT2), 200, "ep2 GET /b 0");
 		expect(ask(fd, "GET", "/c", NULL), 200, "ep1 GET /c 0");
 		usleep(5000);
 	}
-	expect(ask(fd, "GET", "/late", RIG_TO_TIMED), 200, "ep1 GET /late 0");
-	if (ask(fd, "GET", "/hint", RIG_TO_TIMED).status != 103)
+	usleep(RIG_PATIENCE_MS * 1000); /* timers of what came in time go off */
+	expect(ask(fd, "GET", "/late", RIG_TO_PATIENT), 200, "ep1 GET /late 0");
+	if (ask(fd, "GET", "/hint", RIG_TO_PATIENT).status != 103)
 		fail("no hint");
 	expect(answer_of(fd, 0), 200, "ep1 GET /hint 0");
 }
@@ -39,7 +40,7 @@ void t_timeout_native(void)
 
 	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 	expect(ask(fd, "GET", "/hang", RIG_TO_TIMED), 504, "late GET /hang HTTP/1.1 0");
-	usleep(5000);
+	await_agent();
 	expect(ask(fd, "GET", "/n", RIG_TO_FULL), 200, "ep1 GET /n 0");
 	usleep(200 * 1000);
 	expect(ask(fd, "GET", "/n", RIG_TO_FULL), 200, "ep1 GET /n 0");
@@ -53,7 +54,7 @@ void t_timeout_moved(void)
 	for (int i = 0; i < 2; i++) {
 		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 		expect(ask(fd, "GET", "/hang", RIG_TO_TIMED2), 504, "late GET /hang HTTP/1.1 0");
-		usleep(5000);
+		await_agent();
 		expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");
 		expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
 	}
@@ -116,7 +117,7 @@ void t_retry_native(void)
 	for (int i = 0; i < 20; i++) {
 		expect(ask(fd, "GET", "/500", RIG_TO_RETRY), 200, "again GET /500 HTTP/1.1 %zu",
 		       sizeof("HTTP/1.1 500 OK\r\nContent-Length: 14\r\n\r\nep1 GET /500 0") - 1);
-		usleep(5000); /* until the agent has let go */
+		await_agent();
 		expect(ask(fd, "GET", "/a", RIG_TO_RETRY), 200, "ep1 GET /a 0");
 	}
 	/* a body that is to be kept for another try is the agent's from the start */
@@ -146,7 +147,7 @@ void t_retry_in_pieces(void)
 	/* one without a length: its connection is given up */
 	expect(ask(fd, "GET", "/chunk500/3000", RIG_TO_RETRY), 200,
 	       "again GET /chunk500/3000 HTTP/1.1 0");
-	usleep(5000);
+	await_agent();
 	expect(ask(fd, "GET", "/a", RIG_TO_FULL), 200, "ep1 GET /a 0");
 }
 
@@ -157,7 +158,7 @@ void t_retry_held(void)
 
 	if (strncmp(ask(fd, "GET", "/500", RIG_TO_HELD).body, "again", 5))
 		fail("not tried again");
-	usleep(5000);
+	await_agent();
 	if (ask(fd, "GET", "/len500/3000", RIG_TO_HELD).status != 500)
 		fail("not delivered");
 	expect(ask(fd, "GET", "/a", NULL), 200, "ep1 GET /a 0");

@@ -29,21 +29,24 @@
 
 /* What the `x-to` header asks for; the rest goes to endpoint 1. Path /p/... goes to endpoint 2. */
 #define RIG_TO_TWO "two"
-#define RIG_TO_DENY "deny"     /* 403 in place */
-#define RIG_TO_AGENT "agent"   /* bound */
-#define RIG_TO_RR "rr"	       /* round robin over both */
-#define RIG_TO_NONE "none"     /* cluster without endpoints: 503 in place */
-#define RIG_TO_FULL "full"     /* cluster with a breaker at one request */
-#define RIG_TO_TIMED "timed"   /* endpoint 1, RIG_TIMEOUT_MS */
-#define RIG_TO_TIMED2 "timed2" /* endpoint 2, the same */
-#define RIG_TO_RETRY "retry"   /* endpoint 1, 5xx is tried again: by the rig's agent */
-#define RIG_TO_RETRY2 "retry2" /* endpoint 2, the same */
-#define RIG_TO_HELD "held"     /* as retry, but only answers that are held */
-#define RIG_TO_EDIT "edit"     /* endpoint 1, RIG_ADDED in its head */
-#define RIG_TO_EDIT2 "edit2"   /* endpoint 2, the same */
+#define RIG_TO_DENY "deny"	   /* 403 in place */
+#define RIG_TO_AGENT "agent"	   /* bound */
+#define RIG_TO_RR "rr"		   /* round robin over both */
+#define RIG_TO_NONE "none"	   /* cluster without endpoints: 503 in place */
+#define RIG_TO_FULL "full"	   /* cluster with a breaker at one request */
+#define RIG_TO_TIMED "timed"	   /* endpoint 1, RIG_TIMEOUT_MS */
+#define RIG_TO_TIMED2 "timed2"	   /* endpoint 2, the same */
+#define RIG_TO_PATIENT "patient"   /* endpoint 1, RIG_PATIENCE_MS: in time on a busy machine, too */
+#define RIG_TO_PATIENT2 "patient2" /* endpoint 2, the same */
+#define RIG_TO_RETRY "retry"	   /* endpoint 1, 5xx is tried again: by the rig's agent */
+#define RIG_TO_RETRY2 "retry2"	   /* endpoint 2, the same */
+#define RIG_TO_HELD "held"	   /* as retry, but only answers that are held */
+#define RIG_TO_EDIT "edit"	   /* endpoint 1, RIG_ADDED in its head */
+#define RIG_TO_EDIT2 "edit2"	   /* endpoint 2, the same */
 #define RIG_ADDED "x-added: by the kernel\r\n"
 #define RIG_GONE "x-gone" /* with this name the agent has it */
 #define RIG_TIMEOUT_MS 60
+#define RIG_PATIENCE_MS 400
 
 /* Servers are captured as well and have non-blocking sockets: connections to them are paired. Set
  * before rig_start. */

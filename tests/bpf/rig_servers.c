@@ -8,15 +8,17 @@
  *	/early		answers before it reads the body, /fin closes after the answer
  *	/drop, /abort	closes (resets) the connection instead of answering
  *	/odd		a header that the kernel does not read
- *	/soon, /reset	answers and closes (resets) the connection 10 ms later
- *	/edited		"epN edited K BODYBYTES": RIG_ADDED was K times in the head, the last at its
- *end other		"epN METHOD PATH BODYBYTES"
+ *	/soon, /reset	answers, closes (resets) when a /late/under has come somewhere
+ *	/late/under	answers when that is done
+ *	/edited		"epN edited K BODYBYTES": RIG_ADDED was K times in the head, at its end
+ *	other		"epN METHOD PATH BODYBYTES"
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,15 @@
 struct one {
 	int fd, ep;
 };
+
+static atomic_int under_way, closed; /* of /late/under and those that close meanwhile */
+
+static void await(atomic_int *n)
+{
+	for (int i = 0; i < 10000 && !atomic_load(n); i++)
+		usleep(1000);
+	atomic_fetch_sub(n, 1);
+}
 
 int rig_listen(int family, uint16_t *port)
 {
@@ -172,7 +183,10 @@ static bool close_soon(const struct one *o, const char *path)
 
 	if (!hard && strcmp(path, "/soon"))
 		return false;
-	usleep(10000);
+	if (!strcmp(path, "/abort"))
+		usleep(10000);
+	else
+		await(&under_way);
 	if (hard)
 		setsockopt(o->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	return true;
@@ -238,8 +252,12 @@ static bool answer(const struct one *o, const char *req, long body)
 		strcat(head, text);
 	if (!strncmp(path, "/slow", 5))
 		return send_slowly(o->fd, head);
-	if (!strncmp(path, "/late", 5))
+	if (!strcmp(path, "/late/under")) {
+		atomic_fetch_add(&under_way, 1);
+		await(&closed);
+	} else if (!strncmp(path, "/late", 5)) {
 		usleep(20000);
+	}
 	if (!strncmp(path, "/hang", 5))
 		usleep(150 * 1000);
 	if (!strncmp(path, "/hint", 5) &&
@@ -254,6 +272,7 @@ static void *serve(void *arg)
 {
 	struct one *o = arg;
 	static __thread char buf[65536];
+	bool told = false;
 	size_t kept = 0;
 	long body;
 	int on = 1;
@@ -262,12 +281,18 @@ static void *serve(void *arg)
 	while ((body = rig_read_request(o->fd, buf, sizeof(buf), &kept)) >= 0)
 		if (!answer(o, buf, body))
 			break;
+	told = strstr(buf, " /reset ") || strstr(buf, " /soon ");
 	if (!strstr(buf, " /reset ") && !strstr(buf, " /abort ")) {
 		shutdown(o->fd, SHUT_WR);
+		if (told)
+			atomic_fetch_add(&closed, 1);
+		told = false;
 		while (receive(o->fd, buf, sizeof(buf)) > 0)
 			;
 	}
 	close(o->fd);
+	if (told)
+		atomic_fetch_add(&closed, 1);
 	free(o);
 	return NULL;
 }

@@ -67,7 +67,7 @@ class Conn:
         self.s = socket.create_connection((host, port), 5)
         self.s.setblocking(True)
         self.s.settimeout(0.2)
-        self.buf = b""
+        self.buf, self.pongs = b"", 0
         self.seen = {"goaway": None, "rst": set(), "status": [], "closed": False, "ended": 0}
         self.send(preface + frame(SETTINGS, 0, 0, settings))
 
@@ -109,6 +109,8 @@ class Conn:
             self.buf = self.buf[9 + n:]
             if kind == GOAWAY:
                 self.seen["goaway"] = struct.unpack(">I", payload[4:8])[0]
+            elif kind == PING:
+                self.pongs += flags & 1
             elif kind == RST:
                 self.seen["rst"].add(struct.unpack(">I", payload)[0])
             elif kind == HEADERS:
@@ -259,7 +261,8 @@ def push(c):
 def drained(c):
     """Whoever is asked may be on its way out: the answer that takes its time comes, GOAWAY says that it is the last.
     Read when the connection has ended long ago: all of it must still be there."""
-    c.send(request(1, authority="origin", path="/late?ms=1000"))
+    c.send(request(1, authority="origin", path="/late?ms=1000") + frame(PING, 0, 0, b"12345678"))
+    c.read(5, lambda seen: c.pongs)  # by now it is there
     print("asked", file=sys.stderr, flush=True)
     time.sleep(1.5)
     c.read(5, lambda seen: seen["closed"])
