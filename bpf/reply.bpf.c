@@ -69,6 +69,16 @@ static __always_inline int head_append(struct __sk_buff *skb, struct conn *c, __
 	return bpf_skb_load_bytes(skb, off, c->resp.buf, n);
 }
 
+/* The head that the packet begins with, and holds whole, into c->resp. 0, or -1: it is odd. */
+static __always_inline int head_read(struct __sk_buff *skb, struct conn *c)
+{
+	__u32 n = skb->len < HR_KRESP_MAX ? skb->len : HR_KRESP_MAX;
+
+	if (!n || head_append(skb, c, 0, 0, n))
+		return -1;
+	return hr_scan_response(&c->resp, n, c->pub.head_req) == HR_RESP_OK ? 0 : -1;
+}
+
 /* Does the packet begin with the head that c->resp is of? Its length, or 0. Servers change a head
  * once a second, when they write the date. */
 static __always_inline __u32 head_repeats(struct __sk_buff *skb, struct conn *c)
@@ -235,10 +245,7 @@ static __always_inline __u32 status_of(struct __sk_buff *skb)
 /* The head is parsed for where the answer ends; 0: it does not say. */
 static __always_inline __u64 answer_size(struct __sk_buff *skb, struct conn *c)
 {
-	__u32 n = skb->len < HR_KRESP_MAX ? skb->len : HR_KRESP_MAX;
-
-	if (!n || head_append(skb, c, 0, 0, n) ||
-	    hr_scan_response(&c->resp, n, c->pub.head_req) != HR_RESP_OK)
+	if (head_read(skb, c))
 		return 0;
 	if (c->resp.end == HR_END_NONE)
 		return c->resp.head_len;
@@ -362,16 +369,9 @@ static __always_inline int relay(struct hr_u *u, __u32 slot, struct conn *c)
  * and near, nothing behind it. 0, or -1 when the agent must carry it. */
 static __always_inline int short_answer(struct __sk_buff *skb, struct hr_u *u, struct conn *c)
 {
-	__u32 n = skb->len, total;
+	__u32 total;
 
-	if (n > HR_KRESP_MAX)
-		n = HR_KRESP_MAX;
-	asm volatile("" : "+r"(n));
-	n = ((n - 1) & (HR_KRESP_MAX - 1)) + 1;
-	c->resp.known = 0;
-	if (bpf_skb_load_bytes(skb, 0, c->resp.buf, n))
-		return -1;
-	if (hr_scan_response(&c->resp, n, c->pub.head_req) != HR_RESP_OK || c->resp.interim)
+	if ((!head_repeats(skb, c) && head_read(skb, c)) || c->resp.interim)
 		return -1;
 	if (c->resp.end != HR_END_NONE && c->resp.end != HR_END_LENGTH)
 		return -1;

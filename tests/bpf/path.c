@@ -37,6 +37,7 @@ static const struct test {
 	{"same-head-body", t_same_head_body, {{HR_WHY_NATIVE, 10}, {HR_WHY_PIPELINED, 1}}},
 	{"same-head-new-rules", t_same_head_new_rules, {{HR_WHY_NATIVE, 10}, {HR_WHY_LOCAL, 10}}},
 	{"same-answer", t_same_answer, {{HR_WHY_NATIVE, 72}, {HR_WHY_MOVED, 16}}},
+	{"same-answer-moved", t_same_answer_moved, {{HR_WHY_MOVED, 72}, {HR_WHY_NATIVE, 16}}},
 	{"split-head", t_split_head, {{HR_WHY_HEAD_SPLIT, 1}, {HR_WHY_NATIVE, 1}}},
 	{"pipelined", t_pipelined, {{HR_WHY_PIPELINED, 3}, {HR_WHY_NATIVE, 1}, {HR_WHY_MOVED, 1}}},
 	{"upload-native",

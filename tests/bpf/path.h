@@ -52,6 +52,7 @@ void t_retry_moved(void);
 void t_retry_native(void);
 void t_round_robin(void);
 void t_same_answer(void);
+void t_same_answer_moved(void);
 void t_same_head(void);
 void t_same_head_body(void);
 void t_same_head_new_rules(void);

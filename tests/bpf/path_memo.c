@@ -79,7 +79,7 @@ void t_same_head_new_rules(void)
 
 /* An answer whose end was taken for a longer one's would leave the next request waiting for it, or
  * let it go to the agent as pipelined. */
-void t_same_answer(void)
+static void same_answers(const char *to, const char *other, const char *from_other)
 {
 	static const char *method[] = {"GET", "HEAD"};
 	int fd = dial();
@@ -91,10 +91,20 @@ void t_same_answer(void)
 			char path[32];
 
 			snprintf(path, sizeof(path), "/len/%zu", n);
-			if (ask(fd, method[i % 2], path, NULL).len != n)
+			if (ask(fd, method[i % 2], path, to).len != n)
 				fail("%s %s", method[i % 2], path);
 		}
 		if (i % 3)
-			expect(ask(fd, "GET", "/b", RIG_TO_TWO), 200, "ep2 GET /b 0");
+			expect(ask(fd, "GET", "/b", other), 200, from_other);
 	}
+}
+
+void t_same_answer(void)
+{
+	same_answers(NULL, RIG_TO_TWO, "ep2 GET /b 0");
+}
+
+void t_same_answer_moved(void)
+{
+	same_answers(RIG_TO_TWO, NULL, "ep1 GET /b 0");
 }
