@@ -18,9 +18,19 @@
 
 /* ---- C: native answers ---------------------------------------------------------------------- */
 
-static __always_inline void answer_ended(struct conn *c, __u64 cookie)
+/* When the packet came, ktime ns: TCP has just looked at the clock. */
+static __always_inline __u64 arrival(struct __sk_buff *skb, const struct conn *c)
 {
-	native_done(c, cookie, c->status, 0);
+	struct bpf_sock *sk = skb->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	__u64 at = tp ? tp->tcp_clock_cache : 0;
+
+	return (__s64)(at - c->pub.t0) > 0 ? at : bpf_ktime_get_ns();
+}
+
+static __always_inline void answer_ended(struct __sk_buff *skb, struct conn *c, __u64 cookie)
+{
+	native_done(c, cookie, arrival(skb, c), c->status, 0);
 	watch_end(c);
 	if (c->resp.close)
 		conn_flag(c, HR_CONN_F_DEAD);
@@ -31,9 +41,9 @@ static __always_inline void answer_ended(struct conn *c, __u64 cookie)
 }
 
 /* The request is accounted for now; its answer stays owed, so nothing overtakes it. */
-static __always_inline void answer_unknown(struct conn *c, __u64 cookie)
+static __always_inline void answer_unknown(struct __sk_buff *skb, struct conn *c, __u64 cookie)
 {
-	native_done(c, cookie, c->status, 0);
+	native_done(c, cookie, arrival(skb, c), c->status, 0);
 	watch_end(c); /* nobody could say when it is over */
 	c->rstate = RESP_UNKNOWN;
 	c->rx_at = bpf_ktime_get_ns();
@@ -116,7 +126,7 @@ static __always_inline __u32 answer_head(struct __sk_buff *skb, struct conn *c, 
 	if (n > HR_KRESP_MAX - have)
 		n = HR_KRESP_MAX - have;
 	if (!n || head_append(skb, c, off, have, n)) {
-		answer_unknown(c, cookie);
+		answer_unknown(skb, c, cookie);
 		return 0;
 	}
 	verdict = hr_scan_response(&c->resp, have + n, c->pub.head_req);
@@ -126,7 +136,7 @@ static __always_inline __u32 answer_head(struct __sk_buff *skb, struct conn *c, 
 		return 0;
 	}
 	if (verdict != HR_RESP_OK || c->resp.head_len <= have) {
-		answer_unknown(c, cookie);
+		answer_unknown(skb, c, cookie);
 		return 0;
 	}
 	c->rlen = 0;
@@ -134,11 +144,11 @@ static __always_inline __u32 answer_head(struct __sk_buff *skb, struct conn *c, 
 }
 
 /* The head says how the body ends. */
-static __always_inline void answer_body_begin(struct conn *c, __u64 cookie)
+static __always_inline void answer_body_begin(struct __sk_buff *skb, struct conn *c, __u64 cookie)
 {
 	switch (c->resp.end) {
 	case HR_END_NONE:
-		answer_ended(c, cookie);
+		answer_ended(skb, c, cookie);
 		break;
 	case HR_END_LENGTH:
 		c->pub.resp_left = c->resp.content_length;
@@ -150,7 +160,7 @@ static __always_inline void answer_body_begin(struct conn *c, __u64 cookie)
 		c->rstate = RESP_CHUNKED;
 		break;
 	default:
-		answer_unknown(c, cookie);
+		answer_unknown(skb, c, cookie);
 	}
 }
 
@@ -162,13 +172,13 @@ static __always_inline void answer_body(struct __sk_buff *skb, struct conn *c, _
 	if (c->rstate == RESP_LENGTH) {
 		c->pub.resp_left -= rest < c->pub.resp_left ? rest : c->pub.resp_left;
 		if (!c->pub.resp_left)
-			answer_ended(c, cookie);
+			answer_ended(skb, c, cookie);
 	} else if (c->rstate == RESP_CHUNKED) {
 		chunks_walk(skb, &c->chunks, off, skb->len);
 		if (c->chunks.state == CHUNK_END)
-			answer_ended(c, cookie);
+			answer_ended(skb, c, cookie);
 		else if (c->chunks.state == CHUNK_BAD)
-			answer_unknown(c, cookie);
+			answer_unknown(skb, c, cookie);
 	} else {
 		c->rx_at = bpf_ktime_get_ns();
 	}
@@ -197,7 +207,7 @@ static __always_inline __u32 answer_heads(struct __sk_buff *skb, struct conn *c,
 			return 0; /* the final head is still to come */
 		}
 	}
-	answer_unknown(c, cookie);
+	answer_unknown(skb, c, cookie);
 	return 0;
 }
 
@@ -214,7 +224,7 @@ static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c,
 			off = answer_heads(skb, c, cookie);
 		if (!off)
 			return;
-		answer_body_begin(c, cookie);
+		answer_body_begin(skb, c, cookie);
 		if (!c->native_owed)
 			return;
 	}
@@ -222,12 +232,12 @@ static __always_inline void native_answer(struct __sk_buff *skb, struct conn *c,
 }
 
 /* An answer that `serve` accounts for, or some of it, comes by TCP: the end is where it said. */
-static __always_inline void served_natively(struct conn *c, __u64 cookie)
+static __always_inline void served_natively(struct __sk_buff *skb, struct conn *c, __u64 cookie)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)c->pub.sk;
 
 	if (c->pair.end_set && (__s32)(BPF_CORE_READ(tp, rcv_nxt) - c->pair.end_seq) >= 0)
-		answer_ended(c, cookie);
+		answer_ended(skb, c, cookie);
 }
 
 /* ---- C: answers that are tried again -------------------------------------------------------- */
@@ -327,7 +337,7 @@ int reply_c(struct __sk_buff *skb)
 		return SK_DROP;
 	if (c->native_owed) {
 		if (c->pair.serving) {
-			served_natively(c, cookie);
+			served_natively(skb, c, cookie);
 			return SK_PASS;
 		}
 		if (!may_pass(skb, c, cookie))

@@ -91,7 +91,7 @@ static __always_inline int answer_begins(struct sk_msg_md *msg, struct conn *c, 
 /* The last byte goes straight into C: nobody else will see the end of the answer. */
 static __always_inline void answer_done(struct conn *c, struct served *s)
 {
-	native_done(c, s->conn, c->status, 0);
+	native_done(c, s->conn, bpf_ktime_get_ns(), c->status, 0);
 	if (s->resp.close)
 		conn_flag(c, HR_CONN_F_DEAD);
 	c->native_owed = 0;

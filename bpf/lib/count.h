@@ -95,6 +95,8 @@ static __always_inline __u32 lat_bucket(__u64 us)
 	static const __u64 bounds[32] = HR_LAT_BOUNDS_US;
 	__u32 at = 0;
 
+	if (us <= bounds[0])
+		return 0;
 	for (__u32 step = 16; step; step >>= 1) {
 		__u32 probe = (at + step) & 31;
 

@@ -47,7 +47,7 @@ static __always_inline int withdraw(struct conn *c, __u64 cookie)
 	if (!settled(c) || (u && (u->left || HR_WORD_STATE(u->word) != HR_U_DEAD)))
 		return 0;
 	if (c->native_owed)
-		native_done(c, cookie, 503, 1);
+		native_done(c, cookie, bpf_ktime_get_ns(), 503, 1);
 	c->native_owed = 0;
 	c->pub.owed = 0;
 	return 1;

@@ -43,12 +43,13 @@ static __always_inline int word_swap(__u64 *word, __u64 from, __u64 to)
 
 /* Ends the account of a native request. `status` 0: no answer was seen. `local`: there was none,
  * by the endpoint's fault, and `status` is ours. */
-static __always_inline void native_done(struct conn *c, __u64 cookie, __u16 status, __u32 local)
+static __always_inline void native_done(struct conn *c, __u64 cookie, __u64 now, __u16 status,
+					__u32 local)
 {
 	struct done d = {
 		.cookie = cookie,
 		.t0 = c->pub.t0,
-		.now = bpf_ktime_get_ns(),
+		.now = now,
 		.tx = c->tx,
 		.rx = c->rx,
 		.route = c->pub.route,
@@ -204,7 +205,7 @@ static __always_inline void conn_gone(__u64 cookie)
 	if (!c)
 		return;
 	stall();
-	native_done(c, cookie, 0, 0);
+	native_done(c, cookie, bpf_ktime_get_ns(), 0, 0);
 	c->pub.sk = 0;
 	queue_hold(c, TO_SERVER, 0);
 	queue_hold(c, TO_CLIENT, 0);
