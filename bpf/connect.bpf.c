@@ -122,7 +122,7 @@ static __always_inline __u32 choose(const struct hr_vip *vip, __u32 family, stru
 		d->cluster = id;
 		return 0;
 	}
-	pick_endpoint(&p, c, NULL, 0, 0);
+	pick_endpoint(&p, c, NULL, 0);
 	if (!p.ep)
 		return p.n ? HR_WHY_FAMILY : HR_WHY_NO_ENDPOINT;
 	addr = bpf_map_lookup_elem(&addrs, &p.addr_id);

@@ -57,6 +57,7 @@ struct pick {
 	__u32 at;	   /* where to start, < n */
 	__u32 ep, addr_id; /* out; 0: none found */
 	__u32 rank;
+	__u32 own_ep; /* out, LEAST_REQUEST: the caller's own, which would do as well; 0: none */
 };
 
 static __always_inline __u32 slot_ep(__u64 table, __u32 slot)
@@ -121,7 +122,16 @@ static __always_inline int less_loaded(__u32 a, __u32 b)
 		       (__u64)HR_INFLIGHT_SUM(y->inflight.word) * x->weight;
 }
 
-static __always_inline void pick_least(struct pick *p, __u32 own_ep, __u32 own_addr)
+/* The caller's own endpoint, when it is alive and as good as any other; 0: it is not. */
+static __always_inline __u32 own_endpoint(const struct pick *p, __u32 own_addr)
+{
+	struct hr_member_key own = {.cluster = p->cluster, .addr_id = own_addr};
+	__u32 *ep = own_addr ? bpf_map_lookup_elem(&members, &own) : NULL;
+
+	return ep && ep_alive(*ep) ? *ep : 0;
+}
+
+static __always_inline void pick_least(struct pick *p, __u32 own_addr)
 {
 	__u32 ep, addr_id, rank;
 
@@ -132,12 +142,17 @@ static __always_inline void pick_least(struct pick *p, __u32 own_ep, __u32 own_a
 	ep = p->ep;
 	addr_id = p->addr_id;
 	rank = p->rank;
-	if (own_ep && (p->table & HR_TABLE_EVEN) && ep_alive(own_ep)) {
-		if (ep && less_loaded(ep, own_ep))
+	if (p->table & HR_TABLE_EVEN) {
+		if (own_addr && rank && addr_id == own_addr)
+			return; /* it is its own, and alive */
+		p->own_ep = own_endpoint(p, own_addr);
+		if (p->own_ep && ep && less_loaded(ep, p->own_ep))
 			return;
-		p->ep = own_ep;
-		p->addr_id = own_addr;
-		return;
+		if (p->own_ep) {
+			p->ep = p->own_ep;
+			p->addr_id = own_addr;
+			return;
+		}
 	}
 	p->at = any_slot(p);
 	pick_from(p);
@@ -149,17 +164,17 @@ static __always_inline void pick_least(struct pick *p, __u32 own_ep, __u32 own_a
 
 /*
  * Chooses by the cluster's policy. The caller has set family and, with consistentHash, `hash`;
- * NULL: the request has no key, any endpoint will do. `own_ep`/`own_addr`: the endpoint that costs
+ * NULL: the request has no key, any endpoint will do. `own_addr`: of the endpoint that costs
  * nothing (C is connected to it), 0 for none; LEAST_REQUEST compares it with one other and stays on
  * a tie. p->ep 0: there is none.
  */
 static __always_inline void pick_endpoint(struct pick *p, const struct hr_cluster *c,
-					  const __u64 *hash, __u32 own_ep, __u32 own_addr)
+					  const __u64 *hash, __u32 own_addr)
 {
 	__u32 id = p->cluster;
 	struct hr_cluster_rt *rt = bpf_map_lookup_elem(&cluster_rt, &id);
 
-	p->ep = 0;
+	p->ep = p->own_ep = 0;
 	p->table = rt ? *(volatile __u64 *)&rt->table : 0;
 	p->n = HR_TABLE_N(p->table);
 	if (!p->n || !rt)
@@ -172,7 +187,7 @@ static __always_inline void pick_endpoint(struct pick *p, const struct hr_cluste
 	} else if (c->lb == HR_LB_ROUND_ROBIN) {
 		p->at = (__u32)__sync_fetch_and_add(&rt->rr, 1) % p->n;
 	} else if (c->lb == HR_LB_LEAST_REQUEST) {
-		pick_least(p, own_ep, own_addr);
+		pick_least(p, own_addr);
 		return;
 	} else {
 		p->at = any_slot(p);

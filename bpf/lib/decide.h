@@ -257,7 +257,7 @@ static __always_inline __u32 choose_by_hash(const struct conn *c, struct conn_sc
 	}
 	if (r == HR_KEY_DECLINED || (r == HR_KEY_ABSENT && (cl->flags & HR_CLUSTER_COOKIE)))
 		return HR_WHY_CLUSTER;
-	pick_endpoint(p, cl, r ? NULL : &hash, 0, 0);
+	pick_endpoint(p, cl, r ? NULL : &hash, 0);
 	return 0;
 }
 
@@ -265,11 +265,10 @@ static __always_inline __u32 choose_by_hash(const struct conn *c, struct conn_sc
  * not that of the search for the rule. */
 __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, struct decision *d)
 {
-	struct hr_member_key own = {};
 	struct hr_cluster_rt *rt;
 	const struct hr_cluster *cl;
 	struct pick p = {};
-	__u32 id, *own_ep;
+	__u32 id;
 
 	if (!c || !s || !d)
 		return 0;
@@ -279,8 +278,7 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 		id = cluster_seen(id, c->pub.workload);
 		cl = memo_cluster(s, id);
 	}
-	d->cluster = p.cluster = own.cluster = id;
-	own.addr_id = c->pub.addr_id;
+	d->cluster = p.cluster = id;
 	if (!cl || (cl->flags & HR_CLUSTER_AGENT))
 		return decide_bind(d, HR_WHY_CLUSTER);
 	rt = bpf_map_lookup_elem(&cluster_rt, &id);
@@ -294,17 +292,15 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 		if (choose_by_hash(c, s, cl, &p))
 			return decide_bind(d, HR_WHY_CLUSTER);
 	} else if (cl->lb == HR_LB_LEAST_REQUEST) {
-		own_ep = d->spent ? NULL : bpf_map_lookup_elem(&members, &own);
-		pick_endpoint(&p, cl, NULL, own_ep ? *own_ep : 0, c->pub.addr_id);
-		if (own_ep && (p.table & HR_TABLE_EVEN) && ep_alive(*own_ep))
-			d->own_ep = *own_ep;
+		pick_endpoint(&p, cl, NULL, d->spent ? 0 : c->pub.addr_id);
+		d->own_ep = p.own_ep;
 	} else if (cl->lb == HR_LB_PASSTHROUGH) {
 		/* only C's own connection leads there, and only if it was not led elsewhere */
 		if (c->pub.addr_id != HR_ADDR_ASKED || d->spent)
 			return decide_bind(d, HR_WHY_CLUSTER);
 		p.addr_id = HR_ADDR_ASKED;
 	} else {
-		pick_endpoint(&p, cl, NULL, 0, 0);
+		pick_endpoint(&p, cl, NULL, 0);
 	}
 	if (!p.ep && cl->lb != HR_LB_PASSTHROUGH)
 		return decide_bind(d, HR_WHY_NO_ENDPOINT);
