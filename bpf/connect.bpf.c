@@ -41,6 +41,14 @@ static __always_inline int opens_fast(struct bpf_sock_addr *ctx)
 	return tp && (tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, fastopen_connect));
 }
 
+/* A psock takes copies, and says nothing of completions. */
+static __always_inline int wants_zerocopy(struct bpf_sock_addr *ctx)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(ctx->sk);
+
+	return tp && SOCK_FLAG((struct sock *)tp, SOCK_ZEROCOPY);
+}
+
 static __always_inline int short_of_memory(struct bpf_sock_addr *ctx)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(ctx->sk);
@@ -67,6 +75,8 @@ static __always_inline __u32 door_reason(struct bpf_sock_addr *ctx, const struct
 		return HR_WHY_BLOCKING;
 	if (opens_fast(ctx))
 		return HR_WHY_FASTOPEN;
+	if (wants_zerocopy(ctx))
+		return HR_WHY_ZEROCOPY;
 	/* a sender in a sockhash that is refused memory is not woken when there is some again */
 	if (short_of_memory(ctx))
 		return HR_WHY_PRESSURE;

@@ -92,7 +92,7 @@ static __always_inline __u32 forced(const struct conn *c, const struct tcp_sock 
 		return HR_WHY_DATAPATH;
 	if (c->always)
 		return c->always;
-	if (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY)
+	if (SOCK_FLAG(sk, SOCK_ZEROCOPY))
 		return HR_WHY_ZEROCOPY;
 	return 0;
 }

@@ -124,16 +124,19 @@ static __always_inline int into_client(struct sk_msg_md *msg, struct conn *c, st
 	return 1;
 }
 
-/* S may turn out to be a blocking socket: its listener is known better from now on. */
+/* S may turn out to be a socket that must not be paired: its listener is known better from now on.
+ */
 static __always_inline void check_kind(struct sk_msg_md *msg, struct conn *c, struct served *s,
 				       const struct sock *sk)
 {
 	struct hr_listener_key key = {.port = msg->local_port};
 
-	if (socket_kind(sk) != 1)
+	__u32 kind = listener_kind(sk);
+
+	if (kind <= HR_LISTENER_NONBLOCK)
 		return;
 	key.netns = bpf_get_netns_cookie(msg);
-	listener_learn(&key, 1);
+	listener_learn(&key, kind);
 	c->pair.peer = 0;
 	s->blocks = 1;
 }
@@ -232,7 +235,7 @@ static __noinline int serve_moved(struct sk_msg_md *msg, struct served *s)
 		moved_begins(msg, c, s, u);
 	n = s->left < msg->size ? s->left : msg->size;
 	if (n && !s->blocks && socket_kind((const struct sock *)tp) != 1 && verdicts_settled(c) &&
-	    may_hand(tp, c->pub.sk, HR_PAIR_QUEUE_MAX)) {
+	    may_hand(c, tp, c->pub.sk, HR_PAIR_QUEUE_MAX)) {
 		bpf_msg_apply_bytes(msg, n < msg->size ? n : 0);
 		if (moved_hand(msg, c, s, u, slot, n))
 			return SK_PASS;

@@ -57,6 +57,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	own_address(ops, (__u8 *)c->src_ip);
 	c->vip_flags = d->vip_flags;
 	c->always = d->why;
+	c->pair.off = !d->same_node;
 	if (d->kind == DIAL_TUNNEL) {
 		c->pub.state = HR_CONN_TUNNEL;
 		scratch->seen = 1; /* what it sends needs no look */

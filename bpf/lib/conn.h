@@ -43,7 +43,7 @@ struct pair {
 	__u8 serving;  /* the answer in flight is accounted by `serve`, not by the verdict on C */
 	__u8 end_set;  /* end_seq is valid */
 	__u8 spilled;  /* C's bytes go natively because S has too many to read */
-	__u8 pad;
+	__u8 off; /* C's owner, or the address it asked for, wants TCP: also for moved requests */
 	__u32 held[2]; /* enum pair_way: bytes of that queue that pair_held has; exchanged */
 };
 enum pair_way { TO_SERVER = 0, TO_CLIENT };

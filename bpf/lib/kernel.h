@@ -94,7 +94,11 @@ struct tcp_sock {
 
 #pragma clang attribute pop
 
-enum sock_flags { SOCK_DONE = 1, SOCK_ZEROCOPY = 21 };
+/* Their values are those of the running kernel. */
+enum sock_flags { SOCK_DONE, SOCK_URGINLINE, SOCK_ZEROCOPY };
+
+#define SOCK_FLAG(sk, flag) \
+	((sk)->__sk_common.skc_flags >> bpf_core_enum_value(enum sock_flags, flag) & 1)
 
 #define SEND_SHUTDOWN 2
 #define SHUTDOWN_MASK 3

@@ -102,7 +102,8 @@ static __always_inline void pool_miss(const struct conn *c, __u64 cookie, __u32 
 
 /* The server at the other end of U is on this node and has read all that came by U: the message
  * goes into its queue. */
-static __always_inline int hand_to_server(struct sk_msg_md *msg, const struct hr_u *u, __u32 slot)
+static __always_inline int hand_to_server(struct sk_msg_md *msg, const struct conn *c,
+					  const struct hr_u *u, __u32 slot)
 {
 	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
 	__u64 *peer = bpf_map_lookup_elem(&u_peer, &slot), cookie = u->cookie, at;
@@ -111,7 +112,7 @@ static __always_inline int hand_to_server(struct sk_msg_md *msg, const struct hr
 		return 0;
 	at = *peer;
 	if (BPF_CORE_READ((struct tcp_sock *)at, copied_seq) != u_write_seq(slot) ||
-	    !may_hand(tp, at, HR_PAIR_SMALL) ||
+	    !may_hand(c, tp, at, HR_PAIR_SMALL) ||
 	    bpf_msg_redirect_hash(msg, &s_hash, &cookie, BPF_F_INGRESS) != SK_PASS)
 		return 0;
 	count_pair(HR_PAIR_REQUESTS, 1);
@@ -154,7 +155,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 	c->status = 0;
 	c->cut = c->handed = 0;
 	bpf_msg_apply_bytes(msg, 0);
-	if (hand_to_server(msg, u, slot)) {
+	if (hand_to_server(msg, c, u, slot)) {
 		c->up_left = 0;
 	} else if (bpf_msg_redirect_map(msg, &u_map, slot, 0) != SK_PASS) {
 		/* no socket behind the word: the agent is on its way to take it out */

@@ -16,18 +16,15 @@
 #include "lib/pressure.h"
 #include "lib/send.h"
 
-/* A psock would change what its owner sees of this socket: see docs/ARCHITECTURE.md, "Same node".
- */
 static __always_inline int opaque_fits(const struct sock *sk)
 {
-	return !socket_kind(sk) && !(sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY) &&
-	       !sk_pressed(sk);
+	return !socket_kind(sk) && !wants_tcp(sk) && !sk_pressed(sk);
 }
 
-/* A socket that blocks, or that has come to want zero-copy, is left to TCP. */
+/* A socket that blocks, or that has come to want what only TCP gives, is left to it. */
 static __always_inline int opaque_still_fits(const struct sock *sk)
 {
-	return socket_kind(sk) != 1 && !(sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY);
+	return socket_kind(sk) != 1 && !wants_tcp(sk);
 }
 
 static __always_inline int opaque_on(struct conn *c, const struct sock *sk)

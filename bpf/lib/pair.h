@@ -27,12 +27,24 @@ static __always_inline int socket_kind(const struct sock *sk)
 	return !(file->f_flags & O_NONBLOCK);
 }
 
-static __always_inline int same_node_on(void)
+/* A psock would change what its owner sees of this socket: completions of zero-copy sends, where an
+ * urgent byte stands (docs/ARCHITECTURE.md, "Same node"). */
+static __always_inline int wants_tcp(const struct sock *sk)
 {
-	__u32 zero = 0;
-	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+	return SOCK_FLAG(sk, SOCK_ZEROCOPY) || SOCK_FLAG(sk, SOCK_URGINLINE);
+}
 
-	return cfg && !cfg->agent_only && (cfg->flags & HR_CFG_SAME_NODE);
+/* What a listener is whose accepted sockets are such; HR_LISTENER_UNKNOWN: no process has it yet.
+ */
+static __always_inline enum hr_listener listener_kind(const struct sock *sk)
+{
+	int blocks = socket_kind(sk);
+
+	if (blocks < 0)
+		return HR_LISTENER_UNKNOWN;
+	if (blocks)
+		return HR_LISTENER_BLOCKS;
+	return wants_tcp(sk) ? HR_LISTENER_WANTS_TCP : HR_LISTENER_NONBLOCK;
 }
 
 /* ---- C ---------------------------------------------------------------------------------------
@@ -68,7 +80,7 @@ static __always_inline void pair_offer(struct bpf_sock_ops *ops, __u64 cookie, s
 	struct hr_pair_offer offer = {.conn = cookie, .kind = kind};
 	struct hr_pair_key key = {};
 
-	if (!tp || !same_node_on() || socket_kind((struct sock *)tp))
+	if (!tp || !same_node_on() || listener_kind((struct sock *)tp) != HR_LISTENER_NONBLOCK)
 		return;
 	ops_addrs(ops, key.c_ip, key.s_ip);
 	key.c_port = ops->local_port;
@@ -87,9 +99,8 @@ static __always_inline struct hr_listener_key listener_of(struct bpf_sock_ops *o
 }
 
 /* What a server on this node is like, for clients that connect to where S is. */
-static __always_inline void place_learn(struct bpf_sock_ops *ops, int kind)
+static __always_inline void place_learn(struct bpf_sock_ops *ops, __u32 is)
 {
-	__u32 is = kind ? HR_LISTENER_BLOCKS : HR_LISTENER_NONBLOCK;
 	struct hr_place at = {.port = ops->local_port};
 	__u8 client[16];
 
@@ -116,11 +127,10 @@ static __always_inline void listener_forget(struct bpf_sock_ops *ops)
 	bpf_map_delete_elem(&listeners, &key);
 }
 
-/* A blocking socket settles it for its listener, whatever the others were. */
-static __always_inline void listener_learn(const struct hr_listener_key *key, int kind)
+/* A socket that cannot be paired settles it for its listener, whatever the others were. */
+static __always_inline void listener_learn(const struct hr_listener_key *key, __u32 is)
 {
 	__u32 *known = bpf_map_lookup_elem(&listeners, key);
-	__u32 is = kind ? HR_LISTENER_BLOCKS : HR_LISTENER_NONBLOCK;
 
 	if (!known || *known < is)
 		bpf_map_update_elem(&listeners, key, &is, BPF_ANY);
@@ -132,15 +142,15 @@ static __always_inline void pair_learn(struct bpf_sock_ops *ops)
 	struct bpf_sock *sk = ops->sk;
 	struct hr_listener_key key;
 	struct tcp_sock *tp;
-	int kind;
+	__u32 kind;
 
 	if (!sk)
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp)
 		return;
-	kind = socket_kind((struct sock *)tp);
-	if (kind < 0)
+	kind = listener_kind((struct sock *)tp);
+	if (kind == HR_LISTENER_UNKNOWN)
 		return;
 	key = listener_of(ops);
 	listener_learn(&key, kind);
@@ -195,9 +205,12 @@ static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct so
 	struct hr_listener_key key = listener_of(ops);
 	__u32 *known = bpf_map_lookup_elem(&listeners, &key);
 
-	if ((owner_flags(sk) & (HR_WL_SAME_NODE_OFF | HR_WL_AGENT)) ||
-	    (sk->__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY))
+	if (owner_flags(sk) & (HR_WL_SAME_NODE_OFF | HR_WL_AGENT))
 		return 0;
+	if (wants_tcp(sk)) { /* as its listener does */
+		count_pair(HR_PAIR_OPTIONS, 1);
+		return 0;
+	}
 	if (!known) {
 		count_pair(HR_PAIR_UNKNOWN, 1);
 		bpf_sock_ops_cb_flags_set(ops,
@@ -206,7 +219,7 @@ static __always_inline int server_fits(struct bpf_sock_ops *ops, const struct so
 	}
 	if (*known == HR_LISTENER_NONBLOCK)
 		return 1;
-	count_pair(HR_PAIR_BLOCKING, 1);
+	count_pair(*known == HR_LISTENER_BLOCKS ? HR_PAIR_BLOCKING : HR_PAIR_OPTIONS, 1);
 	return 0;
 }
 
@@ -284,7 +297,7 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 	if (fits <= 0)
 		return;
 	if (kind == HR_OFFER_LEARN) {
-		place_learn(ops, 0);
+		place_learn(ops, HR_LISTENER_NONBLOCK);
 		return;
 	}
 	if (kind == HR_OFFER_POOL) {

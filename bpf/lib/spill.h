@@ -23,6 +23,15 @@ static __always_inline int memory_short(const struct sock *me, const struct sock
 	return tcp_pressed(me) || memcg_pressed(peer);
 }
 
+/* Switched on for the node. */
+static __always_inline int same_node_on(void)
+{
+	__u32 zero = 0;
+	struct hr_config *cfg = bpf_map_lookup_elem(&config, &zero);
+
+	return cfg && !cfg->agent_only && (cfg->flags & HR_CFG_SAME_NODE);
+}
+
 static __always_inline void count_pair(enum hr_pair_count what, __u64 n)
 {
 	__u32 i = what;
@@ -83,12 +92,14 @@ static __always_inline int may_redirect(const struct tcp_sock *me, __u64 peer_ad
 	return 0;
 }
 
-/* A message of another connection may be put into the peer's queue: of a moved request, or of its
- * answer. `mine` sends it. */
-static __always_inline int may_hand(const struct tcp_sock *mine, __u64 peer_addr, __u32 limit)
+/* A message of another connection may be put into the peer's queue: of a moved request of C, or of
+ * its answer. `mine` sends it. */
+static __always_inline int may_hand(const struct conn *c, const struct tcp_sock *mine,
+				    __u64 peer_addr, __u32 limit)
 {
 	const struct sock *sk = (const struct sock *)peer_addr;
 
-	return sk && sk_open(peer_addr) && queue_of(sk) <= limit && pair_held <= pair_node_max &&
+	return !c->pair.off && same_node_on() && sk && sk_open(peer_addr) &&
+	       queue_of(sk) <= limit && pair_held <= pair_node_max &&
 	       !memory_short((const struct sock *)mine, sk);
 }

@@ -51,7 +51,9 @@ static __always_inline struct hr_tcp_meter *tally_look(struct tally *t, __u64 co
 	tx = BPF_CORE_READ(tp, bytes_acked) - t->acked0 +
 	     (BPF_CORE_READ(tp, write_seq) - BPF_CORE_READ(tp, snd_una));
 	rx = BPF_CORE_READ(tp, bytes_received) -
-	     (BPF_CORE_READ(sk, __sk_common.skc_flags) >> SOCK_DONE & 1); /* a FIN has come */
+	     (BPF_CORE_READ(sk, __sk_common.skc_flags) >>
+		      bpf_core_enum_value(enum sock_flags, SOCK_DONE) &
+	      1);   /* a FIN has come */
 	if (!t->sk) /* closed meanwhile: what was read may be anything */
 		return NULL;
 	if (!t->fin)

@@ -46,7 +46,12 @@ struct hr_listener_key {
 	__u32 port; /* host order */
 	__u32 pad;
 };
-enum hr_listener { HR_LISTENER_UNKNOWN = 0, HR_LISTENER_NONBLOCK, HR_LISTENER_BLOCKS };
+enum hr_listener {
+	HR_LISTENER_UNKNOWN = 0,
+	HR_LISTENER_NONBLOCK,  /* they may be paired */
+	HR_LISTENER_WANTS_TCP, /* SO_ZEROCOPY or SO_OOBINLINE is set */
+	HR_LISTENER_BLOCKS,
+};
 
 /* pair_counts: per-CPU array. */
 enum hr_pair_count {
@@ -59,5 +64,6 @@ enum hr_pair_count {
 	HR_PAIR_SPILLED,  /* times a direction went back to TCP: long queue, or short memory */
 	HR_PAIR_OPAQUE,	  /* of those paired: whose bytes nobody reads */
 	HR_PAIR_SENDS,	  /* messages of those, either way, put straight into the other's queue */
+	HR_PAIR_OPTIONS,  /* not paired: the server's sockets have options that need TCP */
 	HR_PAIR_COUNTS
 };

@@ -164,6 +164,80 @@ def reader_that_stops(env):
         check(ours < plain + 5_000_000, True, f"{ours} bytes held, plain TCP {plain}")
 
 
+@test(datapaths=("kernel",), timeout=60)
+def server_that_stops(env):
+    """A server that stops reading an upload of 90 MB blocks its client, as TCP does: at most 5 MB more than plain TCP are held.
+    When it goes on, every byte comes; when it is killed, the client hears of it at once, and nothing is left."""
+    with near(env) as proc:
+        amounts, pid = [], proc.pid
+        for enrolled, sig in ((False, signal.SIGCONT), (True, signal.SIGCONT), (True, signal.SIGKILL)):
+            c = env.client("c1", name=f"up-{enrolled}", enrolled=enrolled)
+            where = dict(host=VIP, port=PORT) if enrolled else dict(host="10.77.1.1", port=PORT)
+            check(c.call("exchange", **where, requests=[{"host": "near"}])[0]["status"], 200)
+            os.kill(pid, signal.SIGSTOP)
+            c.send("upload", **where, vhost="near", size=90_000_000, timeout=20.0)
+            amounts.append(settled(env))
+            if enrolled:
+                check(500_000 < pairs(env)["unread"] < pairs(env)["bounds"]["connection"] + 600_000, True, str(pairs(env)))
+            start = time.monotonic()
+            os.kill(pid, sig)
+            try:
+                got = c.receive()
+                check((got["status"], got["sha256"] in got["body"]), (200, True))
+            except AssertionError as e:
+                check((sig, time.monotonic() - start < 2), (signal.SIGKILL, True), str(e))
+        plain, ours, again = amounts
+        env.log(f"held: plain {plain}, near {ours}, {again}")
+        check(max(ours, again) < plain + 5_000_000, True, f"{ours}, {again} bytes held, plain TCP {plain}")
+        eventually(lambda: pairs(env)["unread"] == 0 and held(env, "c1") + held(env, "v1") == 0, "nothing is held")
+
+
+@test(datapaths=("kernel",), timeout=40)
+def seen_from_outside(env):
+    """`ss` shows a paired connection at both ends, established, with its processes; its counters do not see the bytes that
+    skip TCP (ARCHITECTURE says so); when it is closed it is gone. `status` tells what is unread, and of how much."""
+    def lines(pod, which, *more):
+        return env.topo.run(pod, "ss", "-tnHO", *more, "state", "established", which).stdout.splitlines()
+    with near(env), without_tcp(env, 1_900_000):
+        check(ask(env, 2, name="seen"), True)
+        env.call("exchange", host=VIP, port=PORT, name="seen", requests=[
+            {"host": "near", "method": "POST", "target": "/reflect", "body": "x" * 100_000}] * 10)
+        client = [x for x in lines("c1", f"dport = :{PORT}", "-pi") if '"python3"' in x]
+        check((len(client), f"10.77.1.1:{PORT}" in client[0]), (1, True), str(client))
+        port = re.search(r"10\.77\.100\.1:(\d+) ", client[0]).group(1)
+        server = lines("v1", f"sport = :{PORT} and dport = :{port}", "-pi")
+        check((len(server), '"python3"' in server[0]), (1, True), str(server))
+        for text in (client[0], server[0]):
+            check(sum(int(n) for n in re.findall(r"bytes_(?:sent|received):(\d+)", text)) < 20_000, True, text)
+        env.call("hang_up", name="seen")
+        eventually(lambda: not [x for x in lines("c1", f"dport = :{PORT}", "-p") if '"python3"' in x], "gone")
+    check("bytes unread, of 268435456 (1048576 each way of a connection)" in env.agent.ctl("status").stdout, True)
+
+
+@test(datapaths=("kernel",), timeout=40)
+def every_family(env):
+    """IPv4, IPv6, and an IPv6 socket that asks for an IPv4 address: paired, HTTP and opaque, from another namespace and from
+    the server's own."""
+    addresses = (VIP, "fd96::80", f"::ffff:{VIP}")
+    opaque = mesh.service("near-tcp", [VIP, "fd96::80"], {"tcp": PORT + 2}, {"app": "near"})
+    opaque["metadata"]["annotations"] = {"headrace.io/same-node": "tcp"}
+    with near(env):
+        env.policy(mesh.pod("near", ["10.77.1.1", "fd77::1:1"], {"app": "near"}), opaque, OBJECTS[2],
+                   mesh.service("near", [VIP, "fd96::80"], {"http": PORT}, {"app": "near"}))
+        for pod in ("c1", "v1"):
+            c = env.client(pod)
+            for host in addresses:
+                def paired():
+                    before = pairs(env)
+                    name = f"{pod} {host} {time.monotonic()}"
+                    got = c.call("exchange", host=host, port=PORT, requests=[{"host": "near", "target": "/echo"}] * 3)
+                    c.call("echo", name=name, host=host, port=PORT + 2, sizes=[100, 50_000])
+                    check([r["status"] for r in got], [200] * 3)
+                    now = pairs(env)
+                    return (now["towardsClient"] >= before["towardsClient"] + 3 and now["opaqueSends"] >= before["opaqueSends"] + 4)
+                eventually(paired, f"{pod} to {host} is paired")
+
+
 def canary(env):
     """Requests with x-k: c leave their connection, which goes to v2 (elsewhere), for the captured server."""
     env.policy(mesh.pod("near", ["10.77.1.1"], {"app": "canary"}), mesh.pod("far", ["10.77.2.1"], {"app": "near"}),
@@ -177,6 +251,22 @@ def moved(env, n, name="canary", **kw):
     request = {"host": "near", "target": "/echo", "headers": [["x-k", "c"]], **kw}
     got = env.call("exchange", host=VIP, port=PORT, name=name, requests=[request] * n)
     return {(r["status"], r["version"], len(r["body"])) for r in got}
+
+
+def moved_by_tcp(env):
+    """Off for the client's workload, or for the node: moved requests do not skip TCP either."""
+    request = {"host": "near", "target": "/echo", "headers": [["x-k", "c"]]}
+    off = env.client("c1", name="off", labels="headrace.io/same-node=off")
+    for switch, client in ((None, off), ("off", env.client("c1"))):
+        if switch:
+            env.agent.ctl("datapath", f"--same-node={switch}")
+        before = env.agent.status()
+        got = client.call("exchange", host=VIP, port=PORT, requests=[request] * 10)
+        after = env.agent.status()
+        check({(r["status"], r["version"]) for r in got}, {(200, "near")})
+        check((after["sameNode"]["bytes"] - before["sameNode"]["bytes"], after["requests"]["kernel"] - before["requests"]["kernel"]),
+              (0, 10), f"switched {switch}")
+    env.agent.ctl("datapath", "--same-node=on")
 
 
 @test(timeout=60)
@@ -199,6 +289,8 @@ def moved_to_this_node(env):
                     check(moved(env, 3, method="POST", target="/reflect", body=body), {(200, "near", 40_000)})
                     got = env.call("exchange", host=VIP, port=PORT, name="canary", requests=[{"host": "near"}] * 3)
                     check([r["version"] for r in got], ["far"] * 3)
+            if env.datapath == "kernel":
+                moved_by_tcp(env)
             slow = env.call("download", host=VIP, port=PORT, vhost="near", target="/bytes?n=9000000", rate=30_000_000,
                             headers=[["x-k", "c"]])
             again = env.call("download", host=VIP, port=PORT, vhost="near", target="/bytes?n=9000000")
@@ -270,6 +362,17 @@ def opted_out(env):
         c = env.client("c1", name="off", labels="headrace.io/same-node=off")
         check(c.call("ping"), "pong")
         unpaired("client", client="off")
+        for what in (dict(annotations={"headrace.io/same-node": "off"}), dict(labels={"headrace.io/same-node": "off"})):
+            for pod, ip in (("c1", "10.77.100.1"), ("v1", "10.77.1.1")):  # of the client's workload, of the server's
+                o = mesh.pod(pod, [ip], {})
+                o["metadata"].update(what)
+                env.policy(*OBJECTS, o)
+                unpaired(f"Pod {pod}: {what}")
+                named = {w["name"] for w in env.agent.status()["workloads"] if w["labels"].get("headrace.io/same-node") != "off" and not w["sameNode"]}
+                check(named, {pod})
+        env.policy(*OBJECTS)
+        before = pairs(env)["paired"]
+        check((ask(env, 5), pairs(env)["paired"] - before), (True, 1), "on again")
     with near(env, "--same-node=off"):
         unpaired("server")
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Both ends of TCP connections in one process, and what a program can see of them.
 
-  sockends.py [--proxied] LISTEN-PORT HOST PORT CASE...
+  sockends.py [--proxied] [--http HOST] [--early OPTION] LISTEN-PORT HOST PORT CASE...
 
 Listens on LISTEN-PORT, connects to HOST:PORT (which leads there), warms the connection up, plays the case, prints one JSON
 line: {case: what was seen}. Nothing in what is seen may depend on how the bytes travel: the caller compares a run whose
-connections skip TCP with one of plain TCP. --proxied: somebody is in between for good. All sockets are non-blocking, as everything is that may skip TCP.
+connections skip TCP with one of plain TCP. --http: what a case sends is the body of a request to HOST, and of its answer.
+--proxied: somebody is in between for good. --early: an option of the listener, and of clients before they connect. All
+sockets are non-blocking, as everything is that may skip TCP.
 """
-import array
+import argparse
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -18,90 +19,11 @@ import socket
 import struct
 import sys
 import tempfile
-import termios
 import threading
 import time
 
-CASES = {}
-
-
-def case(f):
-    CASES[f.__name__] = f
-    return f
-
-
-class End:
-    """A non-blocking socket with patience."""
-
-    def __init__(self, sock, patience=5.0):
-        self.sock, self.patience = sock, patience
-        sock.setblocking(False)
-
-    def wait(self, events, timeout=None):
-        p = select.poll()
-        p.register(self.sock, events)
-        got = p.poll((self.patience if timeout is None else timeout) * 1000)
-        return got[0][1] if got else 0
-
-    def send(self, data, flags=0):
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self.sock.send(view, flags):]
-            except BlockingIOError:
-                if not self.wait(select.POLLOUT):
-                    raise TimeoutError("cannot send") from None
-
-    def recv(self, size=1 << 16, flags=0, timeout=None):
-        """Bytes, or the name of what there was instead."""
-        if not self.wait(select.POLLIN, timeout):
-            return "nothing"
-        try:
-            return self.sock.recv(size, flags)
-        except OSError as e:
-            return errno.errorcode[e.errno]
-
-    def exactly(self, n):
-        out = bytearray()
-        while len(out) < n:
-            part = self.recv(n - len(out))
-            if isinstance(part, str) or not part:
-                return f"{part or 'end'} after {len(out)} bytes"
-            out += part
-        return bytes(out)
-
-    def digest(self, pause=0.0, size=1 << 16):
-        """(bytes, hash, what ended it), to the end; `pause` between reads."""
-        h, n = hashlib.sha256(), 0
-        while True:
-            part = self.recv(size)
-            if isinstance(part, str) or not part:
-                return [n, h.hexdigest()[:16], part or "end"]
-            h.update(part)
-            n += len(part)
-            if pause:
-                time.sleep(pause)
-
-    def unread(self):
-        n = array.array("i", [0])
-        fcntl.ioctl(self.sock, termios.FIONREAD, n)
-        return n[0]
-
-    def shut(self, how=socket.SHUT_WR):
-        self.sock.shutdown(how)
-
-    def close(self, reset=False):
-        if reset:
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.sock.close()
-
-
-BLOCK = bytes((i * 31 + 7 + i // 251) % 256 for i in range(65536))
-
-
-def pattern(n):
-    return (BLOCK * (n // len(BLOCK) + 1))[:n]
-
+import rareends
+from ends import CASES, End, case, pattern
 
 # ---- ends of streams ----
 
@@ -496,60 +418,208 @@ def names(c, s):
     return [c.sock.getpeername()[1] == s.sock.getsockname()[1], c.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)]
 
 
-def main():
-    proxied = sys.argv[1] == "--proxied"
-    del sys.argv[1:1 + proxied]
-    port, host, to, wanted = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server(("" if family == socket.AF_INET else "::", port), family=family, backlog=64)
-    listener.setblocking(False)
+# ---- before accept() ----
 
-    others = []
+def early(f):
+    """A case of a Meeting: it makes its connections itself."""
+    f.early = True
+    return case(f)
 
-    def dial():
-        """A connection, and its other end: the one on which its first bytes come."""
-        c = End(socket.socket(family, socket.SOCK_STREAM))
-        c.sock.connect_ex((host, to))
+
+@early
+def late_accept(m):
+    """What was sent, and the end of it, before the server accepts: all of it, in order, then what comes after."""
+    out = []
+    for then in ("goes on", "shuts", "closes"):
+        c = End(socket.socket(m.family, socket.SOCK_STREAM))
+        c.sock.connect_ex(m.to)
+        mine = m.protocol.hello(c)
+        for n in (1, 20_000, 30_000):
+            c.send(pattern(n))
+        if then == "shuts":
+            c.shut()
+        elif then == "closes":
+            c.close()
+        time.sleep(0.05)
+        s = m.accept(mine)
+        got = [s.exactly(n) == pattern(n) for n in (1, 20_000, 30_000)]
+        if then == "goes on":
+            c.send(b"more")
+            s.send(b"answer")
+            got += [s.exactly(4), c.exactly(6)]
+            c.close()
+        out.append([then, got, s.digest()])
+        s.close()
+    return out
+
+
+@early
+def never_accepted(m):
+    """A client that writes until it must wait, before it is accepted: everything comes, in order."""
+    c = End(socket.socket(m.family, socket.SOCK_STREAM))
+    c.sock.connect_ex(m.to)
+    mine = m.protocol.hello(c)
+    c.wait(select.POLLOUT)
+    data, sent = memoryview(pattern(20_000_000)), 0
+    while c.wait(select.POLLOUT, 0.1) and sent < len(data):
+        try:
+            sent += c.sock.send(data[sent:sent + 100_000])
+        except BlockingIOError:
+            pass
+    s = m.accept(mine)
+    c.shut()
+    n, h, end = s.digest()
+    c.close()
+    return [sent < len(data), n == sent, h == hashlib.sha256(data[:sent]).hexdigest()[:16], end]
+
+
+# ---- how the two ends come to be ----
+
+class Opaque:
+    """Connections whose bytes nobody reads."""
+
+    def hello(self, c):
         tag = os.urandom(8)
         c.send(tag)
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline:
-            ready = select.select([listener, *(s.sock for s in others)], [], [], 5)[0]
-            if listener in ready:
-                others.append(End(listener.accept()[0]))  # or somebody who looks whether we are here
-            for s in [s for s in others if s.sock in ready]:
-                others.remove(s)
-                if s.recv(8) == tag:
-                    return c, s
-                s.sock.close()
-        raise TimeoutError("nobody at the other end")
+        return lambda s: s.recv(8) == tag
 
-    def direct(c, s):
-        return c.sock.getsockname()[:2] == s.sock.getpeername()[:2]
-
-    def warm(c, s):
+    def warm(self, c, s):
         for _ in range(3):
             c.send(b"ping")
             s.exactly(4)
             s.send(b"pong")
             c.exactly(4)
-    deadline = time.monotonic() + 3
-    while True:  # until it is known that somebody listens here, and what its sockets are
-        first = dial()
-        warm(*first)
-        if direct(*first) or proxied or time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
-    seen = {}
-    for name in wanted or CASES:
-        c, s = dial()
-        warm(c, s)
+
+    begin = warm
+
+
+class Http:
+    """A request and an answer of 1 TB each: what the case sends is their bodies."""
+
+    def __init__(self, host):
+        self.host = host
+
+    def ask(self, c, target, length=0):
+        head = f"POST {target} HTTP/1.1\r\nHost: {self.host}\r\nContent-Length: {length}\r\n\r\n".encode()
+        c.send(head)
+        return head
+
+    def head(self, end):
+        """One head, and no byte more."""
+        out = b""
+        while not out.endswith(b"\r\n\r\n"):
+            part = end.recv(1)
+            if isinstance(part, str) or not part:
+                break
+            out += part
+        return out
+
+    def hello(self, c):
+        target = f"/{os.urandom(8).hex()}"
+        self.ask(c, target)
+
+        def same(s):
+            found = target.encode() in self.head(s)
+            if found:
+                s.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                self.head(c)
+            return found
+        return same
+
+    def turn(self, c, s, length):
+        self.ask(c, "/", length)
+        self.head(s)
+        s.send(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode())
+        self.head(c)
+
+    def warm(self, c, s):
+        for _ in range(3):
+            self.turn(c, s, 0)
+
+    def begin(self, c, s):
+        self.warm(c, s)
+        self.turn(c, s, 1 << 40)
+
+
+class Meeting:
+    """A listener, and connections that lead to it, in ways unknown."""
+
+    def __init__(self, port, host, to, protocol, options):
+        self.to, self.protocol, self.options, self.others = (host, to), protocol, options, []
+        self.family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.listener = socket.create_server(("" if self.family == socket.AF_INET else "::", port), family=self.family, backlog=64)
+        self.listener.setblocking(False)
+        self.prepare(self.listener)
+
+    def prepare(self, sock):
+        for level, option in self.options:
+            sock.setsockopt(level, option, 1)
+
+    def dial(self, patience=5.0):
+        """A connection, and its other end: the one on which its first bytes come."""
+        c = End(socket.socket(self.family, socket.SOCK_STREAM))
+        self.prepare(c.sock)
+        c.sock.connect_ex(self.to)
+        return c, self.accept(self.protocol.hello(c), patience)
+
+    def accept(self, mine, patience=5.0):
+        """The connection on which that comes first."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            ready = select.select([self.listener, *(s.sock for s in self.others)], [], [], 0.1)[0]
+            if self.listener in ready:
+                self.others.append(End(self.listener.accept()[0]))  # or somebody who looks whether we are here
+            for s in [s for s in self.others if s.sock in ready]:
+                self.others.remove(s)
+                if mine(s):
+                    return s
+                s.sock.close()
+        raise TimeoutError("nobody at the other end")
+
+    def learn(self, proxied):
+        """Until it is known that somebody listens here, and what its sockets are."""
+        deadline = time.monotonic() + 6
+        while time.monotonic() < deadline:
+            try:
+                c, s = self.dial(0.5)
+            except TimeoutError:
+                continue
+            self.protocol.warm(c, s)
+            if proxied or c.sock.getsockname()[:2] == s.sock.getpeername()[:2]:
+                return
+            time.sleep(0.05)
+
+    def play(self, name):
+        if hasattr(CASES[name], "early"):
+            return CASES[name](self)
+        c, s = self.dial()
         try:
-            seen[name] = CASES[name](c, s)
+            self.protocol.begin(c, s)
+            return CASES[name](c, s)
         except Exception as e:
-            seen[name] = repr(e)
-        c.sock.close()
-        s.sock.close()
+            return repr(e)
+        finally:
+            c.sock.close()
+            s.sock.close()
+
+
+OPTIONS = {"zerocopy": (socket.SOL_SOCKET, rareends.SO_ZEROCOPY), "oobinline": (socket.SOL_SOCKET, socket.SO_OOBINLINE),
+           "deferred": (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT)}
+
+
+def main():
+    p = argparse.ArgumentParser(usage=__doc__)
+    p.add_argument("--proxied", action="store_true")
+    p.add_argument("--http", metavar="HOST")
+    p.add_argument("--early", choices=OPTIONS, action="append", default=[])
+    p.add_argument("port", type=int)
+    p.add_argument("host")
+    p.add_argument("to", type=int)
+    p.add_argument("cases", nargs="*")
+    a = p.parse_args()
+    m = Meeting(a.port, a.host, a.to, Http(a.http) if a.http else Opaque(), [OPTIONS[o] for o in a.early])
+    m.learn(a.proxied)
+    seen = {name: m.play(name) for name in a.cases or CASES}
     print(json.dumps(seen, default=lambda b: b.decode("latin-1")), flush=True)
 
 

@@ -175,6 +175,7 @@ static void list_workloads(struct hr_agent *a, struct hr_arena *arena, bool coun
 			.labels = &row->labels,
 			.processes = procs > 0 ? (size_t)procs : 0,
 			.agent_only = row->flags & HR_WL_AGENT,
+			.same_node_off = row->pod_off || (row->flags & HR_WL_SAME_NODE_OFF),
 		};
 	}
 }

@@ -10,6 +10,7 @@
 #include "agent/state.h"
 #include "core/cleanup.h"
 #include "core/log.h"
+#include "model/same_node.h"
 
 #define NEVER_LIVED_MAX 30 /* looks (seconds) that an own cgroup may wait for its first process */
 
@@ -27,15 +28,51 @@ static void serve_one(void *ctx, pid_t pid)
 		hr_debug("%s", hr_sb_str(&why));
 }
 
-int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why)
+/* The Pod of that name, of which a workload is a process. */
+static bool pod_says_off(const struct hr_agent *a, const struct hr_workload_row *row)
+{
+	const struct hr_meta *pod =
+		a->plan ? hr_objects_find(a->plan->objects,
+					  (struct hr_object_key){HR_KIND_POD, row->ns, row->name})
+			: NULL;
+
+	return pod && hr_same_node_pod_off(pod);
+}
+
+static int to_kernel(const struct hr_agent *a, const struct hr_workload_row *row)
+{
+	uint32_t flags = row->flags | (row->pod_off ? HR_WL_SAME_NODE_OFF : 0);
+
+	return hr_kern_enrol(a->kern, row->cgroup, row->id,
+			     flags | agent_k8s_ns_number(a->netns, row->ns) << HR_WL_K8S_NS_SHIFT);
+}
+
+void agent_pods_say(struct hr_agent *a)
+{
+	hr_list_for_each (l, &a->workloads->rows) {
+		struct hr_workload_row *row = hr_list_entry(l, struct hr_workload_row, node);
+		bool before = row->pod_off;
+		int r;
+
+		row->pod_off = pod_says_off(a, row);
+		if (row->pod_off == before)
+			continue;
+		r = to_kernel(a, row);
+		if (r < 0)
+			hr_warn("%s/%s: same node is not switched: %s", row->ns, row->name,
+				strerror(-r));
+	}
+}
+
+int agent_enrol(struct hr_agent *a, struct hr_workload_row *row, struct hr_strbuf *why)
 {
 	struct serving s = {.a = a, .ns = row->ns};
-	uint32_t k8s_ns = agent_k8s_ns_number(a->netns, row->ns);
 	int r;
 
 	hr_proxy_workload(a->proxy, row->id, row->ns, row->name, &row->labels);
 	agent_seen(a);
-	r = hr_kern_enrol(a->kern, row->cgroup, row->id, row->flags | k8s_ns << HR_WL_K8S_NS_SHIFT);
+	row->pod_off = pod_says_off(a, row);
+	r = to_kernel(a, row);
 	if (r < 0) {
 		hr_sb_printf(why, "cannot attach to %s: %s", row->cgroup, strerror(-r));
 		return r;

@@ -101,6 +101,7 @@ static void publish(struct hr_agent *a, struct hr_plan *plan, const struct hr_pl
 	a->changed_at = hr_loop_now(a->loop);
 	agent_ledger_sweep(a);
 	agent_seen(a);
+	agent_pods_say(a);
 	agent_outliers_change(a, what);
 	hr_proxy_tick(a->proxy);
 	agent_watch_tell(a, changes);

@@ -144,6 +144,7 @@ static int activate(struct hr_agent *a, struct hr_plan *plan, struct hr_strbuf *
 	a->plan = plan;
 	a->generation = plan->generation;
 	agent_seen(a);
+	agent_pods_say(a);
 	agent_ledger_sweep(a);
 	agent_outliers_plan(a);
 	hr_proxy_tick(a->proxy);

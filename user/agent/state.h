@@ -155,7 +155,7 @@ json_t *agent_watch_one(const struct hr_meta *m);
 void agent_watch_tell(struct hr_agent *a, json_t *changes);
 
 /* ---- capture.c: workloads to the kernel ---- */
-int agent_enrol(struct hr_agent *a, const struct hr_workload_row *row, struct hr_strbuf *why);
+int agent_enrol(struct hr_agent *a, struct hr_workload_row *row, struct hr_strbuf *why);
 /* Puts the processes of an own cgroup back and removes it. */
 void agent_release(struct hr_agent *a, struct hr_workload_row *row);
 /* Enrols again what an agent before us had (it was killed); removes what is empty. */
@@ -164,6 +164,8 @@ void agent_save_workloads(struct hr_agent *a);
 /* Own cgroups whose last process went. */
 void agent_reap_workloads(struct hr_agent *a);
 void agent_release_all(struct hr_agent *a);
+/* After a change of the plan: annotations of Pods, for those of their workloads. */
+void agent_pods_say(struct hr_agent *a);
 /* Row of a cgroup or of the nearest one above it; `path` is cut in the search. NULL. */
 struct hr_workload_row *agent_workload_above(struct hr_agent *a, char *path);
 

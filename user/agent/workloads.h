@@ -13,7 +13,8 @@ struct hr_workload_row {
 	struct hr_list node;
 	struct hr_arena *arena; /* of the strings below */
 	uint32_t id;		/* 1 .. HR_WORKLOADS_MAX - 1, given again when free */
-	uint32_t flags;		/* HR_WL_* */
+	uint32_t flags;		/* HR_WL_*, as it was attached */
+	bool pod_off;		/* its Pod says headrace.io/same-node: off */
 	const char *ns, *name;
 	hr_kvs labels;
 	const char *cgroup; /* absolute path */

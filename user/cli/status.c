@@ -96,7 +96,8 @@ static void add_workloads(const json_t *s, struct hr_strbuf *out)
 	if (!json_array_size(list))
 		return;
 	hr_sb_addc(out, '\n');
-	HR_TABLE_ROW(&t, "NAMESPACE", "WORKLOAD", "LABELS", "PROCESSES", "DATAPATH", "CGROUP");
+	HR_TABLE_ROW(&t, "NAMESPACE", "WORKLOAD", "LABELS", "PROCESSES", "DATAPATH", "SAME-NODE",
+		     "CGROUP");
 	json_array_foreach((json_t *)list, i, w)
 	{
 		_cleanup_sb_ struct hr_strbuf labels = {};
@@ -105,6 +106,7 @@ static void add_workloads(const json_t *s, struct hr_strbuf *out)
 		snprintf(procs, sizeof(procs), "%lld", (long long)hr_jint(w, "processes"));
 		HR_TABLE_ROW(&t, hr_jstr(w, "namespace", ""), hr_jstr(w, "name", ""),
 			     labels.len ? labels.data : "-", procs, hr_jstr(w, "datapath", ""),
+			     json_is_false(json_object_get(w, "sameNode")) ? "off" : "on",
 			     hr_jstr(w, "cgroup", ""));
 	}
 	hr_table_text(&t, out);

@@ -169,6 +169,7 @@ static bool for_cgroups(const struct bpf_program *p)
 	case BPF_PROG_TYPE_CGROUP_SOCK_ADDR:
 	case BPF_PROG_TYPE_CGROUP_SOCK:
 	case BPF_PROG_TYPE_CGROUP_SKB:
+	case BPF_PROG_TYPE_CGROUP_SOCKOPT:
 	case BPF_PROG_TYPE_SOCK_OPS:
 		return bpf_program__fd(p) >= 0; /* loaded: not all are, on the agent path */
 	default:

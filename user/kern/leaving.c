@@ -52,7 +52,8 @@ static bool starts_connections(struct hr_kern *k, const struct bpf_link *link)
 		    bpf_obj_get_info_by_fd(bpf_program__fd(p), &pi, &len) || pi.id != info.prog_id)
 			continue;
 		return bpf_program__type(p) != BPF_PROG_TYPE_SOCK_OPS &&
-		       bpf_program__type(p) != BPF_PROG_TYPE_CGROUP_SKB;
+		       bpf_program__type(p) != BPF_PROG_TYPE_CGROUP_SKB &&
+		       bpf_program__type(p) != BPF_PROG_TYPE_CGROUP_SOCKOPT;
 	}
 	return true;
 }

@@ -57,6 +57,18 @@ enum hr_same_node hr_same_node_of(const struct hr_meta *m, const struct hr_port 
 	return *named ? HR_SAME_NODE_TCP : HR_SAME_NODE_HTTP;
 }
 
+bool hr_same_node_pod_off(const struct hr_meta *pod)
+{
+	const struct hr_kv *kv = hr_same_node_kv(pod);
+
+	if (kv && hr_streq(kv->value, "off"))
+		return true;
+	for (size_t i = 0; i < pod->labels.len; i++)
+		if (hr_streq(pod->labels.data[i].key, HR_SAME_NODE))
+			return hr_streq(pod->labels.data[i].value, "off");
+	return false;
+}
+
 /* A list of names or numbers of ports, none of them empty. */
 static bool list_ok(const char *list)
 {
@@ -84,10 +96,15 @@ void hr_same_node_check(struct hr_dec *x, const struct hr_ynode *n)
 			   "unknown value \"%.80s\"; known: \"off\", \"tcp\" (every port that is "
 			   "not HTTP), \"tcp=PORT,...\" (names or numbers)",
 			   v);
-	else if (x->meta->kind != HR_KIND_SERVICE && x->meta->kind != HR_KIND_SERVICE_ENTRY)
+	else if (x->meta->kind == HR_KIND_POD && !hr_streq(v, "off"))
 		hr_dec_say(x, HR_SEV_WARNING, n->pos, "no-effect",
-			   "only read of a Service or ServiceEntry; for a workload use the label "
-			   "(off), or --same-node=off of attach and exec");
+			   "of a Pod it is \"off\"; which ports may skip TCP unread is said by the "
+			   "annotation of their Service or ServiceEntry");
+	else if (x->meta->kind != HR_KIND_POD && x->meta->kind != HR_KIND_SERVICE &&
+		 x->meta->kind != HR_KIND_SERVICE_ENTRY)
+		hr_dec_say(x, HR_SEV_WARNING, n->pos, "no-effect",
+			   "only read of a Service, ServiceEntry or Pod; for another workload use "
+			   "the label (off), or --same-node=off of attach and exec");
 }
 
 void hr_same_node_check_ports(struct hr_dec *x, const struct hr_meta *m, const hr_ports *ports)

@@ -102,7 +102,7 @@ const char *hr_pair_text(enum hr_pair_count c)
 		[HR_PAIR_UNKNOWN] = "unpairedNew",   [HR_PAIR_REQUESTS] = "towardsServer",
 		[HR_PAIR_ANSWERS] = "towardsClient", [HR_PAIR_BYTES] = "bytes",
 		[HR_PAIR_SPILLED] = "spilled",	     [HR_PAIR_OPAQUE] = "opaquePaired",
-		[HR_PAIR_SENDS] = "opaqueSends",
+		[HR_PAIR_SENDS] = "opaqueSends",     [HR_PAIR_OPTIONS] = "unpairedOptions",
 	};
 
 	_Static_assert(HR_ARRAY_SIZE(names) == HR_PAIR_COUNTS, "a name each");

@@ -23,6 +23,7 @@ struct hr_meters_workload {
 	const hr_kvs *labels;
 	size_t processes;
 	bool agent_only;
+	bool same_node_off; /* asked for by itself or by its Pod */
 };
 
 struct hr_meters {

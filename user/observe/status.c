@@ -106,11 +106,12 @@ static json_t *workloads_json(const struct hr_meters *m)
 		const struct hr_meters_workload *w = &m->workloads.data[i];
 
 		json_array_append_new(out,
-				      json_pack("{s:i,s:s,s:s,s:o,s:s,s:i,s:s}", "id", (int)w->id,
-						"namespace", w->ns, "name", w->name, "labels",
-						labels_json(w->labels), "cgroup", w->cgroup,
-						"processes", (int)w->processes, "datapath",
-						w->agent_only ? "agent" : "auto"));
+				      json_pack("{s:i,s:s,s:s,s:o,s:s,s:i,s:s,s:b}", "id",
+						(int)w->id, "namespace", w->ns, "name", w->name,
+						"labels", labels_json(w->labels), "cgroup",
+						w->cgroup, "processes", (int)w->processes,
+						"datapath", w->agent_only ? "agent" : "auto",
+						"sameNode", !w->same_node_off));
 	}
 	return out;
 }

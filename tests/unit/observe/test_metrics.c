@@ -362,7 +362,8 @@ static void test_status_as_the_contract_says(void **state)
 		"\"moved-response-relayed\":5,\"blocking-socket\":10},\"mishaps\":{\"answer-after-"
 		"client-left\":3},\"sameNode\":{\"on\":false,\"why\":\"\",\"paired\":2,"
 		"\"unpairedBlocking\":0,\"unpairedNew\":0,\"towardsServer\":0,\"towardsClient\":0,"
-		"\"bytes\":0,\"spilled\":0,\"opaquePaired\":0,\"opaqueSends\":0,\"unread\":0,"
+		"\"bytes\":0,\"spilled\":0,\"opaquePaired\":0,\"opaqueSends\":0,"
+		"\"unpairedOptions\":0,\"unread\":0,"
 		"\"bounds\":{"
 		"\"connection\":1048576,\"node\":268435456}},\"workloads\":[]}");
 	json_decref(s);
