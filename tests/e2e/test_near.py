@@ -152,9 +152,11 @@ def reader_that_stops(env):
         for enrolled in (False, True):
             c = env.client("c1", name=f"slow-{enrolled}", enrolled=enrolled)
             where = dict(host=VIP, port=PORT) if enrolled else dict(host="10.77.1.1", port=PORT)
-            c.send("download", **where, vhost="near", target="/bytes?n=90000000", pause=4.5, timeout=30.0, rcvbuf=262144)
-            time.sleep(0.5)
+            c.send("download", **where, vhost="near", target="/bytes?n=90000000", pause=0.5, timeout=30.0, rcvbuf=262144)
+            time.sleep(0.25)
+            os.kill(c.proc.pid, signal.SIGSTOP)
             amounts.append(settled(env))
+            os.kill(c.proc.pid, signal.SIGCONT)
             got = c.receive()
             check((got["status"], got["bytes"]), (200, 90_000_000))
             c.close()

@@ -45,7 +45,7 @@ static void set_annotations(struct hr_dec *x, const struct hr_field *f, const st
 		       HR_AT(struct hr_meta, labels)),                                        \
 		HR_ROW("annotations", STRING_MAP, CONTROL, .flags = HR_F_LONG,                \
 		       .why = "`headrace.io/same-node` of a Service or ServiceEntry: `off`, " \
-			      "`tcp`, `tcp=PORT,...`; of a Pod: `off`",                                        \
+			      "`tcp`, `tcp=PORT,...`; of a Pod: `off`",                       \
 		       .set = set_annotations, HR_AT(struct hr_meta, annotations)),           \
 		HR_ROW("creationTimestamp", TIME, CONTROL,                                    \
 		       .why = "the oldest of two that claim a host wins",                     \

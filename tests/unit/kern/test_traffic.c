@@ -338,7 +338,8 @@ static void test_unenrol_under_connection(void **state)
 	say(w->c, ASK);
 	hear(w->s1, ASK);
 	assert_int_equal(hr_kern_unenrol(w->k, box_cgroup_path(BOX_CGROUP)), 0);
-	assert_int_equal(box_count(BOX_PINS "/links"), 3); /* sockops, the shield, the gate */
+	assert_int_equal(box_count(BOX_PINS "/links"),
+			 4); /* sockops, the shield, the gate, options */
 	assert_false(hr_kern_released(w->k));
 	usleep(300 * 1000);
 	assert_true(hr_kern_released(w->k)); /* it needs no agent: not waited for any longer */
