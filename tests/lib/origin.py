@@ -8,6 +8,7 @@
   /hints        103, then 200                         /late?ms=N         answers after N ms
   /close        closes instead of answering           /reset             resets instead of answering
   /half?n=N     promises N bytes, sends half, closes  /garbage           bytes that are not HTTP
+  /cut-head     closes within its head
   /twice        two answers to one request            /hang              never answers
   /two-lengths  Content-Length twice, unequal         /both-framings     Content-Length and chunked
   /bad-chunk    a chunk size that is no number        /early             answers before it has read the body
@@ -119,6 +120,7 @@ async def misbehave(path, n, w):
         w.write(head("200 OK", f"content-length: {n}") + BLOCK[:n // 2])
         raise Closed
     fixed = {
+        "/cut-head": b"HTTP/1.1 200 OK\r\nx-a: ",
         "/garbage": b"\x00\x01\xffthis is not HTTP\r\n\r\n",
         "/twice": head("200 OK", "content-length: 5") + b"first" + head("200 OK", "content-length: 6") + b"second",
         "/two-lengths": head("200 OK", "content-length: 5", "content-length: 6") + b"first!",
@@ -129,7 +131,7 @@ async def misbehave(path, n, w):
         return False
     w.write(fixed)
     await w.drain()
-    if path in ("/garbage", "/bad-chunk"):
+    if path in ("/cut-head", "/garbage", "/bad-chunk"):
         raise Closed
     return True
 
