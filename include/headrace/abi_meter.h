@@ -9,7 +9,7 @@
 #include "abi.h"
 
 /* Response flags, Envoy's words. Two at once are those that end a request whose retries are used
- * up. */
+ * up, or one that was held up before it was aborted. */
 #define HR_FLAG_LIST(X)       \
 	X(NONE, "-")          \
 	X(NR, "NR")           \
@@ -30,6 +30,7 @@
 	X(UF_URX, "UF,URX")   \
 	X(UT_URX, "UT,URX")   \
 	X(UPE_URX, "UPE,URX") \
+	X(DI_FI, "DI,FI")     \
 	X(OTHER, "unknown") /* of the row that takes what finds no row of its own; keep it last */
 
 enum hr_flag {

@@ -47,6 +47,10 @@ static void set_match(struct hr_dec *x, const struct hr_field *f, const struct h
 	m->type = (enum hr_match_type)f->min;
 	m->value = s;
 	m->pos = n->pos;
+	if (f->max && hr_streq(s, "*")) {
+		m->type = HR_MATCH_PRESENT;
+		return;
+	}
 	if (m->type == HR_MATCH_REGEX)
 		m->regex = regex_of(x, n, s);
 	if (m->type == HR_MATCH_PREFIX && !*s)
@@ -64,22 +68,26 @@ static void set_match(struct hr_dec *x, const struct hr_field *f, const struct h
 				      .size = sizeof(struct hr_string_match), \
 				      .check = match_check,                   \
 				      HR_POS(struct hr_string_match)}
-#define REGEX MATCH("regex", REGEX, AGENT, hr_check_regex, .why = "RE2, all of the value")
+#define RE2 MATCH("regex", REGEX, AGENT, hr_check_regex, .why = "RE2, all of the value")
+/* Istio reads "*", which is no regex, as presence. */
+#define RE2_OR_STAR                                            \
+	MATCH("regex", REGEX, AGENT, hr_check_regex, .max = 1, \
+	      .why = "RE2, all of the value; \"*\": it is there")
 
 MATCH_MESSAGE(hr_msg_match_uri, MATCH("exact", EXACT, KERNEL, hr_check_path),
-	      MATCH("prefix", PREFIX, KERNEL, hr_check_path), REGEX);
+	      MATCH("prefix", PREFIX, KERNEL, hr_check_path), RE2);
 MATCH_MESSAGE(hr_msg_match_method, MATCH("exact", EXACT, KERNEL, hr_check_token),
-	      MATCH("prefix", PREFIX, AGENT, hr_check_token), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, hr_check_token), RE2);
 MATCH_MESSAGE(hr_msg_match_authority, MATCH("exact", EXACT, AGENT, hr_check_authority),
-	      MATCH("prefix", PREFIX, AGENT, hr_check_authority), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, hr_check_authority), RE2);
 MATCH_MESSAGE(hr_msg_match_scheme, MATCH("exact", EXACT, AGENT, NULL),
-	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, NULL), RE2);
 MATCH_MESSAGE(hr_msg_match_header, MATCH("exact", EXACT, KERNEL, hr_check_header_value),
-	      MATCH("prefix", PREFIX, KERNEL, hr_check_header_value), REGEX);
+	      MATCH("prefix", PREFIX, KERNEL, hr_check_header_value), RE2_OR_STAR);
 MATCH_MESSAGE(hr_msg_match_query, MATCH("exact", EXACT, AGENT, NULL),
-	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, NULL), RE2_OR_STAR);
 MATCH_MESSAGE(hr_msg_match_origin, MATCH("exact", EXACT, AGENT, NULL),
-	      MATCH("prefix", PREFIX, AGENT, NULL), REGEX);
+	      MATCH("prefix", PREFIX, AGENT, NULL), RE2);
 
 /* ---- HTTPMatchRequest ---- */
 

@@ -63,12 +63,16 @@ static bool added(struct fields *t, const char *name, const char *value)
 	return true;
 }
 
-/* In the proxy's order. */
-static bool operations(struct fields *t, const struct hr_header_ops *o)
+static bool removals(struct fields *t, const struct hr_header_ops *o)
 {
 	for (size_t i = 0; i < o->remove.len; i++)
 		if (!removed(t, o->remove.data[i]))
 			return false;
+	return true;
+}
+
+static bool settings(struct fields *t, const struct hr_header_ops *o)
+{
 	for (size_t i = 0; i < o->set.len; i++) {
 		if (o->set_formats && o->set_formats[i])
 			return false;
@@ -76,6 +80,11 @@ static bool operations(struct fields *t, const struct hr_header_ops *o)
 					      !added(t, o->set.data[i].key, o->set.data[i].value)))
 			return false;
 	}
+	return true;
+}
+
+static bool additions(struct fields *t, const struct hr_header_ops *o)
+{
 	for (size_t i = 0; i < o->add.len; i++) {
 		if (o->add_formats && o->add_formats[i])
 			return false;
@@ -83,6 +92,19 @@ static bool operations(struct fields *t, const struct hr_header_ops *o)
 			return false;
 	}
 	return true;
+}
+
+/* In the proxy's order (px_headers_route). */
+static bool operations(struct fields *t, const struct hr_http_route *http,
+		       const struct hr_header_ops *dst)
+{
+	const struct hr_header_ops *route = &http->headers.request;
+
+	if (http->route.len == 1)
+		return removals(t, route) && removals(t, dst) && settings(t, route) &&
+		       settings(t, dst) && additions(t, route) && additions(t, dst);
+	return removals(t, dst) && settings(t, dst) && additions(t, dst) && removals(t, route) &&
+	       settings(t, route) && additions(t, route);
 }
 
 static const struct hr_edit *edit_of(struct hr_build *b, const struct fields *t)
@@ -148,7 +170,7 @@ bool hr_build_edits(struct hr_build *b, struct hr_plan_route *r)
 	for (uint32_t i = 0; i < r->ndst; i++) {
 		struct fields t = {};
 
-		if (!operations(&t, &r->dst[i].model->headers.request) || !operations(&t, route))
+		if (!operations(&t, r->http, &r->dst[i].model->headers.request))
 			return false;
 		r->dst[i].edit = edit_of(b, &t);
 		if (!r->dst[i].edit)

@@ -69,6 +69,7 @@ bool px_cors(struct px_req *r)
 	if (ok)
 		add(&h, "access-control-allow-origin", origin);
 	add_credentials(&h, cors);
+	add(&h, "access-control-expose-headers", hr_slice_of(cors->expose));
 	add_list(&h, "access-control-allow-methods", cors->methods, asked);
 	add_list(&h, "access-control-allow-headers", cors->headers,
 		 hr_http_get(&r->msg, HR_SLICE("access-control-request-headers")));

@@ -15,44 +15,88 @@
 /* Values made for one message, bytes in all. */
 #define VALUES_MAX (2 * HR_HEAD_MAX)
 
-static struct hr_slice request_field(struct px_req *r, struct hr_slice name)
+/* Of the message that is being changed: what was removed is gone, of several it is the first
+ * (Envoy). */
+static struct hr_slice field_of(const struct px_headers *h, const struct hr_http_msg *m,
+				struct hr_slice name)
+{
+	for (unsigned i = 0; i < h->n; i++)
+		if (hr_slice_ieq(h->f[i].name, name))
+			return h->f[i].value;
+	if (hr_slice_ieq(name, HR_SLICE("host")) || hr_slice_ieq(name, HR_SLICE("content-length")))
+		return hr_http_get(m, name); /* the list is without these */
+	return (struct hr_slice){};
+}
+
+static struct hr_slice path_of(struct px_req *r, bool sent, struct hr_strbuf *text)
+{
+	const struct px_out *path = sent && r->new_path.len ? &r->new_path : &r->path;
+	struct hr_slice query = hr_http_str(&r->msg, r->msg.query);
+
+	hr_sb_addn(text, path->p, path->len);
+	if (r->msg.has_query) {
+		hr_sb_addc(text, '?');
+		hr_sb_addn(text, query.p, query.n);
+	}
+	return (struct hr_slice){text->data, text->len};
+}
+
+static struct hr_slice request_field(struct px_req *r, const struct px_headers *h, bool sent,
+				     struct hr_slice name, struct hr_strbuf *text)
 {
 	if (!name.n || *name.p != ':')
-		return hr_http_joined(&r->msg, name, &r->c->w->joins);
+		return field_of(h, &r->msg, name);
 	if (hr_slice_eq(name, HR_SLICE(":method")))
 		return hr_http_str(&r->msg, r->msg.method);
 	if (hr_slice_eq(name, HR_SLICE(":authority")))
-		return px_authority(r);
+		return sent ? h->host : px_authority(r);
 	if (hr_slice_eq(name, HR_SLICE(":scheme")))
 		return px_scheme(r);
-	if (!hr_slice_eq(name, HR_SLICE(":path")))
-		return (struct hr_slice){};
-	if (r->msg.has_query)
-		return px_path_and_query(r);
-	return (struct hr_slice){r->path.p, r->path.len};
+	if (hr_slice_eq(name, HR_SLICE(":path")))
+		return path_of(r, sent, text);
+	return (struct hr_slice){};
 }
 
-static struct hr_slice response_field(struct px_req *r, struct hr_slice name)
+/* In an answer the request is what was sent on: with what the route did to it. */
+static void add_request(struct px_req *r, const struct hr_format_piece *p,
+			const struct px_headers *h, struct hr_strbuf *out)
 {
-	static char status[8];
+	_cleanup_sb_ struct hr_strbuf text = {};
+	_cleanup_headers_ struct px_headers sent;
+	bool was_sent = h->answer && r->wire_head;
+	struct hr_slice v;
 
-	if (!r->resp_head && !r->resp.status)
-		return (struct hr_slice){};
-	if (hr_slice_eq(name, HR_SLICE(":status"))) {
-		snprintf(status, sizeof(status), "%u", r->resp.status);
-		return hr_slice_of(status);
-	}
-	return hr_http_get(&r->resp, name);
+	sent.values = NULL;
+	if (was_sent)
+		px_head_sent(r, &sent);
+	else if (h->answer)
+		px_head_received(r, &sent);
+	h = h->answer ? &sent : h;
+	v = request_field(r, h, was_sent, p->name, &text);
+	if (!v.n && p->alt.n)
+		v = request_field(r, h, was_sent, p->alt, &text);
+	hr_sb_addn(out, v.p, v.n);
 }
 
-static void add_field(struct px_req *r, const struct hr_format_piece *p, struct hr_strbuf *out)
+static struct hr_slice response_field(struct px_req *r, const struct px_headers *h,
+				      struct hr_slice name, char status[static 8])
 {
-	struct hr_slice (*get)(struct px_req *, struct hr_slice) =
-		p->op == HR_FORMAT_REQ ? request_field : response_field;
-	struct hr_slice v = get(r, p->name);
+	if (!h->answer || (!r->resp_head && !r->resp.status))
+		return (struct hr_slice){};
+	if (!hr_slice_eq(name, HR_SLICE(":status")))
+		return field_of(h, &r->resp, name);
+	snprintf(status, 8, "%u", r->resp.status);
+	return hr_slice_of(status);
+}
+
+static void add_response(struct px_req *r, const struct hr_format_piece *p,
+			 const struct px_headers *h, struct hr_strbuf *out)
+{
+	char status[8];
+	struct hr_slice v = response_field(r, h, p->name, status);
 
 	if (!v.n && p->alt.n)
-		v = get(r, p->alt);
+		v = response_field(r, h, p->alt, status);
 	hr_sb_addn(out, v.p, v.n);
 }
 
@@ -94,7 +138,8 @@ static void add_hostname(struct hr_strbuf *out)
 		hr_sb_add(out, name);
 }
 
-static void add_piece(struct px_req *r, const struct hr_format_piece *p, struct hr_strbuf *out)
+static void add_piece(struct px_req *r, const struct hr_format_piece *p, const struct px_headers *h,
+		      struct hr_strbuf *out)
 {
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
 
@@ -102,8 +147,9 @@ static void add_piece(struct px_req *r, const struct hr_format_piece *p, struct 
 	case HR_FORMAT_TEXT:
 		return hr_sb_addn(out, p->text.p, p->text.n);
 	case HR_FORMAT_REQ:
+		return add_request(r, p, h, out);
 	case HR_FORMAT_RESP:
-		return add_field(r, p, out);
+		return add_response(r, p, h, out);
 	case HR_FORMAT_PROTOCOL:
 		return hr_sb_printf(out, "HTTP/1.%u", r->msg.minor);
 	case HR_FORMAT_START_TIME:
@@ -153,12 +199,11 @@ struct hr_slice px_format(struct px_req *r, const struct hr_format *f, struct px
 	_cleanup_sb_ struct hr_strbuf value = {};
 	char *copy;
 
-	hr_http_joins_reset(&r->c->w->joins);
 	for (size_t i = 0; i < f->n; i++) {
 		const struct hr_format_piece *p = &f->pieces[i];
 		size_t before = value.len;
 
-		add_piece(r, p, &value);
+		add_piece(r, p, h, &value);
 		if (p->max && value.len - before > p->max)
 			value.len = before + p->max;
 	}

@@ -32,8 +32,6 @@ unsigned px_grpc_http(int code)
 int px_grpc_code(unsigned http)
 {
 	switch (http) {
-	case 200:
-		return 0;
 	case 400:
 		return 13; /* INTERNAL */
 	case 401:

@@ -59,36 +59,90 @@ static struct hr_slice value_of(struct px_req *r, struct px_headers *h, const hr
 	return hr_slice_of(kvs->data[i].value);
 }
 
-void px_headers_apply(struct px_headers *h, struct px_req *r, const struct hr_header_ops *ops)
+static void remove_all(struct px_headers *h, const struct hr_header_ops *ops)
 {
-	struct hr_slice host = {}; /* one that is set before one that is added, as in Istio */
-
-	for (size_t i = 0; i < ops->remove.len; i++)
+	for (size_t i = 0; ops && i < ops->remove.len; i++)
 		headers_remove(h, hr_slice_of(ops->remove.data[i]));
-	for (size_t i = 0; i < ops->set.len; i++) {
-		struct hr_slice name = hr_slice_of(ops->set.data[i].key);
-		struct hr_slice value = value_of(r, h, &ops->set, ops->set_formats, i);
+}
+
+/* What one list of operations puts: all values are made before the first is put (Envoy). */
+struct puts {
+	size_t n;
+	struct {
+		struct hr_slice name, value;
+		bool set;
+	} p[PX_HEADERS_ADDED];
+};
+
+static void collect_puts(struct puts *puts, struct px_headers *h, struct px_req *r,
+			 const struct hr_header_ops *ops, bool set)
+{
+	const hr_kvs *kvs = !ops ? NULL : set ? &ops->set : &ops->add;
+
+	for (size_t i = 0; kvs && i < kvs->len && puts->n < HR_ARRAY_SIZE(puts->p); i++) {
+		const struct hr_format **f = set ? ops->set_formats : ops->add_formats;
+		struct hr_slice value = value_of(r, h, kvs, f, i);
 
 		if (!value.n)
 			continue;
-		if (names_host(name))
-			host = value;
-		else
-			px_headers_set(h, name, value);
+		puts->p[puts->n].name = hr_slice_of(kvs->data[i].key);
+		puts->p[puts->n].set = set;
+		puts->p[puts->n++].value = value;
 	}
-	for (size_t i = 0; i < ops->add.len; i++) {
-		struct hr_slice name = hr_slice_of(ops->add.data[i].key);
-		struct hr_slice value = value_of(r, h, &ops->add, ops->add_formats, i);
+}
 
-		if (!value.n)
-			continue;
-		if (!names_host(name))
+/* The first host that is set, else the first that is added (Istio). */
+static void put_all(struct px_headers *h, const struct puts *puts)
+{
+	struct hr_slice host = {};
+
+	for (size_t i = 0; i < puts->n; i++) {
+		struct hr_slice name = puts->p[i].name, value = puts->p[i].value;
+
+		if (names_host(name))
+			host = host.p ? host : value;
+		else if (puts->p[i].set)
+			px_headers_set(h, name, value);
+		else
 			px_headers_add(h, name, value);
-		else if (!host.p)
-			host = value;
 	}
 	if (host.p)
 		h->host = host;
+}
+
+static void apply(struct px_headers *h, struct px_req *r, const struct hr_header_ops *first,
+		  const struct hr_header_ops *second)
+{
+	struct puts puts;
+
+	puts.n = 0;
+	remove_all(h, first);
+	remove_all(h, second);
+	collect_puts(&puts, h, r, first, true);
+	collect_puts(&puts, h, r, second, true);
+	collect_puts(&puts, h, r, first, false);
+	collect_puts(&puts, h, r, second, false);
+	put_all(h, &puts);
+}
+
+static const struct hr_header_ops *ops_of(const struct hr_headers *h, bool request)
+{
+	return !h ? NULL : request ? &h->request : &h->response;
+}
+
+void px_headers_route(struct px_headers *h, struct px_req *r, bool request)
+{
+	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
+	const struct hr_route_destination *dst = r->dst ? r->dst->model : NULL;
+	const struct hr_header_ops *route = ops_of(http ? &http->headers : NULL, request);
+
+	h->answer = !request;
+	if (http && http->route.len == 1) { /* whether or not it has been chosen yet */
+		apply(h, r, route, ops_of(&http->route.data[0].headers, request));
+	} else {
+		apply(h, r, ops_of(dst ? &dst->headers : NULL, request), NULL);
+		apply(h, r, route, NULL);
+	}
 }
 
 void px_headers_write(const struct px_headers *h, struct px_out *out)
@@ -188,29 +242,39 @@ static bool upgrades(const struct px_req *r)
 	       !hr_http_has_token(hr_http_get(&r->msg, HR_SLICE("upgrade")), HR_SLICE("h2c"));
 }
 
-void px_head_request(struct px_req *r)
+void px_head_received(struct px_req *r, struct px_headers *h)
+{
+	collect(&r->msg, h, true);
+}
+
+void px_head_sent(struct px_req *r, struct px_headers *h)
 {
 	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
-	struct hr_slice host = px_authority(r);
+
+	collect(&r->msg, h, true);
+	px_headers_route(h, r, true);
+	if (http && http->rewrite.set && http->rewrite.authority)
+		h->host = hr_slice_of(http->rewrite.authority);
+	else if (!h->host.p)
+		h->host = px_authority(r);
+}
+
+void px_head_request(struct px_req *r)
+{
 	struct px_out *out = &r->wire;
 	_cleanup_headers_ struct px_headers h;
 
-	collect(&r->msg, &h, true);
-	if (r->dst && r->dst->model)
-		px_headers_apply(&h, r, &r->dst->model->headers.request);
-	if (http)
-		px_headers_apply(&h, r, &http->headers.request);
-	if (http && http->rewrite.set && http->rewrite.authority)
-		host = hr_slice_of(http->rewrite.authority);
-	if (h.host.p)
-		host = h.host;
+	px_head_sent(r, &h);
 	px_out_slice(out, hr_http_str(&r->msg, r->msg.method));
 	px_out_lit(out, " ");
 	write_target(r);
 	px_out_lit(out, " HTTP/1.1\r\nHost: ");
-	px_out_slice(out, host);
+	px_out_slice(out, h.host);
 	px_out_lit(out, "\r\n");
 	px_headers_write(&h, out);
+	if (!upgrades(r) &&
+	    hr_http_has_token(hr_http_get(&r->msg, HR_SLICE("te")), HR_SLICE("trailers")))
+		px_out_lit(out, "TE: trailers\r\nConnection: TE\r\n"); /* we deliver them */
 	if (r->body.framing == HR_BODY_CHUNKED)
 		px_out_lit(out, "Transfer-Encoding: chunked\r\n");
 	else if (r->msg.has_content_length)
@@ -273,15 +337,11 @@ static void write_status(const struct hr_http_msg *m, struct px_out *out)
 
 void px_head_response(struct px_req *r)
 {
-	const struct hr_http_route *http = r->match.route ? r->match.route->http : NULL;
 	struct px_out *out = &r->c->out;
 	_cleanup_headers_ struct px_headers h;
 
 	collect(&r->resp, &h, false);
-	if (r->dst && r->dst->model)
-		px_headers_apply(&h, r, &r->dst->model->headers.response);
-	if (http)
-		px_headers_apply(&h, r, &http->headers.response);
+	px_headers_route(&h, r, false);
 	px_cors_response(r, &h);
 	if (r->c->w->draining)
 		r->c->close = true;

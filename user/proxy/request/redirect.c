@@ -29,7 +29,10 @@ static void add_host(struct px_req *r, const struct hr_redirect *red, struct hr_
 {
 	bool derive = hr_streq(red->derive_port, "FROM_REQUEST_PORT");
 	uint16_t port = derive ? r->c->dst_port : (uint16_t)red->port;
+	bool tls = red->scheme && hr_streq(red->scheme, "https");
 
+	if (port == (tls ? 443 : 80)) /* Istio does not say the port that the scheme says */
+		port = 0;
 	if (red->authority)
 		hr_sb_add(out, red->authority);
 	else
@@ -70,6 +73,6 @@ void px_reply_redirect(struct px_req *r)
 		hr_sb_addn(&location, query.p, query.n);
 	}
 	px_headers_add(&h, HR_SLICE("location"), (struct hr_slice){location.data, location.len});
-	px_headers_apply(&h, r, &http->headers.response);
+	px_headers_route(&h, r, false);
 	px_reply_headers(r, red->code > 0 ? (unsigned)red->code : 301, &h);
 }

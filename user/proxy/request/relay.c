@@ -113,7 +113,10 @@ static void upstream_ended(struct px_req *r)
 	struct px_up *u = r->up;
 
 	hr_debug("upstream closed: %s", u->s.error ? strerror(u->s.error) : "end of file");
-	px_req_failed(r, u->refused ? PX_FAIL_REFUSED : PX_FAIL_RESET);
+	if (u->refused)
+		px_req_failed(r, PX_FAIL_REFUSED);
+	else /* an end within a head is no answer; a reset is one of the connection */
+		px_req_failed(r, r->resp_partial && !u->s.error ? PX_FAIL_GARBAGE : PX_FAIL_RESET);
 }
 
 static void switch_protocols(struct px_req *r)

@@ -73,12 +73,14 @@ static void add_type(struct px_headers *h, const char *type)
 	px_headers_add(h, HR_SLICE("content-type"), hr_slice_of(type));
 }
 
-/* In the form that the client understands. */
+/* In the form that the client understands, with what the route does to its answers. */
 static void say(struct px_req *r, unsigned status, const char *flags, struct px_headers *h,
 		const char *body, size_t n)
 {
 	if (*flags)
 		r->flags = flags;
+	if (!r->bad)
+		px_headers_route(h, r, false);
 	if (!r->bad && px_is_grpc(r)) {
 		px_reply_grpc(r, px_grpc_code(status), h, body, n);
 		return;
@@ -90,7 +92,7 @@ static void say(struct px_req *r, unsigned status, const char *flags, struct px_
 
 void px_reply(struct px_req *r, unsigned status, const char *flags, const char *body)
 {
-	struct px_headers h = {};
+	_cleanup_headers_ struct px_headers h = {};
 
 	say(r, status, flags, &h, body, strlen(body));
 }
@@ -102,7 +104,7 @@ void px_reply_headers(struct px_req *r, unsigned status, struct px_headers *h)
 
 void px_reply_overflow(struct px_req *r)
 {
-	struct px_headers h = {};
+	_cleanup_headers_ struct px_headers h = {};
 
 	px_headers_add(&h, HR_SLICE("x-envoy-overloaded"), HR_SLICE("true"));
 	say(r, 503, "UO", &h, PX_BODY_UO, sizeof(PX_BODY_UO) - 1);
@@ -139,6 +141,6 @@ void px_reply_direct(struct px_req *r)
 
 	if (d->body_len)
 		add_type(&h, "text/plain");
-	px_headers_apply(&h, r, &http->headers.response);
+	px_headers_route(&h, r, false);
 	answer(r, (unsigned)d->status, "", &h, d->body ? d->body : "", d->body_len);
 }
