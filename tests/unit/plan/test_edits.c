@@ -80,20 +80,33 @@ static void test_kernel(void **state)
 	}
 }
 
-/* The destination's come first, and the route's may take them away again. */
+/* Of an only destination they are in one list with the route's, behind them; of several they come
+ * first, and the route's may take them away again. */
 static void test_order(void **state)
 {
-	_cleanup_plan_ struct hr_plan *p = plan_for(
-		"{headers: {request: {remove: [x-gone], set: {x-set: r}, add: {x-a: r}}},\n"
-		"    route: [{destination: {host: web}, headers: {request: {set: {x-set: d}, "
-		"add: {x-gone: d, x-a: d, x-own: d}}}}]}\n");
-	const struct hr_edit *e = route_of(p)->dst[0].edit;
-	static const char want[] = "x-a: d\r\nx-own: d\r\nx-set: r\r\nx-a: r\r\n";
+#define ROUTE_OPS "{headers: {request: {remove: [x-gone], set: {x-set: r}, add: {x-a: r}}},\n"
+#define DST_OPS                                                           \
+	"destination: {host: web}, headers: {request: {set: {x-set: d}, " \
+	"add: {x-gone: d, x-a: d, x-own: d}}}"
+	static const struct {
+		const char *rule, *want;
+	} cases[] = {
+		{ROUTE_OPS "    route: [{" DST_OPS "}]}\n",
+		 "x-set: d\r\nx-a: r\r\nx-gone: d\r\nx-a: d\r\nx-own: d\r\n"},
+		{ROUTE_OPS "    route: [{" DST_OPS ", weight: 1}, "
+			   "{destination: {host: web, subset: v9}, weight: 1}]}\n",
+		 "x-a: d\r\nx-own: d\r\nx-set: r\r\nx-a: r\r\n"},
+	};
 
 	(void)state;
-	assert_non_null(e);
-	assert_int_equal(e->len, strlen(want));
-	assert_memory_equal(e->text, want, e->len);
+	for (size_t i = 0; i < HR_ARRAY_SIZE(cases); i++) {
+		_cleanup_plan_ struct hr_plan *p = plan_for(cases[i].rule);
+		const struct hr_edit *e = route_of(p)->dst[0].edit;
+
+		assert_non_null(e);
+		assert_int_equal(e->len, strlen(cases[i].want));
+		assert_memory_equal(e->text, cases[i].want, e->len);
+	}
 }
 
 /* Answers, and what a mirror or a second try could not tell apart. */
