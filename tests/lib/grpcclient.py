@@ -90,5 +90,8 @@ def cancel(channel):
 
 
 target, name, args = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-with grpc.insecure_channel(target, options=[("grpc.enable_http_proxy", 0)]) as ch:
+options = [("grpc.enable_http_proxy", 0)]
+if "authority" in args:  # whom to ask for, where the target is an address
+    options.append(("grpc.default_authority", args.pop("authority")))
+with grpc.insecure_channel(target, options=options) as ch:
     print(json.dumps(globals()[name](ch, **args)))
