@@ -37,9 +37,10 @@ static uint64_t hash_edits(uint64_t h, const struct hr_plan *p, const struct hr_
 	for (uint32_t i = 0; i < v->nrules; i++) {
 		const struct hr_plan_route *r = &p->routes.data[v->rules[i].route];
 
-		for (uint32_t d = 0; d < r->ndst; d++)
+		for (uint32_t d = 0; d < r->ndst && !r->agent_why; d++)
 			if (r->dst[d].edit)
-				h = mix(h + i, r->dst[d].edit, sizeof(*r->dst[d].edit));
+				h = mix(h + i * HR_DST_MAX + d + 1, r->dst[d].edit,
+					sizeof(*r->dst[d].edit));
 	}
 	return h;
 }

@@ -13,8 +13,10 @@
 
 struct planbox {
 	uint32_t vhosts, conds, eps, weight;
-	char variant; /* letter in every path: another letter is another version of the match rows
-		       */
+	char variant;  /* letter in every path: another letter is another version of the match rows
+			*/
+	uint32_t edit; /* n: what is added to heads for destination n - 1 of each route */
+	bool agent;    /* routes are the agent's */
 };
 
 static inline void planbox_cluster(struct hr_plan *p, struct planbox b, uint32_t i)
@@ -54,6 +56,14 @@ static inline void planbox_route(struct hr_plan *p, struct planbox b, uint32_t i
 	r->dst = hr_arena_array(p->arena, struct hr_plan_dst, 2);
 	r->dst[0] = (struct hr_plan_dst){.cluster = 2 * i, .weight = b.weight};
 	r->dst[1] = (struct hr_plan_dst){.cluster = 2 * i + 1, .weight = 100 - b.weight};
+	r->agent_why = b.agent ? HR_WHY_RULE : 0;
+	if (b.edit) {
+		struct hr_edit *e = hr_arena_new0(p->arena, struct hr_edit);
+
+		e->len = 8;
+		memcpy(e->text, "x-a: b\r\n", 8);
+		r->dst[b.edit - 1].edit = e;
+	}
 }
 
 static inline void planbox_free(struct hr_plan *p);

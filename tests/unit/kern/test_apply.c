@@ -140,6 +140,37 @@ static void test_weights_in_place(void **state)
 }
 
 /* Another match is another table, beside the old one for the grace time. */
+static int edit_of(uint32_t vhost, uint32_t dst)
+{
+	struct hr_edit_key key = {table_of(vhost), 0, dst};
+	struct hr_edit e;
+
+	return look("edits", &key, &e);
+}
+
+/* What is added to heads is where the rule that says so looks for it: also when all that changes is
+ * whose route it is (weights that were all 0), or which destination has it. */
+static void test_edits(void **state)
+{
+	struct hr_kern *k = *state;
+	struct planbox b = small;
+
+	b.edit = 1;
+	b.agent = true;
+	apply_ok(k, b);
+	assert_int_equal(rule_of(2).action, HR_ACT_AGENT);
+	b.agent = false;
+	apply_ok(k, b);
+	assert_int_equal(rule_of(2).action, HR_ACT_ROUTE);
+	assert_true(rule_of(2).flags & HR_RULE_EDIT);
+	assert_int_equal(edit_of(2, 0), 0);
+	b.edit = 2;
+	apply_ok(k, b);
+	assert_int_equal(edit_of(2, 1), 0);
+	assert_int_not_equal(edit_of(2, 0), 0);
+	apply_ok(k, small);
+}
+
 static void test_new_table(void **state)
 {
 	struct planbox other = small;
@@ -253,6 +284,7 @@ int main(void)
 		KERN_TEST(test_rows),
 		KERN_TEST(test_replies),
 		KERN_TEST(test_weights_in_place),
+		KERN_TEST(test_edits),
 		KERN_TEST(test_new_table),
 		KERN_TEST(test_shrink),
 		KERN_TEST(test_comes_back),
