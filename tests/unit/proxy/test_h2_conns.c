@@ -57,7 +57,7 @@ static void answered(FILE *p, const char *want)
 }
 
 struct in_use {
-	unsigned connections, requests, pending, refused;
+	unsigned connections, requests, pending, refused, in_flight;
 };
 
 /* Of all clusters: only one has requests. */
@@ -70,6 +70,8 @@ static struct in_use in_use(void)
 		all.connections += __atomic_load_n(&rt[i].h2_connections, __ATOMIC_RELAXED);
 		all.requests += __atomic_load_n(&rt[i].h2_requests, __ATOMIC_RELAXED);
 		all.pending += __atomic_load_n(&rt[i].pending, __ATOMIC_RELAXED);
+		all.in_flight +=
+			HR_INFLIGHT_SUM(__atomic_load_n(&rt[i].inflight.word, __ATOMIC_RELAXED));
 		all.refused += __atomic_load_n(&rt[i].pending_overflow, __ATOMIC_RELAXED);
 	}
 	return all;
@@ -142,6 +144,35 @@ static void test_shares(void **state)
 	answered(p[0], "x");
 }
 
+/* useClientProtocol: connections of both protocols are the cluster's, as in Envoy; streams are
+ * none. */
+static void test_both_protocols(void **state)
+{
+	FILE *one, *two, *p[3];
+
+	(void)state;
+	publish("maxConnections: 1", "useClientProtocol: true, http1MaxPendingRequests: 1");
+	one = ask("http://two/slow/1000/one");
+	for (int i = 0; i < 500 && !in_use().in_flight; i++)
+		usleep(10000);
+	two = ask(PRIOR "http://two/id/two");
+	eventually(0, 0, 1); /* the other has the only connection */
+	answered(one, "one");
+	answered(two, "two");
+	nothing_in_use();
+	publish("maxConnections: 3", "useClientProtocol: true, http1MaxPendingRequests: 1");
+	for (size_t i = 0; i < HR_ARRAY_SIZE(p); i++)
+		p[i] = ask(PRIOR "http://two/slow/1000/x");
+	for (int i = 0; i < 500 && in_use().requests < 3; i++)
+		usleep(10000);
+	assert_in_range(in_use().connections, 1, 2); /* two workers: there is room for one more */
+	answered(ask("http://two/id/two"), "two");
+	assert_int_equal(in_use().requests, 3); /* it has waited for none of them */
+	for (size_t i = 0; i < HR_ARRAY_SIZE(p); i++)
+		answered(p[i], "x");
+	nothing_in_use();
+}
+
 /* A client that leaves, a server's end and a route's timeout give the place back. */
 static void test_ends(void **state)
 {
@@ -207,9 +238,8 @@ static void test_turns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_waits),	       cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_both_protocols), cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_turns),
 	};
 	int failed;

@@ -56,12 +56,13 @@ static uint32_t max_connections(const struct px_req *r)
 
 static bool place_take(struct px_h2 *x, const struct px_req *r)
 {
-	uint32_t max = max_connections(r);
+	uint32_t max = max_connections(r), others;
 
 	x->cluster = max == UINT32_MAX ? 0 : r->cluster_id;
 	if (!x->cluster)
 		return true;
-	if (!px_count_take(&rt_of(x)->h2_connections, max))
+	others = px_breaker_http1(rt_of(x));
+	if (others >= max || !px_count_take(&rt_of(x)->h2_connections, max - others))
 		return false;
 	x->placed = true;
 	x->placed_since = hr_loop_now(x->w->loop);
@@ -75,12 +76,6 @@ static void place_leave(struct px_h2 *x)
 	x->placed = false;
 	__atomic_fetch_sub(&rt_of(x)->h2_connections, 1, __ATOMIC_RELAXED);
 	px_breaker_wake(x->w, x->cluster);
-}
-
-static void count_requests(struct px_h2 *x, int n)
-{
-	if (x->cluster)
-		__atomic_fetch_add(&rt_of(x)->h2_requests, (uint32_t)n, __ATOMIC_RELAXED);
 }
 
 static bool others_turn(const struct px_h2 *x)
@@ -221,7 +216,6 @@ struct px_up *px_h2_up_get(struct px_req *r, bool *full)
 	}
 	hr_list_add_tail(&x->streams, &u->link);
 	x->n++;
-	count_requests(x, 1);
 	if (++x->nreq == x->max_requests)
 		retire(x);
 	if (x->u->state == PX_UP_FAILED) { /* at once: there is no event of that */
@@ -263,7 +257,6 @@ void px_h2_up_done(struct px_up *u)
 	hr_list_del(&u->link);
 	px_buf_drop(u->w, &u->s.in);
 	free(u);
-	count_requests(x, -1);
 	if (!--x->n) {
 		place_leave(x);
 		if (x->draining)

@@ -8,7 +8,8 @@
  *
  * A request of HTTP/1.1 has a connection to itself, so both limits are met here, before a try.
  * Those of HTTP/2 share connections: only the try knows whether it needs one more (h2/up.c), and it
- * comes here to wait for that.
+ * comes here to wait for that. A cluster may have both (useClientProtocol): its connections are
+ * those of HTTP/2 and the requests in flight that are none of HTTP/2.
  */
 #include "core/cleanup.h"
 #include "proxy/internal.h"
@@ -56,17 +57,39 @@ static uint32_t max_requests(const struct px_req *r)
 	return r->cluster->pool ? px_limit(r->cluster->pool->http2_max_requests) : UINT32_MAX;
 }
 
+/* As a number of requests in flight; those of HTTP/2 are held to it by the try. */
 static uint32_t max_connections(const struct px_req *r)
 {
-	/* the try sees to that */
-	if (!r->cluster->pool || px_h2_upstream(r))
+	const struct hr_cluster_rt *rt = rt_of(r);
+	int64_t max = r->cluster->pool ? px_limit(r->cluster->pool->max_connections) : UINT32_MAX;
+
+	if (max == UINT32_MAX || px_h2_upstream(r))
 		return UINT32_MAX;
-	return px_limit(r->cluster->pool->max_connections);
+	max += __atomic_load_n(&rt->h2_requests, __ATOMIC_RELAXED);
+	max -= __atomic_load_n(&rt->h2_connections, __ATOMIC_RELAXED);
+	return (uint32_t)HR_MAX(max, 0);
 }
 
+uint32_t px_breaker_http1(const struct hr_cluster_rt *rt)
+{
+	uint32_t n = __atomic_load_n(&rt->h2_requests, __ATOMIC_RELAXED);
+	uint32_t all = HR_INFLIGHT_SUM(__atomic_load_n(&rt->inflight.word, __ATOMIC_RELAXED));
+
+	return all > n ? all - n : 0;
+}
+
+/* One of HTTP/2 is said to be that before it is one at all. */
 static bool admitted(struct px_req *r)
 {
-	r->in_cluster = px_place_take(rt_of(r), HR_MIN(max_connections(r), max_requests(r)));
+	struct hr_cluster_rt *rt = rt_of(r);
+	bool h2 = r->cluster->pool && px_limit(r->cluster->pool->max_connections) < UINT32_MAX &&
+		  px_h2_upstream(r);
+
+	__atomic_fetch_add(&rt->h2_requests, h2, __ATOMIC_RELAXED);
+	r->in_cluster = px_place_take(rt, HR_MIN(max_connections(r), max_requests(r)));
+	r->in_h2 = r->in_cluster && h2;
+	if (h2 && !r->in_h2)
+		__atomic_fetch_sub(&rt->h2_requests, 1, __ATOMIC_RELAXED);
 	return r->in_cluster;
 }
 
@@ -195,5 +218,8 @@ void px_breaker_leave(struct px_req *r)
 		return;
 	r->in_cluster = false;
 	px_inflight_lower(r->c->w->px, 0, r->cluster_id);
+	if (r->in_h2)
+		__atomic_fetch_sub(&rt_of(r)->h2_requests, 1, __ATOMIC_RELAXED);
+	r->in_h2 = false;
 	px_breaker_wake(r->c->w, r->cluster_id);
 }

@@ -58,6 +58,7 @@ struct px_req {
 	bool req_sent;	     /* head and body are out */
 	bool any_sent;	     /* a byte of this try went out */
 	bool in_cluster;     /* counted in cluster_rt.inflight */
+	bool in_h2;	     /* and in cluster_rt.h2_requests */
 	bool in_ep;	     /* counted in ep_rt.inflight */
 	bool in_retry;	     /* counted in cluster_rt.retries */
 	struct hr_list wait; /* worker->waiting */
@@ -144,6 +145,8 @@ uint32_t px_limit(int64_t value);
 void px_breaker_unqueue(struct px_req *r);
 /* A try that found all connections of HTTP/2 in use: queues the request, or answers 503 UO. */
 void px_breaker_wait(struct px_req *r);
+/* Connections of the cluster that carry HTTP/1.1. */
+uint32_t px_breaker_http1(const struct hr_cluster_rt *rt);
 /* Others wait, and came before this request. */
 bool px_breaker_behind(const struct px_req *r);
 /* Requests of other workers wait. */
