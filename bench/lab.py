@@ -107,6 +107,8 @@ class Lab:
     def __exit__(self, *exc):
         if self.agent.alive():
             self.agent.stop()
+        elif self.agent.proc:
+            print(f"bench: the agent ended with {self.agent.proc.returncode}:\n{self.agent.log_tail()}", file=sys.stderr)
         self.topo.close()
         with contextlib.suppress(OSError):
             os.rmdir(self.near)

@@ -288,13 +288,12 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *f, void 
 	return 0;
 }
 
-/* A request that may not be sent any more: the peer has said GOAWAY. */
+/* A request that is not sent any more: the peer has said GOAWAY, or its user left before. nghttp2
+ * has the stream open, and closes it after this: we are not there any more. */
 static int on_not_sent(nghttp2_session *session, const nghttp2_frame *f, int error, void *ctx)
 {
 	struct hr_h2 *h = ctx;
 
-	(void)session;
-	(void)error;
 	if (h->role != HR_H2_CLIENT || f->hd.type != NGHTTP2_HEADERS)
 		return 0;
 	hr_list_for_each (l, &h->streams) {
@@ -302,8 +301,11 @@ static int on_not_sent(nghttp2_session *session, const nghttp2_frame *f, int err
 
 		if (s->id != f->hd.stream_id || s->closed)
 			continue;
-		s->closed = s->reset = s->refused = true;
-		s->code = NGHTTP2_REFUSED_STREAM;
+		nghttp2_session_set_stream_user_data(session, s->id, NULL);
+		s->closed = s->reset = true;
+		s->refused = error == NGHTTP2_ERR_START_STREAM_NOT_ALLOWED ||
+			     error == NGHTTP2_ERR_SESSION_CLOSING;
+		s->code = s->refused ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR;
 		if (s->orphan)
 			hr_h2_stream_free(s);
 		else

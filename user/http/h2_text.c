@@ -72,7 +72,10 @@ static bool keep_pseudo(struct hr_h2_stream *s, int which, struct hr_slice value
 
 static bool pseudo(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice value)
 {
-	static const char *const names[] = {":method", ":scheme", ":authority", ":path"};
+	static const struct hr_slice names[] = {[METHOD] = HR_SLICE(":method"),
+						[SCHEME] = HR_SLICE(":scheme"),
+						[AUTHORITY] = HR_SLICE(":authority"),
+						[PATH] = HR_SLICE(":path")};
 
 	if (s->in_trailers)
 		return false;
@@ -87,7 +90,7 @@ static bool pseudo(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice
 		return s->status >= 100 && s->status != 101;
 	}
 	for (int i = 0; i < (int)HR_ARRAY_SIZE(names); i++)
-		if (hr_slice_eq(name, hr_slice_of(names[i])))
+		if (hr_slice_eq(name, names[i]))
 			return keep_pseudo(s, i, value);
 	return false;
 }
@@ -139,14 +142,19 @@ static bool cookie(struct hr_h2_stream *s, struct hr_slice value)
 /* Fields of HTTP/1 connections: malformed in HTTP/2 (RFC 9113 section 8.2.2). */
 static bool of_connection(struct hr_slice name)
 {
-	static const char *const names[] = {
-		"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade",
-	};
-
-	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
-		if (hr_slice_ieq(name, hr_slice_of(names[i])))
-			return true;
-	return false;
+	switch (name.n) {
+	case 7:
+		return hr_slice_ieq(name, HR_SLICE("upgrade"));
+	case 10:
+		return hr_slice_ieq(name, HR_SLICE("connection")) ||
+		       hr_slice_ieq(name, HR_SLICE("keep-alive"));
+	case 16:
+		return hr_slice_ieq(name, HR_SLICE("proxy-connection"));
+	case 17:
+		return hr_slice_ieq(name, HR_SLICE("transfer-encoding"));
+	default:
+		return false;
+	}
 }
 
 static bool regular(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice value)
@@ -371,9 +379,10 @@ static void put_fields(struct hr_h2_stream *s, struct fields *f)
 bool hr_h2_submit_head(struct hr_h2_stream *s, nghttp2_data_provider *body)
 {
 	const struct hr_http_msg *m = &s->h->msg;
-	struct fields f = {};
+	struct fields f; /* large, and only what is put is read */
 	char status[4];
 
+	f.n = 0;
 	if (m->kind == HR_HTTP_REQUEST) {
 		put(&f, HR_SLICE(":method"), hr_http_str(m, m->method));
 		put(&f, HR_SLICE(":scheme"), HR_SLICE("http"));
@@ -396,8 +405,9 @@ bool hr_h2_submit_head(struct hr_h2_stream *s, nghttp2_data_provider *body)
 void hr_h2_submit_trailers(struct hr_h2_stream *s)
 {
 	const char *p = s->out_text.p, *end = p + s->out_text.len, *eol;
-	struct fields f = {};
+	struct fields f;
 
+	f.n = 0;
 	while (p < end && (eol = memchr(p, '\r', (size_t)(end - p))) && eol > p &&
 	       f.n < HR_HEADERS_MAX) {
 		const char *colon = memchr(p, ':', (size_t)(eol - p)), *v = colon + 1, *e = eol;

@@ -174,6 +174,36 @@ static void test_stream(void **state)
 	hr_h2_free(h);
 }
 
+/* Requests that never go out: the user left before they could, or the server says GOAWAY. nghttp2
+ * tells of both twice, as not sent and as closed. */
+static void test_not_sent(void **state)
+{
+	static const char request[] = "GET /a HTTP/1.1\r\nHost: web\r\n\r\n";
+	static const uint8_t goaway[] = {0, 0, 0, 4, 0, 0, 0, 0, 0, /* SETTINGS */
+					 0, 0, 8, 7, 0, 0, 0, 0, 0, /* GOAWAY, the last: 0 */
+					 0, 0, 0, 0, 0, 0, 0, 0};
+	struct hr_h2 *h = conn(HR_H2_CLIENT);
+	struct hr_h2_stream *s = hr_h2_open(h, NULL);
+	struct hr_slice out;
+
+	(void)state;
+	hr_h2_out_used(h, hr_h2_out(h).n); /* the preface */
+	assert_int_equal(hr_h2_write(s, request, strlen(request)), strlen(request));
+	hr_h2_done(s, NGHTTP2_CANCEL);
+	assert_int_equal(hr_h2_out(h).n, 0);
+	assert_null(hr_h2_any(h));
+
+	s = hr_h2_open(h, NULL);
+	assert_int_equal(hr_h2_write(s, request, strlen(request)), strlen(request));
+	assert_int_equal(hr_h2_recv(h, (const char *)goaway, sizeof(goaway), 1001), 0);
+	out = hr_h2_out(h);
+	assert_true(out.n == 9 && out.p[3] == NGHTTP2_SETTINGS); /* an ACK */
+	assert_ptr_equal(hr_h2_next(h), s);
+	assert_true(s->closed && s->reset && s->refused);
+	hr_h2_done(s, NGHTTP2_CANCEL);
+	hr_h2_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,7 +211,7 @@ int main(void)
 		cmocka_unit_test(test_late_heads), cmocka_unit_test(test_empty_data),
 		cmocka_unit_test(test_push),	   cmocka_unit_test(test_window_updates),
 		cmocka_unit_test(test_resets),	   cmocka_unit_test(test_peer_streams),
-		cmocka_unit_test(test_stream),
+		cmocka_unit_test(test_stream),	   cmocka_unit_test(test_not_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
