@@ -219,9 +219,22 @@ static bool names_host(const char *name)
 	return !strcasecmp(name, "host") || hr_streq(name, ":authority");
 }
 
+/* Fields that say where a message or its connection ends: another than the one it has would make
+ * two readers see two messages. */
+static bool names_framing(const char *name)
+{
+	static const char *const names[] = {"content-length", "transfer-encoding", "connection",
+					    "keep-alive",     "proxy-connection",  "upgrade"};
+
+	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
+		if (!strcasecmp(name, names[i]))
+			return true;
+	return false;
+}
+
 /* Host is the request's authority: it can be set (Istio: added, too), not taken away, and answers
  * have none. */
-static void host_check(struct hr_dec *x, const struct hr_ynode *n, bool request)
+static void names_check(struct hr_dec *x, const struct hr_ynode *n, bool request)
 {
 	static const char *const lists[] = {"set", "add", "remove"};
 
@@ -232,6 +245,11 @@ static void host_check(struct hr_dec *x, const struct hr_ynode *n, bool request)
 			bool map = list->type == HR_NODE_MAP;
 			const char *name = map ? c->key : c->value;
 
+			if (name && names_framing(name))
+				hr_dec_say(x, HR_SEV_ERROR, map ? c->key_pos : c->pos, "bad-value",
+					   "\"%.80s\" says where a message ends, and is the "
+					   "proxy's own: leave it out",
+					   name);
 			if ((request && i < 2) || !name || !names_host(name))
 				continue;
 			hr_dec_say(x, HR_SEV_ERROR, map ? c->key_pos : c->pos, "bad-value",
@@ -261,13 +279,13 @@ static void header_ops_check(struct hr_dec *x, const struct hr_ynode *n, struct 
 static void request_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	header_ops_check(x, n, obj);
-	host_check(x, n, true);
+	names_check(x, n, true);
 }
 
 static void response_ops_check(struct hr_dec *x, const struct hr_ynode *n, void *obj)
 {
 	header_ops_check(x, n, obj);
-	host_check(x, n, false);
+	names_check(x, n, false);
 }
 
 #define HEADER_OPS_ROWS(who)                                                         \
