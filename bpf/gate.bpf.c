@@ -21,10 +21,12 @@ int gate(struct __sk_buff *skb)
 	/* the other end has bytes of it: a send was seen. (Its SYN counts for one.) */
 	if (!tp || tp->bytes_acked > 1)
 		return 1;
-	s = sk ? bpf_sk_storage_get(&conn_store, sk, NULL, 0) : NULL;
-	if (!s || s->seen || !packet_of(skb).payload)
+	if (!packet_of(skb).payload)
 		return 1;
-	cookie = s->cookie;
+	cookie = bpf_get_socket_cookie(skb);
+	s = bpf_map_lookup_elem(&heads, &cookie);
+	if (!s || s->seen)
+		return 1;
 	c = bpf_map_lookup_elem(&conns, &cookie);
 	if (!c || c->pub.state == HR_CONN_TUNNEL)
 		return 1; /* captured no more */

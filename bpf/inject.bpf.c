@@ -125,7 +125,7 @@ int bytes_of(struct __sk_buff *skb)
 	sk = bpf_map_lookup_elem(&cl_hash, &in.cookie);
 	if (!sk)
 		return 1;
-	w.s = bpf_sk_storage_get(&conn_store, sk, NULL, 0);
+	w.s = bpf_map_lookup_elem(&heads, &in.cookie);
 	w.c = bpf_map_lookup_elem(&conns, &in.cookie);
 	w.what = in.what;
 	w.from = in.from;
@@ -133,6 +133,9 @@ int bytes_of(struct __sk_buff *skb)
 	if (w.s && w.c)
 		bpf_loop(room / 8, bytes_step, &w, 0);
 	bpf_sk_release(sk);
+	/* C has closed meanwhile: what was read may be another's */
+	if (!bpf_map_lookup_elem(&heads, &in.cookie))
+		return 1;
 	bpf_skb_store_bytes(skb, 14, &in, sizeof(in), 0);
 	return w.c ? 0 : 1;
 }

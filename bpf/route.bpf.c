@@ -374,10 +374,10 @@ static __always_inline int on_message(struct sk_msg_md *msg, const struct tcp_so
 SEC("sk_msg")
 int route(struct sk_msg_md *msg)
 {
-	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, msg->sk, NULL, 0);
-	__u64 cookie = s ? s->cookie : 0;
-	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 	const struct tcp_sock *tp = bpf_skc_to_tcp_sock(msg->sk);
+	__u64 cookie = tp ? ((const struct sock *)tp)->__sk_common.skc_cookie.counter : 0;
+	struct conn_scratch *s = bpf_map_lookup_elem(&heads, &cookie);
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 
 	if (!s || !c || !tp)
 		return after_close(msg);

@@ -10,6 +10,7 @@
  * Runs in process context under S's socket lock. C may close meanwhile, so C's entry is used only
  * within one run, and an answer under way is kept in S's own storage.
  */
+#include "lib/answer.h"
 #include "lib/moved.h"
 #include "lib/opaque.h"
 #include "lib/stages.h"
@@ -24,65 +25,27 @@ static __always_inline int serve_natively(struct sk_msg_md *msg, const struct tc
 	return by_tcp(msg, tp, &s_hash, s->conn, marks, bytes);
 }
 
-/* The head of the message into s->resp.buf. Gives its length, 0: cannot. */
-static __always_inline __u32 head_copy(struct sk_msg_md *msg, struct served *s)
-{
-	__u32 want = msg->size < HR_KRESP_MAX ? msg->size : HR_KRESP_MAX;
-	__u64 have = (__u64)msg->data_end - (__u64)msg->data;
-
-	if (have < want) {
-		if (bpf_msg_pull_data(msg, 0, want, 0))
-			return 0;
-		have = (__u64)msg->data_end - (__u64)msg->data;
-	}
-	asm volatile("" : "+r"(have));
-	if (!have || have < want)
-		return 0;
-	have = ((want - 1) & (HR_KRESP_MAX - 1)) + 1;
-	asm volatile("" : "+r"(have));
-	if (have > HR_KRESP_MAX || bpf_probe_read_kernel(s->resp.buf, have, msg->data))
-		return 0;
-	return have;
-}
-
-/* Length of an answer that begins with this message and that `serve` can account for; 0: leave it
- * to the verdict on C. */
-static __always_inline __u64 answer_length(struct sk_msg_md *msg, const struct conn *c,
-					   struct served *s)
-{
-	__u32 n = head_copy(msg, s);
-	__u64 total;
-
-	if (!n || hr_scan_response(&s->resp, n, c->pub.head_req) != HR_RESP_OK || s->resp.interim)
-		return 0;
-	if (s->resp.end != HR_END_NONE && s->resp.end != HR_END_LENGTH)
-		return 0;
-	total = s->resp.head_len;
-	if (s->resp.end == HR_END_LENGTH)
-		total += s->resp.content_length;
-	return total < msg->size ? 0 : total;
-}
-
 /* What S sends answers a request that waits: 1 when it is accounted for here from now on. */
 static __always_inline int answer_begins(struct sk_msg_md *msg, struct conn *c, struct served *s,
 					 __u32 seq)
 {
 	__u32 request = c->pair.request;
-	__u64 total;
+	struct answer a = {};
 
 	if (!c->native_owed || s->request == request)
 		return 0;
 	s->request = request;
 	if (c->pub.flags & (HR_CONN_F_WATCHED | HR_CONN_F_END_UNKNOWN))
 		return 0;
-	total = answer_length(msg, c, s);
-	if (!total)
+	answer_read(msg, c->pub.head_req, &a);
+	if (!a.total)
 		return 0;
-	s->left = total;
+	s->left = a.total;
 	s->seq = seq;
-	c->status = s->resp.status;
-	c->rx = total;
-	c->resp.close = s->resp.close;
+	s->close = a.close;
+	c->status = a.status;
+	c->rx = a.total;
+	c->resp.close = a.close;
 	c->resp.known = 0; /* of an answer that the verdict has read */
 	c->pair.serving = 1;
 	return 1;
@@ -92,7 +55,7 @@ static __always_inline int answer_begins(struct sk_msg_md *msg, struct conn *c, 
 static __always_inline void answer_done(struct conn *c, struct served *s)
 {
 	native_done(c, s->conn, bpf_ktime_get_ns(), c->status, 0);
-	if (s->resp.close)
+	if (s->close)
 		conn_flag(c, HR_CONN_F_DEAD);
 	c->native_owed = 0;
 	c->pub.owed = 0;
@@ -177,18 +140,19 @@ static __always_inline struct conn *moved_of(const struct hr_u *u, __u32 slot)
 static __always_inline void moved_begins(struct sk_msg_md *msg, struct conn *c, struct served *s,
 					 const struct hr_u *u)
 {
+	struct answer a = {};
+
 	s->left = 0;
 	if (s->t0 == u->t0)
 		return; /* the same one: it goes by TCP */
 	s->t0 = u->t0;
-	s->left = answer_length(msg, c, s);
-	if (!s->left || s->left > ~0U) {
-		s->left = 0;
+	answer_read(msg, c->pub.head_req, &a);
+	if (!a.total || a.total > ~0U)
 		return;
-	}
-	c->status = s->resp.status;
-	c->rx = s->left;
-	c->resp.close = s->resp.close;
+	s->left = a.total;
+	c->status = a.status;
+	c->rx = a.total;
+	c->resp.close = a.close;
 	c->resp.known = 0;
 }
 

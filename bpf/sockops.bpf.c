@@ -8,6 +8,7 @@
 #include "lib/tally.h"
 
 static const struct conn fresh_conn;
+static const struct conn_scratch fresh_head;
 
 static __always_inline void own_address(struct bpf_sock_ops *ops, __u8 ip[16])
 {
@@ -31,18 +32,22 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 
 	if (!sk)
 		return;
-	scratch = bpf_sk_storage_get(&conn_store, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!scratch || bpf_map_update_elem(&conns, &cookie, &fresh_conn, BPF_NOEXIST))
+	if (bpf_map_update_elem(&heads, &cookie, &fresh_head, BPF_NOEXIST))
 		goto failed;
+	if (bpf_map_update_elem(&conns, &cookie, &fresh_conn, BPF_NOEXIST)) {
+		bpf_map_delete_elem(&heads, &cookie);
+		goto failed;
+	}
 	__sync_fetch_and_add(&conns_used, 1);
 	if (g_grow_at && conns_used >= g_grow_at) {
 		g_grow_at = 0;
 		event_slot(HR_EV_G_LOW, cookie, 0, 0, 0);
 	}
-	scratch->cookie = cookie;
+	scratch = bpf_map_lookup_elem(&heads, &cookie);
 	c = bpf_map_lookup_elem(&conns, &cookie);
-	if (!c)
+	if (!scratch || !c)
 		goto failed;
+	scratch->cookie = cookie;
 	c->pub.netns = bpf_get_netns_cookie(ops);
 	c->pub.sk = (__u64)bpf_skc_to_tcp_sock(sk);
 	c->pub.addr_id = d->addr_id;
@@ -131,6 +136,12 @@ static __always_inline void enter_door(struct bpf_sock_ops *ops, const struct di
 	bpf_map_update_elem(&doors, &key, &door, BPF_ANY);
 }
 
+/* An opaque connection, or one that may become it. */
+static __always_inline int tallied(const struct dial *d)
+{
+	return d->kind == DIAL_TUNNEL || (d->kind == DIAL_KERNEL && d->proto == HR_PROTO_AUTO);
+}
+
 static __always_inline void on_established(struct bpf_sock_ops *ops)
 {
 	__u64 cookie = bpf_get_socket_cookie(ops);
@@ -143,7 +154,7 @@ static __always_inline void on_established(struct bpf_sock_ops *ops)
 	d = bpf_sk_storage_get(&dials, sk, NULL, 0);
 	if (!d)
 		return;
-	if (d->kind == DIAL_TUNNEL || (d->kind == DIAL_KERNEL && d->proto == HR_PROTO_AUTO))
+	if (tallied(d))
 		tally_begin(d, tp, cookie, d->kind == DIAL_TUNNEL);
 	switch (d->kind) {
 	case DIAL_KERNEL:
@@ -175,13 +186,6 @@ static __always_inline void half_closed(__u64 cookie)
 	event_slot(HR_EV_CLIENT_EOF, cookie, c->pub.slot, c->pub.gen, HR_G_BYTES(g->word));
 }
 
-static __always_inline int from_door(struct bpf_sock *sk)
-{
-	struct dial *d = sk ? bpf_sk_storage_get(&dials, sk, NULL, 0) : NULL;
-
-	return d && d->kind == DIAL_DOOR;
-}
-
 /* A client of door A is closed by its owner. `fresh`: it had not half-closed before. */
 static __always_inline void door_closed(__u64 cookie, int fresh)
 {
@@ -196,34 +200,56 @@ static __always_inline void door_closed(__u64 cookie, int fresh)
 	bpf_map_delete_elem(&door_ends, &cookie);
 }
 
+static __always_inline void client_closed(const struct dial *d, __u64 cookie)
+{
+	if (tallied(d))
+		tally_end(cookie);
+	if (d->kind == DIAL_DOOR)
+		door_closed(cookie, 0);
+	else
+		conn_gone(cookie);
+}
+
+/* Says its last: by close(), or by shutdown(). */
+static __always_inline void client_finished(const struct dial *d, __u64 cookie, int closed)
+{
+	if (tallied(d))
+		tally_fin(cookie); /* before its FIN is sent */
+	if (d->kind == DIAL_DOOR) {
+		if (closed)
+			door_closed(cookie, 1);
+	} else if (closed) {
+		conn_gone(cookie);
+	} else {
+		half_closed(cookie);
+	}
+}
+
 static __always_inline void on_state(struct bpf_sock_ops *ops)
 {
-	__u64 cookie = bpf_get_socket_cookie(ops);
 	__u32 state = ops->args[1];
 	struct bpf_sock *bsk = ops->sk;
-	struct sock *sk;
+	struct tcp_sock *tp;
+	struct dial *d;
 
 	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_RTT_CB_FLAG)
 		pair_learn(ops);
+	if (!bsk ||
+	    (state != BPF_TCP_CLOSE && state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK))
+		return;
+	d = bpf_sk_storage_get(&dials, bsk, NULL, 0);
+	if (!d) {
+		if (state == BPF_TCP_CLOSE)
+			pair_leave(bsk);
+		return;
+	}
 	if (state == BPF_TCP_CLOSE) {
-		tally_end(cookie);
-		if (!pair_leave(bsk))
-			conn_gone(cookie);
-		if (from_door(bsk))
-			door_closed(cookie, 0);
+		client_closed(d, bpf_get_socket_cookie(ops));
 		return;
 	}
-	if (state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK)
-		return;
-	tally_fin(cookie); /* before its FIN is sent */
-	sk = bsk ? (struct sock *)bpf_skc_to_tcp_sock(bsk) : NULL;
-	if (!sk || sk->sk_shutdown != SHUTDOWN_MASK) {
-		half_closed(cookie);
-		return;
-	}
-	conn_gone(cookie); /* close(), not shutdown() */
-	if (from_door(bsk))
-		door_closed(cookie, 1);
+	tp = bpf_skc_to_tcp_sock(bsk);
+	client_finished(d, bpf_get_socket_cookie(ops),
+			tp && ((struct sock *)tp)->sk_shutdown == SHUTDOWN_MASK);
 }
 
 SEC("sockops")

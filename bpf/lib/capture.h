@@ -14,11 +14,12 @@
 struct wl_search {
 	struct hr_workload wl;
 	__u32 found;
+	__u32 level; /* of the process's own cgroup */
 };
 
 static long workload_step(__u32 i, struct wl_search *s)
 {
-	__u64 id = bpf_get_current_ancestor_cgroup_id(CGROUP_LEVELS - i);
+	__u64 id = bpf_get_current_ancestor_cgroup_id(s->level - i);
 	struct hr_workload *wl = id ? bpf_map_lookup_elem(&workloads, &id) : NULL;
 
 	if (!wl)
@@ -32,9 +33,12 @@ static long workload_step(__u32 i, struct wl_search *s)
  * (deeper than CGROUP_LEVELS, or being unenrolled) is workload 0: captured all the same. */
 static __always_inline struct hr_workload workload_current(void)
 {
-	struct wl_search s = {};
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct wl_search s = {.level = BPF_CORE_READ(task, cgroups, dfl_cgrp, level)};
 
-	bpf_loop(CGROUP_LEVELS + 1, workload_step, &s, 0);
+	if (s.level > CGROUP_LEVELS)
+		s.level = CGROUP_LEVELS;
+	bpf_loop(s.level + 1, workload_step, &s, 0);
 	return s.wl;
 }
 

@@ -67,8 +67,25 @@ struct served {
 	__u8 spilled;
 	__u8 blocks; /* S is a blocking socket after all: nothing is redirected into it */
 	__u8 pooled; /* its client is a pooled connection of the agent */
-	__u64 t0;    /* pooled: hr_u.t0 of the request of the last answer seen */
+	__u8 close;  /* the server closes after the answer in flight */
+	__u8 pad[3];
+	__u64 t0; /* pooled: hr_u.t0 of the request of the last answer seen */
+};
+
+/* Value of `answer_boxes`, see lib/answer.h. */
+struct answer_box {
+	__u32 busy; /* exchanged */
+	__u32 pad;
 	struct hr_resp resp;
+};
+#define ANSWER_BOXES 128 /* two for each of 64 processors; more processors share them */
+
+/* Value of `meets`: the last client that was established with addresses of that hash. */
+struct meet {
+	__u32 busy; /* exchanged: whoever finds it so goes without */
+	__u32 pad;
+	struct hr_pair_key key;
+	struct hr_pair_offer offer; /* conn 0: taken */
 };
 
 /* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
@@ -158,7 +175,7 @@ struct memo {
 	__u32 cluster_id;
 };
 
-/* Value of `conn_store`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */
+/* Value of `heads`. Programs on C may be preempted, so no per-CPU buffer (DESIGN trap 11). */
 struct conn_scratch {
 	__u64 cookie;
 	__u32 mirrored; /* once it is sent, the agent gets a copy of the head */

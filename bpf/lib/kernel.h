@@ -45,6 +45,9 @@ struct proto {
 struct sock_common {
 	unsigned long skc_flags;
 	unsigned char skc_state;
+	struct {
+		__s64 counter;
+	} skc_cookie;
 	struct proto *skc_prot;
 };
 
@@ -56,6 +59,14 @@ struct cgroup {
 	struct kernfs_node *kn;
 	int level;
 	struct cgroup *ancestors[];
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct task_struct {
+	struct css_set *cgroups;
 };
 
 struct sock_cgroup_data {

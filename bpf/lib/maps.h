@@ -110,8 +110,10 @@ HR_PERCPU_ARRAY(why, HR_WHY_MAX, __u64);
 /* Cookie of C -> state. Programs only; the agent reads the leading struct hr_conn of the value,
  * and may set HR_CONN_F_DEAD in place (never with a whole-element update). */
 HR_HASH(conns, HR_CONNS_MAX, __u64, struct conn);
-/* C's socket -> its cookie and the head buffer of its sends. Programs only. */
-HR_STORAGE(conn_store, struct conn_scratch);
+/* Cookie of C -> the head buffer of its sends. Programs enter it; it goes with the entry in
+ * `conns`. No socket storage: the kernel makes 6 KB of that anew, and zeroes it, for each
+ * connection, where a hash map uses the memory of the one before. */
+HR_HASH(heads, HR_CONNS_MAX, __u64, struct conn_scratch);
 /* Any captured socket -> what connect() decided, until it is established; then what it asked
  * for (getpeername). Programs only. */
 HR_STORAGE(dials, struct dial);
@@ -152,8 +154,13 @@ HR_SHARED_ARRAY(beat, 1, __u64);
 
 /* ---- Same node ----------------------------------------------------------------------------- */
 
-/* C is established, S is about to be. Programs only. LRU: of connections that leave the node. */
+/* C is established, S is about to be: hash of the addresses -> C. Programs only. An array: a
+ * connection enters and leaves it at once, for which a hash map takes a microsecond. */
+HR_MAP(meets, BPF_MAP_TYPE_ARRAY, HR_PAIR_OFFERS, __u32, struct meet, 0);
+/* The same of U: agent. LRU: of connections that leave the node. */
 HR_MAP(offers, BPF_MAP_TYPE_LRU_HASH, HR_PAIR_OFFERS, struct hr_pair_key, struct hr_pair_offer, 0);
+/* Where heads of answers are read. Programs only. */
+HR_MAP(answer_boxes, BPF_MAP_TYPE_ARRAY, ANSWER_BOXES, __u32, struct answer_box, 0);
 /* Where a server listens -> enum hr_listener. Programs only. */
 HR_MAP(listeners, BPF_MAP_TYPE_LRU_HASH, HR_LISTENERS_MAX, struct hr_listener_key, __u32, 0);
 /* Where a server listens, as its clients see it -> enum hr_listener. Programs only. */

@@ -2,7 +2,7 @@
 /*
  * How the two ends of a connection on one node find each other, in sockops.
  *
- *	C established	offers[addresses, ports] = cookie, sequence numbers
+ *	C established	meets[hash of addresses, ports] = those, cookie, sequence numbers
  *	S established	finds the offer, has the same sequence numbers: it is the other end, in
  *			whatever network namespace; enters s_hash under the cookie of C
  *	either closes	C's entry goes, or forgets S
@@ -15,6 +15,9 @@
 #include "lib/addr.h"
 #include "lib/slot.h"
 #include "lib/spill.h"
+
+#define PAIR_OFFERS_BITS 13
+_Static_assert(1 << PAIR_OFFERS_BITS == HR_PAIR_OFFERS, "an index into `meets`");
 
 /* 0: non-blocking, 1: blocking, -1: no process has it yet. */
 static __always_inline int socket_kind(const struct sock *sk)
@@ -73,6 +76,55 @@ static __always_inline void ops_addrs(struct bpf_sock_ops *ops, __u8 local[16], 
 	r[3] = ops->remote_ip6[3];
 }
 
+/* Addresses that a workload chooses so that they meet in one place cost it the pairing, no more. */
+static __always_inline struct meet *meet_at(const struct hr_pair_key *key)
+{
+	const __u32 *c = (const __u32 *)key->c_ip, *s = (const __u32 *)key->s_ip;
+	__u32 h = (c[0] ^ s[0]) + (c[1] ^ s[1]) * 3 + (c[2] ^ s[2]) * 5;
+
+	h = (h ^ c[3]) * 0x9e3779b1;
+	h = (h ^ s[3] ^ ((__u32)key->c_port << 16 | key->s_port)) * 0x9e3779b1;
+	h >>= 32 - PAIR_OFFERS_BITS;
+	return bpf_map_lookup_elem(&meets, &h);
+}
+
+static __always_inline int same_key(const struct hr_pair_key *a, const struct hr_pair_key *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+}
+
+static __always_inline void meet_offer(const struct hr_pair_key *key, const struct hr_pair_offer *o)
+{
+	struct meet *m = meet_at(key);
+
+	if (!m || __sync_lock_test_and_set(&m->busy, 1))
+		return;
+	m->key = *key;
+	m->offer = *o;
+	__sync_lock_test_and_set(&m->busy, 0);
+}
+
+/* 1: it was there, and is taken. */
+static __always_inline int meet_take(const struct hr_pair_key *key, const struct tcp_sock *tp,
+				     struct hr_pair_offer *o)
+{
+	struct meet *m = meet_at(key);
+	int is;
+
+	if (!m || !m->offer.conn || __sync_lock_test_and_set(&m->busy, 1))
+		return 0;
+	is = m->offer.conn && m->offer.c_seq == tp->rcv_nxt && m->offer.s_seq == tp->write_seq &&
+	     same_key(&m->key, key);
+	if (is) {
+		*o = m->offer;
+		m->offer.conn = 0;
+	}
+	__sync_lock_test_and_set(&m->busy, 0);
+	return is;
+}
+
 /* C may be met by a server on this node. */
 static __always_inline void pair_offer(struct bpf_sock_ops *ops, __u64 cookie, struct tcp_sock *tp,
 				       enum hr_offer kind)
@@ -87,7 +139,7 @@ static __always_inline void pair_offer(struct bpf_sock_ops *ops, __u64 cookie, s
 	key.s_port = bpf_ntohl(ops->remote_port);
 	offer.c_seq = tp->write_seq;
 	offer.s_seq = tp->rcv_nxt;
-	bpf_map_update_elem(&offers, &key, &offer, BPF_ANY);
+	meet_offer(&key, &offer);
 }
 
 /* ---- listeners ------------------------------------------------------------------------------ */
@@ -261,16 +313,13 @@ static __always_inline int offer_take(struct bpf_sock_ops *ops, const struct tcp
 	ops_addrs(ops, key.s_ip, key.c_ip);
 	key.s_port = ops->local_port;
 	key.c_port = bpf_ntohl(ops->remote_port);
+	if (meet_take(&key, tp, o))
+		return o->kind;
+	__builtin_memset(key.c_ip, 0, sizeof(key.c_ip));
 	found = bpf_map_lookup_elem(&offers, &key);
-	if (!found) {
-		__builtin_memset(key.c_ip, 0, sizeof(key.c_ip));
-		found = bpf_map_lookup_elem(&offers, &key);
-	}
 	if (!found)
 		return -1;
 	*o = *found;
-	if (o->kind != HR_OFFER_POOL && (tp->rcv_nxt != o->c_seq || tp->write_seq != o->s_seq))
-		return -1;
 	bpf_map_delete_elem(&offers, &key);
 	return o->kind;
 }
@@ -318,20 +367,19 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 		count_pair(HR_PAIR_OPAQUE, 1);
 }
 
-/* S is closed: C is alone. Gives 0 when the socket is no S. */
-static __always_inline int pair_leave(struct bpf_sock *sk)
+/* S is closed: C is alone. */
+static __always_inline void pair_leave(struct bpf_sock *sk)
 {
-	struct served *s = sk ? bpf_sk_storage_get(&serve_store, sk, NULL, 0) : NULL;
+	struct served *s = bpf_sk_storage_get(&serve_store, sk, NULL, 0);
 	struct conn *c;
 
 	if (!s)
-		return 0;
+		return;
 	if (s->pooled) {
 		pool_leave(s->conn);
-		return 1;
+		return;
 	}
 	c = bpf_map_lookup_elem(&conns, &s->conn);
 	if (c)
 		c->pair.peer = 0;
-	return 1;
 }

@@ -217,6 +217,7 @@ static __always_inline void conn_gone(__u64 cookie)
 	}
 	if (c->timed)
 		bpf_map_delete_elem(&watch_timers, &cookie);
+	bpf_map_delete_elem(&heads, &cookie);
 	if (!bpf_map_delete_elem(&conns, &cookie))
 		__sync_fetch_and_add(&conns_used, -1);
 }

@@ -137,7 +137,7 @@
 #define HR_PAIR_SMALL (16 * 1024)
 /* Connections seen on the client's side whose server's side is still to come; listeners whose kind
  * of socket is known. */
-#define HR_PAIR_OFFERS 8192
+#define HR_PAIR_OFFERS 8192 /* a power of two */
 #define HR_LISTENERS_MAX 4096
 
 /* ---- Agent ---- */

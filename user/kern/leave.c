@@ -78,6 +78,7 @@ static void leave(const struct kern_leave *l, uint64_t cookie)
 		return;
 	bpf_map_delete_elem(l->cl_hash, &cookie);
 	await_running(l, cookie);
+	bpf_map_delete_elem(l->heads, &cookie);
 	if (!bpf_map_delete_elem(l->conns, &cookie) && l->conns_used)
 		__atomic_fetch_sub(l->conns_used, 1, __ATOMIC_RELAXED);
 }

@@ -13,9 +13,9 @@
 
 /* fds of one data path, ours or a dead agent's; -1: not there */
 struct kern_leave {
-	int cl_hash, conns, g_tab; /* tables */
-	int peek, retire;	   /* programs */
-	uint32_t *conns_used;	   /* the programs' count of `conns`, NULL: nobody reads it again */
+	int cl_hash, conns, heads, g_tab; /* tables */
+	int peek, retire;		  /* programs */
+	uint32_t *conns_used; /* the programs' count of `conns`, NULL: nobody reads it again */
 };
 
 enum kern_left {

@@ -12,6 +12,7 @@ static struct kern_leave our_tables(struct hr_kern *k)
 	return (struct kern_leave){
 		.cl_hash = KERN_MAP_FD(k, cl_hash),
 		.conns = KERN_MAP_FD(k, conns),
+		.heads = KERN_MAP_FD(k, heads),
 		.g_tab = KERN_MAP_FD(k, g_tab),
 		.peek = bpf_program__fd(k->skel->progs.peek_conn),
 		.retire = bpf_program__fd(k->skel->progs.peek_retire),

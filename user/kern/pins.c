@@ -72,6 +72,7 @@ static void connections_leave(const char *dir)
 {
 	struct kern_leave l = {.cl_hash = kern_pinned_map(dir, "cl_hash"),
 			       .conns = kern_pinned_map(dir, "conns"),
+			       .heads = kern_pinned_map(dir, "heads"),
 			       .g_tab = kern_pinned_map(dir, "g_tab"),
 			       .peek = pinned(dir, "progs", "peek_conn"),
 			       .retire = pinned(dir, "progs", "peek_retire")};
@@ -84,6 +85,7 @@ static void connections_leave(const char *dir)
 	}
 	hr_closep(&l.cl_hash);
 	hr_closep(&l.conns);
+	hr_closep(&l.heads);
 	hr_closep(&l.g_tab);
 	hr_closep(&l.peek);
 	hr_closep(&l.retire);
