@@ -54,6 +54,7 @@ int shield(struct __sk_buff *skb)
 	if (c->native_owed ? !answer_lost(c, cookie, p) : !answered_elsewhere(c, cookie))
 		return 1;
 	conn_flag(c, HR_CONN_F_DEAD);
+	c->pair.peer = 0;
 	return 0;
 }
 

@@ -234,13 +234,15 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 
 	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_RTT_CB_FLAG)
 		pair_learn(ops);
+	if (state == BPF_TCP_CLOSE_WAIT)
+		pair_part(bpf_get_socket_cookie(ops));
 	if (!bsk ||
 	    (state != BPF_TCP_CLOSE && state != BPF_TCP_FIN_WAIT1 && state != BPF_TCP_LAST_ACK))
 		return;
 	d = bpf_sk_storage_get(&dials, bsk, NULL, 0);
 	if (!d) {
 		if (state == BPF_TCP_CLOSE)
-			pair_leave(bsk);
+			pool_accept_ends(bsk);
 		return;
 	}
 	if (state == BPF_TCP_CLOSE) {

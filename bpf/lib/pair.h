@@ -5,7 +5,8 @@
  *	C established	meets[hash of addresses, ports] = those, cookie, sequence numbers
  *	S established	finds the offer, has the same sequence numbers: it is the other end, in
  *			whatever network namespace; enters s_hash under the cookie of C
- *	either closes	C's entry goes, or forgets S
+ *	C closes	its entry goes
+ *	S closes	C forgets it when its FIN comes
  *
  * A socket with a psock must not be a blocking one (DESIGN trap 22), and S is nobody's file before
  * accept(): what a listener's sockets are is learned from the first of them, which stays ordinary.
@@ -358,7 +359,6 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 	if (!s)
 		return;
 	s->conn = o.conn;
-	bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (bpf_sock_hash_update(ops, &s_hash, &o.conn, BPF_NOEXIST))
 		return;
 	c->pair.peer = (__u64)tp;
@@ -367,19 +367,21 @@ static __always_inline void pair_accept(struct bpf_sock_ops *ops)
 		count_pair(HR_PAIR_OPAQUE, 1);
 }
 
-/* S is closed: C is alone. */
-static __always_inline void pair_leave(struct bpf_sock *sk)
+/* The server's end of a pooled connection is closed. */
+static __always_inline void pool_accept_ends(struct bpf_sock *sk)
 {
 	struct served *s = bpf_sk_storage_get(&serve_store, sk, NULL, 0);
-	struct conn *c;
 
-	if (!s)
-		return;
-	if (s->pooled) {
+	if (s && s->pooled)
 		pool_leave(s->conn);
-		return;
-	}
-	c = bpf_map_lookup_elem(&conns, &s->conn);
+}
+
+/* S sends no more, and may be gone at any time: C is alone. It is C that is asked, in states that
+ * it is asked for anyway; S would be for each of its own. */
+static __always_inline void pair_part(__u64 cookie)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
 	if (c)
 		c->pair.peer = 0;
 }

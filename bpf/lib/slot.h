@@ -206,9 +206,11 @@ static __always_inline void conn_gone(__u64 cookie)
 		return;
 	stall();
 	native_done(c, cookie, bpf_ktime_get_ns(), 0, 0);
-	c->pub.sk = 0;
-	queue_hold(c, TO_SERVER, 0);
-	queue_hold(c, TO_CLIENT, 0);
+	__sync_lock_test_and_set(&c->pub.sk, 0); /* before `held` is read: queue_account */
+	if (c->pair.held[TO_SERVER] | c->pair.held[TO_CLIENT]) {
+		queue_hold(c, TO_SERVER, 0);
+		queue_hold(c, TO_CLIENT, 0);
+	}
 	u_abandon(c, cookie, 1);
 	g = g_of(c);
 	if (g) {
