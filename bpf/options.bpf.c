@@ -26,8 +26,9 @@ static __always_inline int asks_zerocopy(const struct bpf_sockopt *ctx)
 
 static __always_inline int in_sockhash(struct bpf_sock *sk)
 {
-	return sk && (bpf_sk_storage_get(&conn_store, sk, NULL, 0) ||
-		      bpf_sk_storage_get(&serve_store, sk, NULL, 0));
+	struct dial *d = sk ? bpf_sk_storage_get(&dials, sk, NULL, 0) : NULL;
+
+	return (d && d->entered) || (sk && bpf_sk_storage_get(&serve_store, sk, NULL, 0));
 }
 
 SEC("cgroup/setsockopt")

@@ -24,7 +24,7 @@ static __always_inline void own_address(struct bpf_sock_ops *ops, __u8 ip[16])
 
 /* Into the table and the sockhash. Established already: what cannot enter is not policed, so it
  * is counted as an error (connect() leaves a margin, only memory can be short). */
-static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d, __u64 cookie)
+static __always_inline void enter(struct bpf_sock_ops *ops, struct dial *d, __u64 cookie)
 {
 	struct bpf_sock *sk = ops->sk;
 	struct conn_scratch *scratch;
@@ -48,6 +48,7 @@ static __always_inline void enter(struct bpf_sock_ops *ops, const struct dial *d
 	if (!scratch || !c)
 		goto failed;
 	scratch->cookie = cookie;
+	d->entered = 1;
 	c->pub.netns = bpf_get_netns_cookie(ops);
 	c->pub.sk = (__u64)bpf_skc_to_tcp_sock(sk);
 	c->pub.addr_id = d->addr_id;
@@ -80,8 +81,7 @@ failed:
 
 /* Bytes that nobody reads may skip TCP where the port says so. Only for a server that is known to
  * be on this node: a sockhash costs those that leave it. */
-static __always_inline void enter_tunnel(struct bpf_sock_ops *ops, const struct dial *d,
-					 __u64 cookie)
+static __always_inline void enter_tunnel(struct bpf_sock_ops *ops, struct dial *d, __u64 cookie)
 {
 	struct tcp_sock *tp = ops->sk ? bpf_skc_to_tcp_sock(ops->sk) : NULL;
 

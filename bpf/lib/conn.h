@@ -208,6 +208,8 @@ struct dial {
 	__u16 vip_port;
 	__u8 vip_flags;
 	__u8 same_node; /* KERNEL: its bytes may go straight to a server on this node */
+	__u32 entered;	/* 1: the sockhash */
+	__u32 pad;
 };
 enum dial_kind {
 	DIAL_NONE = 0, /* not ours */
