@@ -24,7 +24,7 @@ ROWS = [Row("direct TCP", "10.77.1.1"), Row("headrace tunnel", TUNNEL, True), Ro
 
 
 class Load:
-    """`requests`: what takes about a second; redis: arguments of redis-benchmark; else connections of pgbench."""
+    """`requests`: what takes half a second to a second; redis: arguments of redis-benchmark; else connections of pgbench."""
 
     def __init__(self, title, requests, redis=None, connections=None):
         self.title, self.requests, self.redis, self.connections = title, requests, redis, connections
@@ -35,12 +35,12 @@ def redis(what, requests, *more):
 
 
 LOADS = [
-    redis("GET, c=1", 20000, "-c", "1"), redis("SET, c=1", 20000, "-c", "1"),
-    redis("GET, c=50", 80000, "-c", "50"), redis("SET, c=50", 80000, "-c", "50"),
-    redis("GET, c=50, 16 pipelined", 500000, "-c", "50", "-P", "16"),
-    redis("SET, c=50, 16 pipelined", 400000, "-c", "50", "-P", "16"),
-    redis("GET of 256 KB, c=4", 5000, "-c", "4", "-d", "262144"), redis("SET of 256 KB, c=4", 5000, "-c", "4", "-d", "262144"),
-    Load("pgbench select, c=1", 8000, connections=1), Load("pgbench select, c=8", 16000, connections=8),
+    redis("GET, c=1", 12000, "-c", "1"), redis("SET, c=1", 12000, "-c", "1"),
+    redis("GET, c=50", 50000, "-c", "50"), redis("SET, c=50", 50000, "-c", "50"),
+    redis("GET, c=50, 16 pipelined", 300000, "-c", "50", "-P", "16"),
+    redis("SET, c=50, 16 pipelined", 250000, "-c", "50", "-P", "16"),
+    redis("GET of 256 KB, c=4", 3000, "-c", "4", "-d", "262144"), redis("SET of 256 KB, c=4", 3000, "-c", "4", "-d", "262144"),
+    Load("pgbench select, c=1", 4000, connections=1), Load("pgbench select, c=8", 10000, connections=8),
 ]
 
 
