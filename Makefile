@@ -131,6 +131,9 @@ bench: ## every figure, beside direct TCP and other proxies, into bench/out: 10 
 	@$(MAKE) --no-print-directory all
 	@B=$(B) bench/bench.py $(BENCH)
 
+diff: all ## the same YAML and bytes beside real Envoy, by hand: ENVOY=/path/to/envoy (root)
+	tests/diff/run.py
+
 vmtest: ## the tests inside VMs over a matrix of Debian kernels (root)
 	@sh deploy/setup.sh build test vm
 	@$(MAKE) --no-print-directory all
@@ -160,5 +163,5 @@ install: all ## into PREFIX (/usr/local): binary, man page, completion, systemd 
 clean: ## remove build/
 	rm -rf $(B)
 
-.PHONY: help all unit setup demo test bench vmtest fuzz lint install clean \
+.PHONY: help all unit setup demo test bench vmtest diff fuzz lint install clean \
 	$(foreach r,$(ROOMS),unit-$(r))

@@ -16,6 +16,8 @@ GRPC_PORT = 9100
 FULL = {"value": 100}
 CURL = ["curl", "-sS", "--http2-prior-knowledge", "--max-time", "4", "-i"]
 WITH_BODY = ["-X", "POST", "-d", "abc"]
+# without a body: curl before 8 takes RST_STREAM(NO_ERROR), behind an answer that did not wait for it, for an error
+GRPC = ["-X", "POST", "-H", "content-type: application/grpc"]
 
 # name -> (service, path, arguments of curl)
 ASKED = {
@@ -27,16 +29,17 @@ ASKED = {
     "reset": ("s-noretry", "/", ["-H", "x-do: reset"]), "close": ("s-noretry", "/", ["-H", "x-do: close"]), "half": ("s-noretry", "/", ["-H", "x-do: half"]),
     "503": ("s-noretry", "/", ["-H", "x-do: 503"]), "timeout": ("s-time", "/", ["-H", "x-do: hang"]), "retried": ("s-retry", "/", ["-H", "x-do: 503|ok"]),
     "retried post": ("s-retry", "/", [*WITH_BODY, "-H", "x-do: 503|ok"]), "retried out": ("s-retry", "/", ["-H", "x-do: 503"]),
-    "abort": ("s-abort", "/", []), "abort grpc": ("s-abort", "/", [*WITH_BODY, "-H", "content-type: application/grpc"]),
+    "abort": ("s-abort", "/", []), "abort grpc": ("s-abort", "/", [*GRPC]),
     "redirect": ("s-redirect", "/foo?a=1", []), "direct": ("s-direct", "/", []), "direct head": ("s-direct", "/", ["-I"]), "404": ("s-none", "/", []),
-    "404 grpc": ("s-none", "/", [*WITH_BODY, "-H", "content-type: application/grpc"]), "nobody": ("s-nobody", "/", []),
+    "404 grpc": ("s-none", "/", [*GRPC]), "nobody": ("s-nobody", "/", []),
     "ops": ("s-ops", "/", ["-H", "x-gone: 1"]), "cors": ("s-cors", "/", ["-X", "OPTIONS", "-H", "Origin: https://good.example", "-H", "Access-Control-Request-Method: GET"]),
-    "no host": ("s-missing", "/", []), "timeout grpc": ("s-time", "/", [*WITH_BODY, "-H", "content-type: application/grpc", "-H", "x-do: hang"]),
-    "grpc deadline": ("s-grpctime", "/", [*WITH_BODY, "-H", "content-type: application/grpc", "-H", "grpc-timeout: 200m", "-H", "x-do: hang"]),
-    "grpc deadline longer": ("s-time", "/", [*WITH_BODY, "-H", "content-type: application/grpc", "-H", "grpc-timeout: 3S", "-H", "x-do: hang"]),
+    "redirect grpc": ("s-redirect", "/foo", GRPC), "direct grpc": ("s-direct", "/", GRPC), "ops grpc": ("s-ops", "/", [*GRPC, "-H", "x-do: 403"]),
+    "no host": ("s-missing", "/", []), "timeout grpc": ("s-time", "/", [*GRPC, "-H", "x-do: hang"]),
+    "grpc deadline": ("s-grpctime", "/", [*GRPC, "-H", "grpc-timeout: 200m", "-H", "x-do: hang"]),
+    "grpc deadline longer": ("s-time", "/", [*GRPC, "-H", "grpc-timeout: 3S", "-H", "x-do: hang"]),
     "deadline without grpc": ("s-grpctime", "/", ["-H", "grpc-timeout: 200m", "-H", "x-do: late:500"]),
-    "grpc reset": ("s-noretry", "/", [*WITH_BODY, "-H", "content-type: application/grpc", "-H", "x-do: reset"]),
-    "grpc 503": ("s-noretry", "/", [*WITH_BODY, "-H", "content-type: application/grpc", "-H", "x-do: 503"]),
+    "grpc reset": ("s-noretry", "/", [*GRPC, "-H", "x-do: reset"]),
+    "grpc 503": ("s-noretry", "/", [*GRPC, "-H", "x-do: 503"]),
 }
 # name -> (service, arguments of grpcclient.py's calls)
 CALLED = {

@@ -67,6 +67,9 @@ def answers_of_our_own(env):
         check((status, h.get("x-mark")), (want, "m"), path)
     status, h, _ = curl(env, "/abort", "-H", "Content-Type: application/grpc")
     check((status, h.get("grpc-status"), h.get("x-mark")), (200, "2", "m"))
+    env.policy(mesh.vs("origin", [{"directResponse": {"status": 503, "body": {"string": "closed"}}, **marked}]))
+    status, h, body = curl(env, "/", "-H", "Content-Type: application/grpc")
+    check((status, h.get("grpc-status"), h.get("grpc-message"), h.get("x-mark"), body), (200, "14", "closed", "m", ""))
 
 
 @test()

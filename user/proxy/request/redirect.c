@@ -59,6 +59,7 @@ void px_reply_redirect(struct px_req *r)
 {
 	const struct hr_http_route *http = r->match.route->http;
 	const struct hr_redirect *red = &http->redirect;
+	unsigned code = red->code > 0 ? (unsigned)red->code : 301;
 	struct hr_slice scheme = red->scheme ? hr_slice_of(red->scheme) : px_scheme(r);
 	struct hr_slice query = hr_http_str(&r->msg, r->msg.query);
 	_cleanup_sb_ struct hr_strbuf location = {};
@@ -74,5 +75,8 @@ void px_reply_redirect(struct px_req *r)
 	}
 	px_headers_add(&h, HR_SLICE("location"), (struct hr_slice){location.data, location.len});
 	px_headers_route(&h, r, false);
-	px_reply_headers(r, red->code > 0 ? (unsigned)red->code : 301, &h);
+	if (px_is_grpc(r)) /* as every answer of ours is to who speaks it */
+		px_reply_grpc(r, px_grpc_code(code), &h, "", 0);
+	else
+		px_reply_headers(r, code, &h);
 }

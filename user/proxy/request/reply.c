@@ -139,6 +139,10 @@ void px_reply_direct(struct px_req *r)
 	const struct hr_direct_response *d = &http->direct_response;
 	_cleanup_headers_ struct px_headers h = {};
 
+	if (px_is_grpc(r)) {
+		say(r, (unsigned)d->status, "", &h, d->body ? d->body : "", d->body_len);
+		return;
+	}
 	if (d->body_len)
 		add_type(&h, "text/plain");
 	px_headers_route(&h, r, false);
