@@ -200,18 +200,20 @@ static __always_inline void door_closed(__u64 cookie, int fresh)
 	bpf_map_delete_elem(&door_ends, &cookie);
 }
 
-static __always_inline void client_closed(const struct dial *d, __u64 cookie)
+/* `lost`: its server was the first to go. */
+static __always_inline void client_closed(const struct dial *d, __u64 cookie, __u32 lost)
 {
 	if (tallied(d))
 		tally_end(cookie);
 	if (d->kind == DIAL_DOOR)
 		door_closed(cookie, 0);
 	else
-		conn_gone(cookie);
+		conn_gone(cookie, lost);
 }
 
 /* Says its last: by close(), or by shutdown(). */
-static __always_inline void client_finished(const struct dial *d, __u64 cookie, int closed)
+static __always_inline void client_finished(const struct dial *d, __u64 cookie, int closed,
+					    __u32 lost)
 {
 	if (tallied(d))
 		tally_fin(cookie); /* before its FIN is sent */
@@ -219,7 +221,7 @@ static __always_inline void client_finished(const struct dial *d, __u64 cookie, 
 		if (closed)
 			door_closed(cookie, 1);
 	} else if (closed) {
-		conn_gone(cookie);
+		conn_gone(cookie, lost);
 	} else {
 		half_closed(cookie);
 	}
@@ -231,6 +233,7 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 	struct bpf_sock *bsk = ops->sk;
 	struct tcp_sock *tp;
 	struct dial *d;
+	int closed;
 
 	if (ops->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_RTT_CB_FLAG)
 		pair_learn(ops);
@@ -245,13 +248,13 @@ static __always_inline void on_state(struct bpf_sock_ops *ops)
 			pool_accept_ends(bsk);
 		return;
 	}
-	if (state == BPF_TCP_CLOSE) {
-		client_closed(d, bpf_get_socket_cookie(ops));
-		return;
-	}
 	tp = bpf_skc_to_tcp_sock(bsk);
-	client_finished(d, bpf_get_socket_cookie(ops),
-			tp && ((struct sock *)tp)->sk_shutdown == SHUTDOWN_MASK);
+	/* close() says both directions first, a reset of the other end does not */
+	closed = tp && ((struct sock *)tp)->sk_shutdown == SHUTDOWN_MASK;
+	if (state == BPF_TCP_CLOSE)
+		client_closed(d, bpf_get_socket_cookie(ops), !closed);
+	else
+		client_finished(d, bpf_get_socket_cookie(ops), closed, state == BPF_TCP_LAST_ACK);
 }
 
 SEC("sockops")

@@ -214,7 +214,7 @@ static __always_inline void outlier_count(const struct done *d)
 static __always_inline __u32 meter_flag(const struct done *d)
 {
 	if (!d->status)
-		return HR_FLAG_DC;
+		return d->local ? HR_FLAG_UC : HR_FLAG_DC;
 	if (d->why != HR_WHY_LOCAL)
 		return d->local ? HR_FLAG_UC : HR_FLAG_NONE;
 	switch (d->reply) {
@@ -222,6 +222,8 @@ static __always_inline __u32 meter_flag(const struct done *d)
 		return HR_FLAG_NR;
 	case HR_REPLY_UH:
 		return HR_FLAG_UH;
+	case HR_REPLY_NC:
+		return HR_FLAG_NC;
 	case HR_REPLY_UO:
 		return HR_FLAG_UO;
 	default:

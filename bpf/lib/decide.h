@@ -285,7 +285,8 @@ __noinline int decide_endpoint(const struct conn *c, struct conn_scratch *s, str
 	if (!rt)
 		return decide_bind(d, HR_WHY_CLUSTER);
 	if (!HR_TABLE_N(rt->table) && cl->lb != HR_LB_PASSTHROUGH)
-		return decide_local(d, HR_REPLY_UH, 503);
+		return decide_local(d, cl->flags & HR_CLUSTER_MISSING ? HR_REPLY_NC : HR_REPLY_UH,
+				    503);
 	d->conns = cl->conns;
 	d->spent = (c->pub.flags & HR_CONN_F_DEAD) || conn_spent(c, cl);
 	if (cl->hash) {

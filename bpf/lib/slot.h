@@ -41,8 +41,8 @@ static __always_inline int word_swap(__u64 *word, __u64 from, __u64 to)
 	return __sync_val_compare_and_swap(word, from, to) == from;
 }
 
-/* Ends the account of a native request. `status` 0: no answer was seen. `local`: there was none,
- * by the endpoint's fault, and `status` is ours. */
+/* Ends the account of a native request. `status` 0: no answer was seen to its end. `local`: by the
+ * endpoint's fault, and `status`, if any, is ours. */
 static __always_inline void native_done(struct conn *c, __u64 cookie, __u64 now, __u16 status,
 					__u32 local)
 {
@@ -196,8 +196,8 @@ static __always_inline void conn_end(struct conn *c, __u64 cookie, __u16 status)
 	bpf_ringbuf_submit(e, 0);
 }
 
-/* C is closed by its owner, reset, or timed out. */
-static __always_inline void conn_gone(__u64 cookie)
+/* C is closed by its owner, reset, or timed out. `lost`: its server was the first to go. */
+static __always_inline void conn_gone(__u64 cookie, __u32 lost)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 	struct hr_g *g;
@@ -205,7 +205,7 @@ static __always_inline void conn_gone(__u64 cookie)
 	if (!c)
 		return;
 	stall();
-	native_done(c, cookie, bpf_ktime_get_ns(), 0, 0);
+	native_done(c, cookie, bpf_ktime_get_ns(), 0, lost);
 	__sync_lock_test_and_set(&c->pub.sk, 0); /* before `held` is read: queue_account */
 	if (c->pair.held[TO_SERVER] | c->pair.held[TO_CLIENT]) {
 		queue_hold(c, TO_SERVER, 0);

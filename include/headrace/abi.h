@@ -226,7 +226,7 @@ struct hr_reply {
 	char bytes[HR_REPLY_MAX];
 };
 /* Well-known replies that user/kern always installs. */
-enum { HR_REPLY_NR = 1, HR_REPLY_UH, HR_REPLY_UO, HR_REPLY_END, HR_REPLY_FIRST_FREE };
+enum { HR_REPLY_NR = 1, HR_REPLY_UH, HR_REPLY_NC, HR_REPLY_UO, HR_REPLY_END, HR_REPLY_FIRST_FREE };
 
 /* ---- Plan: clusters and endpoints ---------------------------------------------------------- */
 
@@ -269,10 +269,10 @@ HR_ASSERT_SIZE(struct hr_cluster, 36 + HR_HNAME_MAX);
 #define HR_CLUSTER_AGENT 0x01 /* needs the agent (HTTP/2 upstream, TLS ...) */
 #define HR_CLUSTER_WAIT 0x02  /* max_requests is maxConnections: beyond it the agent lets wait */
 #define HR_CLUSTER_KEEPALIVE 0x04
-#define HR_CLUSTER_COOKIE 0x08 /* a cookie that is absent is made: the agent */
-#define HR_CLUSTER_SEEN                                                           \
-	0x10 /* who asks decides: a row of `seen` names the cluster, or the agent \
-	      */
+#define HR_CLUSTER_COOKIE 0x08	/* a cookie that is absent is made: the agent */
+#define HR_CLUSTER_MISSING 0x20 /* nothing defines it: its 503 is NC, not UH */
+/* Who asks decides: a row of `seen` names the cluster, or the agent. */
+#define HR_CLUSTER_SEEN 0x10
 
 /* seen: a cluster as a workload sees it -> id of that cluster, which may be the same one. */
 struct hr_seen_key {

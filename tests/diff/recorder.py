@@ -67,9 +67,8 @@ async def answer(w, word, version, method):
             raise Gone
         if part == "hang":
             await asyncio.sleep(60)
-        if part in ("half", "half-reset"):
-            w.write(f"HTTP/1.1 200 OK\r\nx-version: {version}\r\ncontent-length: 200\r\n\r\n".encode()
-                    + (b"h" * 100 if method != "HEAD" else b""))
+        if part in ("half", "half-reset") and method != "HEAD":
+            w.write(f"HTTP/1.1 200 OK\r\nx-version: {version}\r\ncontent-length: 200\r\n\r\n".encode() + b"h" * 100)
             await w.drain()
             await asyncio.sleep(0.1)
             if part == "half":

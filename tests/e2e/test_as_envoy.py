@@ -143,10 +143,19 @@ def trailers_wanted(env):
     check(echo(env, "/echo", "-H", "TE: gzip")[1].get("te"), None)
 
 
-@test(args=("--access-log", "-"))
+@test(args=("--access-log", "-", "--access-log-sample", "1"))
 def flags(env):
-    """A request that was held up and then aborted has both flags."""
-    env.policy(mesh.vs("origin", [rule(dst("origin"), {"uri": {"prefix": "/held"}}, fault={
-        **FAULT, "delay": {"fixedDelay": "0.05s", "percentage": {"value": 100}}})]))
-    check(curl(env, "/held")[0], 418)
-    eventually(lambda: '"flags":"DI,FI"' in env.agent.log_tail(), "DI,FI in the access log")
+    """The access log's words, whoever carries: held up and then aborted, a destination that nothing defines, an answer
+    that its server cuts."""
+    env.policy(mesh.vs("origin", [
+        rule(dst("origin"), {"uri": {"prefix": "/held"}}, fault={
+            **FAULT, "delay": {"fixedDelay": "0.05s", "percentage": {"value": 100}}}),
+        rule(dst("origin", "none"), {"uri": {"prefix": "/nowhere"}}), rule(dst("origin"))]))
+    for path in ("/held", "/nowhere", "/half?n=1000"):
+        env.exec_("curl", "-sS", "-o", "/dev/null", "--max-time", "10", f"http://origin:9000{path}", check=False)
+
+    def logged():
+        rows = [json.loads(x) for x in env.agent.log_tail(20000).splitlines() if x.startswith("{")]
+        return sorted((r["status"], r["flags"]) for r in rows if "flags" in r)
+    want = [(200, "UC"), (418, "DI,FI"), (503, "NC")]
+    eventually(lambda: logged() == want, f"{want} in the access log: {logged()}")

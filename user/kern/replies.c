@@ -43,6 +43,7 @@ void kern_replies_init(struct kern_replies *r)
 {
 	well_known(r, HR_REPLY_NR, 404, "", "");
 	well_known(r, HR_REPLY_UH, 503, "", "no healthy upstream");
+	well_known(r, HR_REPLY_NC, 503, "", "no healthy upstream");
 	well_known(r, HR_REPLY_UO, 503, "x-envoy-overloaded: true\r\n",
 		   "upstream connect error or disconnect/reset before headers. reset reason: "
 		   "overflow");

@@ -363,7 +363,8 @@ static void build_cluster(struct build *b, const struct hr_plan_cluster *c)
 	for (uint32_t i = 0; i < c->n_eps; i++)
 		kern_rows_endpoint(b->rows, c, &b->plan->eps.data[c->first_ep + i]);
 	v->lb = c->lb;
-	v->flags = (c->agent_why ? HR_CLUSTER_AGENT : 0) | (c->n_views ? HR_CLUSTER_SEEN : 0);
+	v->flags = (c->agent_why ? HR_CLUSTER_AGENT : 0) | (c->n_views ? HR_CLUSTER_SEEN : 0) |
+		   (c->missing_subset ? HR_CLUSTER_MISSING : 0);
 	set_limit(c, v);
 	set_conns(c, v);
 	set_hash(c, v);
