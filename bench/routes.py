@@ -95,7 +95,7 @@ def measure(lab, row, load):
     cell, disturbed = lab.http(row, load)
     cell["programs"] = (program_seconds() - programs) * 1e6 / cell["requests"]
     cell["agent"] = (cpu_of(lab.agent.proc.pid) - agent) * 1e6 / cell["requests"]
-    if row.name.startswith("mirror"):
+    if row.name == "mirror":
         cell["copied"] = (copies(lab) - copied) / cell["requests"]
     return cell, disturbed
 
