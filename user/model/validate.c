@@ -153,7 +153,8 @@ static bool subset_in(const struct hr_destination_rule *dr, const char *subset, 
 }
 
 static void check_subset(struct refs *r, const struct hr_virtual_service *vs,
-			 const struct hr_destination *d, const char *fqdn, const char *field)
+			 const struct hr_destination *d, const char *fqdn, const char *field,
+			 enum hr_severity sev)
 {
 	words others = {};
 	const char *near;
@@ -165,14 +166,13 @@ static void check_subset(struct refs *r, const struct hr_virtual_service *vs,
 		found = hr_host_matches(l->dr->host, fqdn) && subset_in(l->dr, d->subset, &others);
 	near = found ? NULL : hr_nearest(d->subset, others.data, others.len);
 	if (near)
-		hr_diag_add(r->diags, HR_SEV_ERROR, d->subset_pos, "unknown-subset", &vs->meta,
-			    field,
+		hr_diag_add(r->diags, sev, d->subset_pos, "unknown-subset", &vs->meta, field,
 			    "no DestinationRule defines subset \"%.63s\" of host \"%.253s\"; did "
 			    "you mean \"%.63s\"?",
 			    d->subset, fqdn, near);
 	else if (!found)
-		hr_diag_add(r->diags, HR_SEV_ERROR, d->subset_pos, "unknown-subset", &vs->meta,
-			    field, "no DestinationRule defines subset \"%.63s\" of host \"%.253s\"",
+		hr_diag_add(r->diags, sev, d->subset_pos, "unknown-subset", &vs->meta, field,
+			    "no DestinationRule defines subset \"%.63s\" of host \"%.253s\"",
 			    d->subset, fqdn);
 	hr_vec_free(&others);
 }
@@ -186,7 +186,8 @@ static bool has_port(const hr_ports *ports, uint32_t number)
 }
 
 static void check_port(struct refs *r, const struct hr_virtual_service *vs,
-		       const struct hr_destination *d, const char *fqdn, const char *field)
+		       const struct hr_destination *d, const char *fqdn, const char *field,
+		       enum hr_severity sev)
 {
 	const struct hr_service *s = hr_map_gets(r->services, fqdn);
 
@@ -194,11 +195,11 @@ static void check_port(struct refs *r, const struct hr_virtual_service *vs,
 		return;
 	if (has_port(&s->ports, (uint32_t)d->port))
 		return;
-	hr_diag_add(r->diags, HR_SEV_ERROR, d->pos, "unknown-port", &vs->meta, field,
+	hr_diag_add(r->diags, sev, d->pos, "unknown-port", &vs->meta, field,
 		    "%u is no port of service %s/%s", d->port, s->meta.ns, s->meta.name);
 }
 
-/* `sev`: of a host that is not there. A mirror without one does the request no harm. */
+/* `sev`: of one that is not there. A mirror without one does the request no harm. */
 static void check_destination(struct refs *r, const struct hr_virtual_service *vs,
 			      const struct hr_destination *d, const char *where,
 			      enum hr_severity sev)
@@ -214,11 +215,11 @@ static void check_destination(struct refs *r, const struct hr_virtual_service *v
 	field = (struct hr_strbuf){};
 	hr_sb_printf(&field, "%s.subset", where);
 	if (d->subset && *d->subset)
-		check_subset(r, vs, d, fqdn, field.data);
+		check_subset(r, vs, d, fqdn, field.data, sev);
 	hr_sb_free(&field);
 	field = (struct hr_strbuf){};
 	hr_sb_printf(&field, "%s.port", where);
-	check_port(r, vs, d, fqdn, field.data);
+	check_port(r, vs, d, fqdn, field.data, sev);
 }
 
 /* ---- one VirtualService ---- */
