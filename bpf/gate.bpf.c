@@ -5,9 +5,34 @@
  * ordinary TCP: sk_msg does not run for it. (Another thread, or a client that sees the connection
  * established on one processor while another is still at it.) Its bytes stay here; the client gets
  * 503 from the agent, and its connection ends.
+ *
+ * Nor does urgent data (MSG_OOB) leave a connection whose requests are decided here: HTTP has none,
+ * and the server would read one byte less than the programs did, so another request than they let
+ * pass.
  */
 #include "lib/packet.h"
 #include "lib/slot.h"
+
+static __always_inline int is_urgent(struct bpf_sock *sk)
+{
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && tp->snd_up != tp->snd_una;
+}
+
+static __always_inline int let_urgent(struct bpf_sock *sk)
+{
+	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, sk, NULL, 0);
+	__u64 cookie = s ? s->cookie : 0;
+	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
+
+	if (!c || c->pub.state == HR_CONN_TUNNEL)
+		return 1;
+	if (c->pub.state != HR_CONN_ENDED)
+		count_mishap(HR_MISHAP_URGENT);
+	conn_end(c, cookie, 400);
+	return 0;
+}
 
 SEC("cgroup_skb/egress")
 int gate(struct __sk_buff *skb)
@@ -18,6 +43,8 @@ int gate(struct __sk_buff *skb)
 	struct conn *c;
 	__u64 cookie;
 
+	if (is_urgent(sk))
+		return let_urgent(sk);
 	/* the other end has bytes of it: a send was seen. (Its SYN counts for one.) */
 	if (!tp || tp->bytes_acked > 1)
 		return 1;

@@ -238,6 +238,9 @@ static __noinline int send_elsewhere(struct sk_msg_md *msg, struct conn *c, stru
 
 	/* "Connection: close": who answers elsewhere would have to close C */
 	reason = s->scan.close && !d->own_ep ? HR_WHY_CLOSE : movable(msg, c, total);
+	/* on its own connection the gate sees it */
+	if (!reason && s->scan.content_length && may_be_urgent())
+		reason = HR_WHY_URGENT;
 	if (reason)
 		return dead ? -HR_WHY_DEAD : -reason;
 	if (d->kind == DECIDE_LOCAL)

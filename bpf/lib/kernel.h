@@ -98,6 +98,7 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 	__u32 snd_una;
+	__u32 snd_up;	       /* the urgent pointer; snd_una when there is none */
 	__u64 tcp_clock_cache; /* ktime ns of the packet at hand */
 	__u64 bytes_acked;     /* RFC 4898, with SYN and FIN */
 	__u64 bytes_received;  /* with FIN */

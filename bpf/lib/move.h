@@ -4,6 +4,7 @@
 
 #include "lib/deadline.h"
 #include "lib/edit.h"
+#include "lib/urgent.h"
 
 struct u_search {
 	const struct hr_pool *pool;
@@ -189,7 +190,7 @@ static __always_inline int moved_more(struct sk_msg_md *msg, struct conn *c)
 
 	if (!left)
 		return -1;
-	if (edit_torn(c, left))
+	if (edit_torn(c, left) || may_be_urgent())
 		return SK_DROP;
 	bpf_msg_apply_bytes(msg, left < size ? left : 0);
 	c->mark = left < size ? CONN_M_REDIRECTED : 0;

@@ -9,7 +9,7 @@ import os
 import mesh
 from mesh import dst, header, rule
 from runner import check, test
-from world import SOLO
+from world import RECO, SOLO
 
 GET = "GET /smuggled HTTP/1.1\r\nHost: solo\r\n\r\n"
 
@@ -151,6 +151,27 @@ def after_a_good_request(env):
         if why:
             wrong.append(why)
     check(wrong, [])
+
+
+@test()
+def urgent_byte(env):
+    """MSG_OOB: a server reads on as if that byte was not there. nginx answers before it has read the body, and would take the
+    next request's first byte for it: never, neither of this client nor, on a pooled connection, of another. A native
+    connection is ended, anything else gets the byte in its place."""
+    env.policy(mesh.vs("reco", [rule(dst("reco", "v2"), header("x-k", exact="c")), rule(dst("reco", "v1"))]))
+    post = "POST / HTTP/1.1\r\nHost: reco\r\n{}Content-Length: 5\r\n\r\nabcde"
+    for more in ("", "X-K: c\r\n"):  # to v1 natively; to v2: moved, by clients whose own connection goes to v1
+        data = post.format(more)
+        for at in (len(data) - 1, len(data) - 3, 10):
+            r = env.call("urgent", host=RECO, port=8080, data=data, at=at, timeout=0.3,
+                         after=f"GET /seen HTTP/1.1\r\nHost: reco\r\n{more}\r\n")
+            seen = [x for x in r["data"].split("\n") if "|" in x]
+            check(all(x.startswith("GET /seen HTTP/1.1|reco") for x in seen), True, f"{more!r} {at}: {r}")
+            check(bool(seen) or r["closed"], True, f"{more!r} {at}: {r}")
+            for pod in ("c1", "c2"):
+                got = env.call("exchange", pod, host=RECO, port=8080, requests=[
+                    {"host": "reco", "target": "/seen", "headers": [["x-k", "c"]]}] * 3)
+                check([x["body"][:9] for x in got], ["GET /seen"] * 3, f"{more!r} {at}")
 
 
 @test()

@@ -397,3 +397,22 @@ def ask_and_leave(host, port, vhost, target="/hang", how="close", blocking=False
     if how == "late":
         time.sleep(0.1)
     conn.close()
+
+
+def urgent(host, port, data, at, vhost=None, after="", timeout=2.0):
+    """raw(), with a byte of `data` sent as urgent data (MSG_OOB), then `after` in a send of its own."""
+    conn = Conn(host, port, timeout)
+    b = data.encode("latin-1")
+    error = None
+    try:
+        conn.sock.send(b[:at + 1], socket.MSG_OOB)
+        if b[at + 1:]:
+            conn.sock.send(b[at + 1:])
+        if after:
+            time.sleep(0.2)
+            conn.sock.send(after.encode("latin-1"))
+    except OSError as e:
+        error = e.__class__.__name__
+    out, closed, why = _everything(conn)
+    conn.close()
+    return {"data": out.decode("latin-1"), "closed": closed, "error": why or error}

@@ -67,6 +67,8 @@ static void accepted(struct px_listener *l, int fd, const struct sockaddr *sa)
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* urgent data is a byte like any other, as it is in door G */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	as_without_door(l, &door, &src);
 	px_client_accept(l->w, fd, &door, l->own ? 0 : l->netns, &src, port);
 }

@@ -77,6 +77,8 @@ static int make_pair(struct px_gpool *gp, int *g_out, int *p_out)
 	fcntl(g, F_SETFL, O_NONBLOCK);
 	setsockopt(g, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	setsockopt(p, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* what clients send as urgent data is counted with the rest */
+	setsockopt(p, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	*g_out = TAKE_FD(g);
 	*p_out = TAKE_FD(p);
 	return 0;
