@@ -20,10 +20,9 @@ static __always_inline int is_urgent(struct bpf_sock *sk)
 	return tp && tp->snd_up != tp->snd_una;
 }
 
-static __always_inline int let_urgent(struct bpf_sock *sk)
+static __always_inline int let_urgent(struct __sk_buff *skb)
 {
-	struct conn_scratch *s = bpf_sk_storage_get(&conn_store, sk, NULL, 0);
-	__u64 cookie = s ? s->cookie : 0;
+	__u64 cookie = bpf_get_socket_cookie(skb);
 	struct conn *c = bpf_map_lookup_elem(&conns, &cookie);
 
 	if (!c || c->pub.state == HR_CONN_TUNNEL)
@@ -44,7 +43,7 @@ int gate(struct __sk_buff *skb)
 	__u64 cookie;
 
 	if (is_urgent(sk))
-		return let_urgent(sk);
+		return let_urgent(skb);
 	/* the other end has bytes of it: a send was seen. (Its SYN counts for one.) */
 	if (!tp || tp->bytes_acked > 1)
 		return 1;
