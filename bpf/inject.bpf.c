@@ -38,6 +38,8 @@ int inject(struct sk_msg_md *msg)
 	cookie = g->conn;
 	stall();
 	c = bpf_map_lookup_elem(&conns, &cookie);
+	if (c && c->pub.sk)
+		queue_account(c, TO_CLIENT, queue_of((struct sock *)c->pub.sk) + msg->size);
 	if (c && bpf_msg_redirect_hash(msg, &cl_hash, &cookie, BPF_F_INGRESS) == SK_PASS) {
 		c->g_rx = 1;
 		return SK_PASS;

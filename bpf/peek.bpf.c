@@ -85,8 +85,9 @@ int peek_conn(struct hr_peek *p)
 	p->drained = !sock_locked(addr) && settled(c);
 	p->quiet &= p->drained;
 	p->stalled = sender_stalled((struct sock *)addr);
-	if (c->pair.held[TO_SERVER] || c->pair.held[TO_CLIENT])
+	if (p->queued > HR_PAIR_SMALL || c->pair.held[TO_SERVER] || c->pair.held[TO_CLIENT])
 		look_at_queues(c, p->queued);
+	p->crowded = pair_held > pair_node_max;
 	c = living(p->cookie);
 	return c && c->pub.sk == addr ? PEEK_OK : PEEK_GONE;
 }

@@ -80,18 +80,26 @@ static __always_inline void g_low(__u32 steps)
 		event_slot(HR_EV_G_LOW, 0, 0, 0, 0);
 }
 
-/* Takes a free slot, with `size` bytes in its count. NULL: none is free. */
-static __always_inline struct hr_g *g_take(__u32 size, __u32 *slot, __u32 *gen)
+/* Takes a free slot, with `size` bytes in its count; the one that C had before when it can: TCP has
+ * learned there how large a window a client like this fills, and a worker has its upstream
+ * connection. NULL: none is free. */
+static __always_inline struct hr_g *g_take(const struct conn *c, __u32 size, __u32 *slot,
+					   __u32 *gen)
 {
-	struct g_search s = {.at = g_next, .size = size};
+	struct g_search s = {.at = c->g_slot - 1, .size = size};
 
-	bpf_loop(HR_G_SLOTS, g_step, &s, 0);
-	g_low(s.found ? s.steps : G_LOW_STEPS);
-	if (!s.found)
-		return NULL;
+	if (c->g_slot)
+		g_step(0, &s);
+	if (!s.found) {
+		s.at = g_next;
+		bpf_loop(HR_G_SLOTS, g_step, &s, 0);
+		g_low(s.found ? s.steps : G_LOW_STEPS);
+		if (!s.found)
+			return NULL;
+		g_next = s.found;
+	}
 	*slot = s.found - 1;
 	*gen = s.gen;
-	g_next = s.found;
 	return bpf_map_lookup_elem(&g_tab, slot);
 }
 
@@ -125,7 +133,7 @@ static __always_inline void g_describe(struct sk_msg_md *msg, struct hr_g *g, co
 static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, __u32 reason)
 {
 	__u32 slot = 0, gen = 0;
-	struct hr_g *g = g_take(msg->size, &slot, &gen);
+	struct hr_g *g = g_take(c, msg->size, &slot, &gen);
 	__u8 flags = 0;
 
 	bpf_msg_apply_bytes(msg, 0);
@@ -150,6 +158,7 @@ static __noinline int bind(struct sk_msg_md *msg, struct conn *c, __u64 cookie, 
 	c->g_seq = g_write_seq(slot);
 	c->g_rx = 0;
 	c->pub.slot = slot;
+	c->g_slot = slot + 1;
 	c->pub.gen = gen;
 	c->pub.state = HR_CONN_BOUND;
 	c->up_left = 0;

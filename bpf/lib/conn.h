@@ -134,6 +134,8 @@ struct conn {
 	__u32 agent_owes; /* 1: the agent answers in place of E or U */
 	__u32 swallow;	  /* bytes of an unwanted answer that are still to come from E */
 	__u64 retry_status[HR_STATUS_WORDS];
+	__u32 g_slot; /* 1 + the slot that C was bound to last; 0: it has not been */
+	__u32 pad;
 	__u64 sampled; /* 1: the request in flight goes to the access log */
 	struct hr_seen seen;
 	struct pair pair;

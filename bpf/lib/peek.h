@@ -12,6 +12,8 @@ struct hr_peek {
 	__u32 drained; /* 1: what E and U have sent so far is in C's receive queue */
 	__u32 owes;    /* 1: the agent answers in place of E or U; peek_owes: in */
 	__u32 stalled; /* 1: its owner was told to wait for room, and there is some */
+	__u32 crowded; /* 1: long queues of the node hold as much as they may */
+	__u32 pad;
 };
 
 enum { PEEK_OK, PEEK_GONE };

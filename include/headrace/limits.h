@@ -120,8 +120,10 @@
 /* The agent writes the time into `beat` once a second. When that is older than this, it is dead or
  * hangs: the kernel leaves late and unwanted answers to the client, ns. */
 #define HR_BEAT_MAX_NS (5 * 1000000000ULL)
-/* Bytes that the agent keeps in C's receive queue beyond what C has drained. */
-#define HR_INJECT_WINDOW (256 * 1024)
+/* Bytes that the agent lets wait in C's receive queue: an answer of that size goes without a pause,
+ * since nothing tells the agent that C has read some. And while the node holds HR_PAIR_NODE_MAX. */
+#define HR_INJECT_WINDOW (2 * 1024 * 1024)
+#define HR_INJECT_CROWDED (256 * 1024)
 
 /* ---- Same node (bpf/lib/spill.h) ---- */
 /* Connections whose both ends are steered on this node at once; more are ordinary TCP. */

@@ -59,6 +59,17 @@ int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie)
 	return e ? e : (int64_t)p.queued;
 }
 
+int64_t hr_kern_conn_room(struct hr_kern *k, uint64_t cookie)
+{
+	struct hr_peek p = {.cookie = cookie};
+	int e = peek(k, &p);
+	uint32_t window = p.crowded ? HR_INJECT_CROWDED : HR_INJECT_WINDOW;
+
+	if (e)
+		return e;
+	return p.queued < window ? window - p.queued : 0;
+}
+
 bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie)
 {
 	struct hr_peek p = {.cookie = cookie};

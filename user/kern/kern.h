@@ -175,8 +175,10 @@ int hr_kern_door_take(struct hr_kern *k, const struct hr_door_key *key, struct h
  * only half-closed; HR_EV_DOOR_CLOSED (slot: `worker`) comes when it closes. */
 bool hr_kern_door_closed(struct hr_kern *k, uint64_t cookie, uint32_t worker);
 int hr_kern_conn_get(struct hr_kern *k, uint64_t cookie, struct hr_conn *out);
-/* Bytes in C's receive queue (sk_rmem_alloc), -ENOENT when it is gone: the injection window. */
+/* Bytes in C's receive queue (sk_rmem_alloc), -ENOENT when it is gone. */
 int64_t hr_kern_conn_queued(struct hr_kern *k, uint64_t cookie);
+/* Bytes that may be injected into it now, likewise. */
+int64_t hr_kern_conn_room(struct hr_kern *k, uint64_t cookie);
 /* True when no byte of another's answer is on its way to C any more (trap 26): nothing owed by its
  * endpoint or U, no U of it in RELAY, and the psock's backlog is empty. For HR_G_WAIT_NATIVE. */
 bool hr_kern_conn_quiet(struct hr_kern *k, uint64_t cookie);

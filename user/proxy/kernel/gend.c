@@ -172,7 +172,8 @@ size_t px_g_read(struct px_client *c)
 		n = c->s.got - before;
 	}
 	g->since_wake += n;
-	if (!c->s.readable && g->since_wake >= WAKE_BYTES) {
+	/* the count in the word is ahead of what came: a send was cut short, or is on its way */
+	if (!c->s.readable && g->since_wake >= WAKE_BYTES && HR_G_BYTES(word_of(g)) != c->s.got) {
 		g->since_wake = 0;
 		hr_kern_conn_wake(kern_of(g), g->cookie);
 	}
@@ -206,7 +207,7 @@ void px_g_wait(struct px_gslot *g)
 /* Bytes that may be injected now; 0: look again. */
 static size_t window(struct px_gslot *g)
 {
-	int64_t queued;
+	int64_t room;
 
 	if (!g->answered) {
 		/* another answer is still on its way: ours must not overtake it */
@@ -217,12 +218,12 @@ static size_t window(struct px_gslot *g)
 	}
 	if (g->credit)
 		return g->credit;
-	queued = hr_kern_conn_queued(kern_of(g), g->cookie);
-	if (queued < 0) {
-		g->client->peer_gone |= queued == -ENOENT;
+	room = hr_kern_conn_room(kern_of(g), g->cookie);
+	if (room < 0) {
+		g->client->peer_gone |= room == -ENOENT;
 		return 0;
 	}
-	g->credit = queued < HR_INJECT_WINDOW ? (uint64_t)(HR_INJECT_WINDOW - queued) : 0;
+	g->credit = (uint64_t)room;
 	return g->credit;
 }
 
