@@ -390,7 +390,7 @@ static __always_inline int short_answer(struct __sk_buff *skb, struct hr_u *u, s
 	if (c->resp.content_length > HR_MOVE_RESP_MAX)
 		return -1;
 	total = c->resp.head_len + c->resp.content_length;
-	if (total < skb->len)
+	if (total < skb->len || close_say(skb, c))
 		return -1;
 	c->status = c->resp.status;
 	c->rx = total;

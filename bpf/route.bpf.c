@@ -236,16 +236,19 @@ static __noinline int send_elsewhere(struct sk_msg_md *msg, struct conn *c, stru
 	__u32 dead = c->pub.flags & HR_CONN_F_DEAD, reason;
 	int verdict;
 
-	/* "Connection: close": who answers elsewhere would have to close C */
-	reason = s->scan.close && !d->own_ep ? HR_WHY_CLOSE : movable(msg, c, total);
+	reason = movable(msg, c, total);
 	/* on its own connection the gate sees it */
 	if (!reason && s->scan.content_length && may_be_urgent())
 		reason = HR_WHY_URGENT;
+	/* C has to be ended afterwards: by the timer and the agent, or by the agent */
+	if (!reason && s->scan.close && !d->own_ep &&
+	    (d->kind == DECIDE_LOCAL || !end_ready(c, cookie)))
+		reason = HR_WHY_CLOSE;
 	if (reason)
 		return dead ? -HR_WHY_DEAD : -reason;
 	if (d->kind == DECIDE_LOCAL)
 		return settled(c) ? answer_local(msg, c, cookie, d, total) : -HR_WHY_PIPELINED;
-	verdict = s->scan.close ? -1 : move(msg, c, s, d);
+	verdict = s->scan.close && d->own_ep ? -1 : move(msg, c, s, d);
 	if (verdict >= 0)
 		return verdict;
 	if (d->own_ep)
@@ -265,6 +268,7 @@ static __noinline int on_request(struct sk_msg_md *msg, const struct tcp_sock *t
 	if (answer_pending(c, cookie))
 		return bind(msg, c, cookie, HR_WHY_PIPELINED);
 	c->handed = 0;
+	c->ending = ENDING_NOT;
 	reason = scan(msg, c, s);
 	if (reason == HR_WHY_TUNNEL) {
 		count_why(HR_WHY_TUNNEL);

@@ -133,7 +133,8 @@ static __always_inline struct conn *moved_of(const struct hr_u *u, __u32 slot)
 
 	if (!c || !c->moved || c->moved_slot != slot || u->word != HR_WORD(HR_U_BUSY, c->moved_gen))
 		return NULL;
-	return WATCH_STATE(c->watch) == WATCH_NONE ? c : NULL;
+	/* a client that leaves after it gets its answer by U, where "close" is written into it */
+	return WATCH_STATE(c->watch) == WATCH_NONE && !c->ending ? c : NULL;
 }
 
 /* A new answer begins: its length, when it may be handed over. */

@@ -88,6 +88,13 @@ struct meet {
 	struct hr_pair_offer offer; /* conn 0: taken */
 };
 
+/* C's moved request has asked for the end of its connection, see lib/ending.h. */
+enum conn_ending {
+	ENDING_NOT = 0,
+	ENDING_ASKED, /* its answer is to come */
+	ENDING_LOOK,  /* it has been given: C may close by itself */
+};
+
 /* Value of `conns`. sk_msg programs on C run under C's socket lock, so only the verdicts and
  * STATE_CB run beside them: what both write is exchanged atomically. */
 struct conn {
@@ -134,8 +141,9 @@ struct conn {
 	__u32 agent_owes; /* 1: the agent answers in place of E or U */
 	__u32 swallow;	  /* bytes of an unwanted answer that are still to come from E */
 	__u64 retry_status[HR_STATUS_WORDS];
-	__u32 g_slot; /* 1 + the slot that C was bound to last; 0: it has not been */
-	__u32 pad;
+	__u32 g_slot;  /* 1 + the slot that C was bound to last; 0: it has not been */
+	__u32 ending;  /* enum conn_ending */
+	__u64 end_ns;  /* ENDING_LOOK: until the next look */
 	__u64 sampled; /* 1: the request in flight goes to the access log */
 	struct hr_seen seen;
 	struct pair pair;

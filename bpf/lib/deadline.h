@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "lib/ending.h"
 #include "lib/watch.h"
 
 #define CLOCK_MONOTONIC 1
@@ -85,6 +86,14 @@ static int on_deadline(void *map, __u64 *key, struct watch_timer *t)
 		return 0;
 	}
 	__sync_lock_test_and_set(&c->timer_on, 0);
+	if (c->ending == ENDING_LOOK) {
+		at = end_look(c, cookie);
+		if (at && !__sync_lock_test_and_set(&c->timer_on, 1)) {
+			c->timer_at = now + at;
+			bpf_timer_start(&t->timer, at, 0);
+		}
+		return 0;
+	}
 	w = c->watch;
 	if ((WATCH_STATE(w) != WATCH_ARMED && WATCH_STATE(w) != WATCH_ANSWERING) || !c->deadline ||
 	    c->pub.state == HR_CONN_TUNNEL)
@@ -119,6 +128,12 @@ static __noinline int timer_make(struct conn *c, __u64 cookie)
 	}
 	c->timed = 1;
 	return 0;
+}
+
+/* Before a request that says "close" is moved: somebody will end C. */
+static __noinline int end_ready(struct conn *c, __u64 cookie)
+{
+	return c && agent_lives() && (c->timed || !timer_make(c, cookie));
 }
 
 /* Before a request with a deadline is sent. Who held the allocator's lock is done with it soon: to

@@ -52,3 +52,23 @@ static __always_inline int edit_torn(const struct conn *c, __u64 left)
 {
 	return left > c->after_edit;
 }
+
+/* Overwrites the value "close" of the request's option by five others, or by itself. Apart from
+ * move(), whose chain of calls leaves no room on the stack. */
+static __noinline int close_write(struct sk_msg_md *msg, const struct conn_scratch *s, __u64 value)
+{
+	__u8 *d, *end;
+
+	if (!s || bpf_msg_pull_data(msg, 0, s->scan.head_len, 0))
+		return -1;
+	d = msg->data;
+	end = msg->data_end;
+	d += hr_bound(s->scan.close_off, HR_KHEAD_MAX - 1);
+	if (d + 5 > end)
+		return -1;
+	*(__u32 *)d = value;
+	d[4] = value >> 32;
+	return 0;
+}
+#define CLOSE_HIDDEN HR_W("     ")
+#define CLOSE_SHOWN HR_W("close")

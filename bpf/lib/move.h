@@ -136,7 +136,10 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 	u = bpf_map_lookup_elem(&u_tab, &slot);
 	if (!u)
 		return -1;
-	if (s->edit_len && edit_head(msg, c, s)) {
+	if ((s->scan.close && close_write(msg, s, CLOSE_HIDDEN)) ||
+	    (s->edit_len && edit_head(msg, c, s))) {
+		if (s->scan.close)
+			close_write(msg, s, CLOSE_SHOWN);
 		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_FREE, gen));
 		return -1;
 	}
@@ -155,6 +158,7 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 	c->rx = 0;
 	c->status = 0;
 	c->cut = c->handed = 0;
+	c->ending = s->scan.close ? ENDING_ASKED : ENDING_NOT;
 	bpf_msg_apply_bytes(msg, 0);
 	if (hand_to_server(msg, c, u, slot)) {
 		c->up_left = 0;
@@ -162,6 +166,8 @@ static __noinline int move(struct sk_msg_md *msg, struct conn *c, struct conn_sc
 		/* no socket behind the word: the agent is on its way to take it out */
 		word_swap(&u->word, HR_WORD(HR_U_BUSY, gen), HR_WORD(HR_U_DEAD, gen));
 		event_slot(HR_EV_U_DIRTY, 0, slot, gen, 0);
+		if (s->scan.close)
+			close_write(msg, s, CLOSE_SHOWN);
 		if (!s->edit_len)
 			return -1;
 		inflight_cluster(d->cluster, -1);

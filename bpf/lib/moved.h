@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "lib/ending.h"
 #include "lib/watch.h"
 
 /* The whole answer is here: the slot is free again, unless its connection is of no more use. */
@@ -36,6 +37,7 @@ static __always_inline int moved_done(struct hr_u *u, __u32 slot, struct conn *c
 		return -1;
 	inflight_lower(ep, cluster);
 	request_done(&d, c);
+	end_begin(c, d.cookie, d.now);
 	if (dead)
 		event_slot(HR_EV_U_DIRTY, d.cookie, slot, gen, 0);
 	return 0;

@@ -172,12 +172,14 @@ HR_INLINE void hr_scan_known(struct hr_scan *s, const struct hr_scan_line *l, co
 
 		if (len == 10 && lo == HR_W("keep-ali") && hi == (HR_W("ve")))
 			return;
-		if (len == 5 && (lo & hr_w_below(5)) == HR_W("close"))
+		if (len == 5 && (lo & hr_w_below(5)) == HR_W("close")) {
 			s->close = 1;
-		else if (len == 7 && (lo & hr_w_below(7)) == HR_W("upgrade"))
+			s->close_off = l->value_off;
+		} else if (len == 7 && (lo & hr_w_below(7)) == HR_W("upgrade")) {
 			s->why = HR_WHY_UPGRADE;
-		else
+		} else {
 			s->why = HR_WHY_HEAD_ODD;
+		}
 	} else if (l->name_len == 7 && f[0] == HR_W("upgrade")) {
 		s->why = HR_WHY_UPGRADE;
 	} else if (l->name_len == 6 && f[0] == HR_W("expect")) {

@@ -33,6 +33,8 @@ struct hr_resp {
 	__u8 interim; /* 1xx but 101: another answer follows */
 	__u8 minor;
 	__u8 ratelimited; /* x-envoy-ratelimited: not to be tried again */
+	__u8 keep;	  /* "Connection: keep-alive" */
+	__u16 keep_off;	  /* of that value */
 
 	/* The first `known` bytes of buf are the head that this is of, an answer to a HEAD or not
 	 * (known_head); 0: not known. Whoever writes into buf sets it to 0 before. */
@@ -40,7 +42,7 @@ struct hr_resp {
 	__u8 known_head;
 
 	/* private */
-	__u8 odd, chunked, keep, has_length;
+	__u8 odd, chunked, has_length;
 	__u16 cl_off, cl_len;
 	struct hr_lines lines;
 };
@@ -75,9 +77,11 @@ HR_INLINE void hr_resp_known(struct hr_resp *s, __u32 n, const __u64 f[3], __u32
 		s->odd |= s->chunked || len != 7 || (lo & hr_w_below(7)) != HR_W("chunked");
 		s->chunked = 1;
 	} else if (n == 10 && f[0] == HR_W("connecti") && f[1] == HR_W("on")) {
-		if (len == 10 && lo == HR_W("keep-ali") && hi == HR_W("ve"))
+		if (len == 10 && lo == HR_W("keep-ali") && hi == HR_W("ve")) {
+			s->odd |= s->keep; /* the first would be forgotten */
 			s->keep = 1;
-		else if (len == 5 && (lo & hr_w_below(5)) == HR_W("close"))
+			s->keep_off = value;
+		} else if (len == 5 && (lo & hr_w_below(5)) == HR_W("close"))
 			s->close = 1;
 		else
 			s->odd = 1;

@@ -49,8 +49,9 @@ struct hr_scan {
 	__u16 nlines;
 	__u64 content_length; /* 0 without body */
 	__u8 has_content_length;
-	__u8 close; /* "Connection: close" */
-	__u8 pad[6];
+	__u8 close;	 /* "Connection: close" */
+	__u16 close_off; /* of that value */
+	__u8 pad[4];
 	/* lower case, no port, no trailing dot, zero padded, as in hr_vhost_key */
 	char host[HR_HOST_MAX] __attribute__((aligned(8)));
 	struct hr_scan_line line[HR_SCAN_LINES];

@@ -151,6 +151,8 @@ struct answer answer_of(int fd, int head)
 		need(fd, in_len + 1);
 	if (sscanf(in, "HTTP/1.1 %d", &a.status) != 1)
 		fail("not an answer: %.80s", in);
+	cl = strstr(in, "Connection: close");
+	a.close = cl && cl < end;
 	cl = strstr(in, "Content-Length: ");
 	if (cl > end)
 		cl = NULL;

@@ -24,6 +24,7 @@ struct answer {
 	int status;
 	char body[256]; /* its beginning */
 	size_t len;
+	int close; /* it says "Connection: close" */
 };
 /* head: the answer to a HEAD request has no body whatever it says. */
 struct answer answer_of(int fd, int head);

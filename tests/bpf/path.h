@@ -41,6 +41,7 @@ void t_peer_name(void);
 void t_pipelined(void);
 void t_request_chunked(void);
 void t_request_close(void);
+void t_moved_close(void);
 void t_response_big(void);
 void t_response_chunked(void);
 void t_response_close(void);

@@ -29,11 +29,12 @@ void t_native(void)
 	expect(ask(fd, "GET", "/500", NULL), 500, "ep1 GET /500 0");
 }
 
-/* The server may end C's own connection; nobody else can. */
+/* The server may end C's own connection. Elsewhere the agent does, and it gives the answer when
+ * that has no word that could become "close". */
 void t_request_close(void)
 {
 	static const char *to[] = {"", "X-To: two\r\n", "X-To: deny\r\n"};
-	static const char *want[] = {"ep1 GET /a 0", "agent GET /a 0", "agent GET /a 0"};
+	static const char *want[] = {"ep1 GET /a 0", "ep2 GET /a 0", "agent GET /a 0"};
 	char buf[256];
 
 	for (int i = 0; i < 3; i++) {
@@ -43,6 +44,31 @@ void t_request_close(void)
 		    sprintf(buf, "GET /a HTTP/1.1\r\nHost: svc\r\n%sConnection: close\r\n\r\n",
 			    to[i]));
 		expect(answer_of(fd, 0), 200, want[i]);
+	}
+}
+
+/* U's server is not asked to close, C is told that it is closed, and the agent is called for a C
+ * that waits for that. */
+void t_moved_close(void)
+{
+	static const char text[] = "GET /keep HTTP/1.1\r\nHost: svc\r\nX-To: two\r\n"
+				   "Connection: Close\r\n\r\n";
+
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(), before = rig_ended(), waits = i & 1;
+		struct answer a;
+
+		put(fd, text, sizeof(text) - 1);
+		a = answer_of(fd, 0);
+		expect(a, 200, "ep2 GET /keep 0");
+		if (!a.close)
+			fail("the answer does not say close");
+		for (int k = 0; waits && rig_ended() == before; k++) {
+			if (k == 1000)
+				fail("nobody is to end a client that waits for it");
+			usleep(1000);
+		}
+		close(fd);
 	}
 }
 

@@ -67,6 +67,8 @@ void rig_no_agent(bool on);
 void rig_beat(bool on);
 /* Answers that the agent gave in the kernel's place. */
 int rig_taken(void);
+/* Events that ask for the end of a client. */
+int rig_ended(void);
 /* A pool whose U slots are taken: the next move finds none. */
 void rig_pool_block(bool on);
 

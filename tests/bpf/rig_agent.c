@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -367,6 +368,12 @@ static void answer_for(const struct hr_event *ev)
 }
 
 static _Atomic int taken_n;
+static _Atomic int *ended_n; /* tests run in processes of their own */
+
+int rig_ended(void)
+{
+	return *ended_n;
+}
 
 int rig_taken(void)
 {
@@ -441,6 +448,8 @@ static int on_event(void *ctx, void *data, size_t size)
 		taken(ev);
 	else if (ev->kind == HR_EV_END && ev->status)
 		answer_for(ev);
+	else if (ev->kind == HR_EV_END)
+		(*ended_n)++;
 	else if (ev->kind == HR_EV_U_DIRTY && HR_WORD_STATE(rig_u[ev->slot].word) == HR_U_DEAD)
 		u_replace(ev->slot);
 	return 0;
@@ -461,6 +470,10 @@ int rig_agent_start(const uint16_t port[2])
 	pthread_t t;
 
 	memcpy(server_port, port, sizeof(server_port));
+	ended_n = mmap(NULL, sizeof(*ended_n), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (ended_n == MAP_FAILED)
+		return -1;
 	for (uint32_t i = 0; i < RIG_G; i++)
 		if (g_put(i))
 			return -1;

@@ -8,6 +8,7 @@
  *	/early		answers before it reads the body, /fin closes after the answer
  *	/drop, /abort	closes (resets) the connection instead of answering
  *	/odd		a header that the kernel does not read
+ *	/keep		says "Connection: keep-alive", or in its body that it was asked to close
  *	/soon, /reset	answers, closes (resets) when a /late/under has come somewhere
  *	/late/under	answers when that is done
  *	/edited		"epN edited K BODYBYTES": RIG_ADDED was K times in the head, at its end
@@ -245,9 +246,14 @@ static bool answer(const struct one *o, const char *req, long body)
 	snprintf(text, sizeof(text), "ep%d %s %s %ld", o->ep, method, path, body);
 	if (strstr(path, "/edited"))
 		snprintf(text, sizeof(text), "ep%d edited %d %ld", o->ep, count_added(req), body);
+	if (strstr(path, "/keep") && strcasestr(req, "close"))
+		snprintf(text, sizeof(text), "ep%d was asked to close", o->ep);
 	snprintf(head, sizeof(head), "HTTP/1.1 %d OK\r\n%sContent-Length: %zu\r\n\r\n",
 		 strstr(path, "/500") ? 500 : 200,
-		 strstr(path, "/odd") ? "X-Name: J\xc3\xbcrgen\r\n" : "", strlen(text));
+		 strstr(path, "/odd")	 ? "X-Name: J\xc3\xbcrgen\r\n"
+		 : strstr(path, "/keep") ? "Connection: keep-alive\r\n"
+					 : "",
+		 strlen(text));
 	if (strcmp(method, "HEAD"))
 		strcat(head, text);
 	if (!strncmp(path, "/slow", 5))

@@ -114,26 +114,6 @@ static enum hr_why connect_why(const struct hr_plan *p, const struct hr_plan_req
 	return why;
 }
 
-/* The request may stay on its client's connection, whose end its answer can be. */
-static bool may_stay(const struct hr_plan *p, const struct hr_plan_req *req,
-		     const struct hr_verdict *v)
-{
-	const struct hr_plan_route *r = v->m.route;
-	const struct hr_plan_cluster *c;
-
-	if (!r || r->ndst != 1)
-		return false;
-	c = hr_asked_cluster(p, v, r->dst[0].cluster);
-	if (c->n_eps != 1 && c->lb != HR_LB_LEAST_REQUEST)
-		return false;
-	for (size_t i = 0; i < p->vips.len; i++)
-		if (p->vips.data[i].vhost == req->fallback_vhost &&
-		    p->vips.data[i].port == req->port &&
-		    p->vips.data[i].cluster == r->dst[0].cluster)
-			return true;
-	return false;
-}
-
 /* ---- the head ---- */
 
 static bool known_method(struct hr_slice m)
@@ -189,8 +169,8 @@ static bool doubtful(struct hr_slice path)
 	return false;
 }
 
-static enum hr_why head_why(const struct hr_plan *p, const struct hr_plan_req *req,
-			    const struct hr_verdict *v, const hr_kvs *headers)
+static enum hr_why head_why(const struct hr_plan_req *req, const struct hr_verdict *v,
+			    const hr_kvs *headers)
 {
 	static const struct {
 		struct hr_slice name;
@@ -211,8 +191,9 @@ static enum hr_why head_why(const struct hr_plan *p, const struct hr_plan_req *r
 	for (size_t i = 0; i < HR_ARRAY_SIZE(odd); i++)
 		if (hr_req_header(req, odd[i].name).p)
 			return odd[i].why;
+	/* an answer of our own would have to end the connection */
 	if (hr_slice_ieq(hr_req_header(req, HR_SLICE("connection")), HR_SLICE("close")) &&
-	    !may_stay(p, req, v))
+	    (!v->m.route || !v->m.route->ndst))
 		return HR_WHY_CLOSE;
 	return v->m.vhost && repeated_header(v->m.vhost, headers) ? HR_WHY_DUP_HEADER : 0;
 }
@@ -256,7 +237,7 @@ enum hr_why hr_asked_carrier(const struct hr_plan *p, const struct hr_plan_req *
 	why = connect_why(p, req, v);
 	if (why || v->tcp) /* opaque: balanced at connect */
 		return why;
-	why = head_why(p, req, v, headers);
+	why = head_why(req, v, headers);
 	if (!why)
 		why = hr_plan_kernel_why(p, req, &v->m);
 	if (!why && v->m.route && edited_header(v->m.route, headers))

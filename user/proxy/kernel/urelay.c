@@ -178,7 +178,7 @@ static void start(struct px_relay *r, struct px_gslot *g)
 	if (n > 0 && px_req_resume(q, head, (size_t)n))
 		px_req_elapsed(q, (px_now_ns() - r->t0_ns) / 1000000);
 	/* it asked for the end of its connection, and no server will make it */
-	if (r->why && !q->bad && !q->msg.keep_alive)
+	if (!q->bad && !q->msg.keep_alive)
 		c->close = g->end = true;
 	if (!r->why && !q->up) {
 		px_client_close(c, true);
