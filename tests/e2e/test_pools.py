@@ -12,7 +12,8 @@ import mesh
 from agent import HEADRACE
 from mesh import dst, rule
 from runner import check, eventually, test
-from topo import sh
+from servers import PYTHON
+from topo import sh, stop
 from world import ORIGIN
 
 VIP, TCP_VIP = "10.96.1.9", "10.96.1.10"
@@ -338,3 +339,28 @@ def practice_guide_applied(env):
     check(env.agent.status()["config"]["lastError"], None)
     for name in ("user-service-resilience", "user-service-v2"):
         env.agent.ctl("delete", "dr", name)
+
+
+@test()
+def server_that_closes_at_once(env):
+    """A server that closes what it accepts is not asked for warm connections without pause, nor is that logged so."""
+    seen = os.path.join(env.dir, "closing-server")
+    open(seen, "w").close()
+    code = ("import socket, sys\ns = socket.create_server(('10.77.1.1', 9991), backlog=500)\n"
+            "while True:\n    s.accept()[0].close()\n    open(sys.argv[1], 'a').write('x')\n")
+    server = env.topo.spawn("v1", [PYTHON, "-c", code, seen])
+    env.topo.wait_port("v1", 9991)
+    log_from = env.agent.log_size()
+    env.policy(mesh.service("closing", [VIP], {"http": (80, 9991)}), mesh.slice_("closing", {"http": 9991}, [("10.77.1.1", None)]),
+               mesh.vs("closing", [rule(dst("closing"))]))
+    try:
+        env.call("exchange", host=VIP, port=80, requests=[{"host": "closing"}])
+        time.sleep(1.5)
+    finally:
+        stop(server)
+    n = os.path.getsize(seen)
+    with open(env.agent.log_path) as f:
+        f.seek(log_from)
+        told = f.read().count("cannot list")
+    # a wait that doubles from 20 ms leaves room for about eight, in each of a few namespaces
+    check((n <= 60, told <= 6), (True, True), f"{n} connections, {told} lines")

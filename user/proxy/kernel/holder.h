@@ -56,6 +56,8 @@ struct px_upool {
 	uint32_t chunk[HR_U_CHUNKS]; /* first slot of each */
 	struct px_u *slots[PX_U_MAX];
 	uint32_t backoff_ms;
+	uint32_t brief_ms; /* wait after a connection that was of no use; 0: the last one was */
+	bool told;	   /* that one could not be listed, since one could */
 	struct hr_timer retry;
 	bool home;    /* from the agent's own namespace */
 	bool failing; /* cannot connect, or not in time */
@@ -80,7 +82,9 @@ struct px_holder {
 
 /* ---- upool.c ---- */
 void px_upool_fill(struct px_upool *p);
-void px_upool_lost(struct px_upool *p, bool failed);
+/* How a connection ended: it could not be made; it was closed before it was of any use; else. */
+enum px_u_end { PX_U_FAILED, PX_U_BRIEF, PX_U_OVER };
+void px_upool_lost(struct px_upool *p, enum px_u_end how);
 /* It does not answer: others first, until it does. */
 void px_upool_suspect(struct px_upool *p);
 void px_upool_live(struct px_upool *p, int delta);

@@ -22,6 +22,9 @@
 #define REOPEN_MS 1000
 #define BACKOFF_MIN_MS 200
 #define BACKOFF_MAX_MS 5000
+/* After a connection that its server closed at once. */
+#define BRIEF_MIN_MS 20
+#define BRIEF_MAX_MS 5000
 
 /* ---- liveness ---- */
 
@@ -209,18 +212,30 @@ void px_upool_fill(struct px_upool *p)
 	}
 }
 
-/* A connection ended; `failed`: it could not be opened. */
-void px_upool_lost(struct px_upool *p, bool failed)
+/* A server that closes what it has just accepted is asked ever more rarely; pools not together. */
+static uint32_t brief_wait(struct px_upool *p)
 {
-	if (failed)
+	p->brief_ms = p->brief_ms ? HR_MIN(2 * p->brief_ms, (uint32_t)BRIEF_MAX_MS) : BRIEF_MIN_MS;
+	return p->brief_ms / 2 + (uint32_t)random() % p->brief_ms;
+}
+
+void px_upool_lost(struct px_upool *p, enum px_u_end how)
+{
+	uint32_t after = p->holder->kern ? 0 : REOPEN_MS;
+
+	if (how == PX_U_FAILED)
 		px_upool_suspect(p);
-	if (failed) {
-		if (!hr_timer_running(&p->retry))
-			back_off(p);
-	} else if (!hr_timer_running(&p->retry)) {
-		hr_timer_start(p->holder->loop, &p->retry, p->holder->kern ? 0 : REOPEN_MS, retry,
-			       p);
+	else if (how == PX_U_OVER)
+		p->brief_ms = 0;
+	if (hr_timer_running(&p->retry))
+		return;
+	if (how == PX_U_FAILED) {
+		back_off(p);
+		return;
 	}
+	if (how == PX_U_BRIEF)
+		after = HR_MAX(after, brief_wait(p));
+	hr_timer_start(p->holder->loop, &p->retry, after, retry, p);
 }
 
 /* ---- towards the plan ---- */

@@ -64,9 +64,25 @@ static void inflight(struct px_u *u, uint64_t delta)
 
 /* ---- the end ---- */
 
+/* A connection that ends before this, and has carried nothing, was of no use. */
+#define BRIEF_NS 1000000000ULL
+
+static enum px_u_end end_of(const struct px_u *u, bool failed)
+{
+	const struct px_holder *h = u->pool->holder;
+
+	if (failed)
+		return PX_U_FAILED;
+	if (u->state == PX_U_CONNECTING)
+		return PX_U_BRIEF;
+	return (!h->kern || !entry_of(u)->t0) && px_now_ns() - u->since < BRIEF_NS ? PX_U_BRIEF
+										   : PX_U_OVER;
+}
+
 static void forget(struct px_u *u, bool failed)
 {
 	struct px_upool *p = u->pool;
+	enum px_u_end how = end_of(u, failed);
 
 	hr_timer_stop(&u->timer);
 	hr_watch_del(u->watch);
@@ -87,7 +103,7 @@ static void forget(struct px_u *u, bool failed)
 	hr_list_del(&u->link);
 	p->n--;
 	free(u);
-	px_upool_lost(p, failed);
+	px_upool_lost(p, how);
 }
 
 bool px_u_retire(struct px_u *u)
@@ -251,10 +267,13 @@ static void list(struct px_u *u)
 	if (!r && p->holder->kern)
 		r = hr_kern_u_put(p->holder->kern, u->slot, u->fd, p->addr->addr_id, &p->kept);
 	if (r) {
-		hr_warn("cannot list an upstream connection: %s", strerror(-r));
+		if (!p->told) /* its server may close them all at once: once is enough */
+			hr_warn("cannot list an upstream connection: %s", strerror(-r));
+		p->told = true;
 		forget(u, false);
 		return;
 	}
+	p->told = false;
 	u->state = PX_U_LISTED;
 	u->since = px_now_ns();
 	p->connecting--;
