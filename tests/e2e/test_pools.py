@@ -354,7 +354,7 @@ def server_that_closes_at_once(env):
     env.policy(mesh.service("closing", [VIP], {"http": (80, 9991)}), mesh.slice_("closing", {"http": 9991}, [("10.77.1.1", None)]),
                mesh.vs("closing", [rule(dst("closing"))]))
     try:
-        env.call("raw", host=VIP, port=80, data="GET / HTTP/1.1\r\nHost: closing\r\n\r\n")  # its namespace is served
+        env.call("raw", host=VIP, port=80, timeout=1, data="GET / HTTP/1.1\r\nHost: closing\r\nConnection: close\r\n\r\n")  # its namespace is served
         time.sleep(1.5)
     finally:
         stop(server)
