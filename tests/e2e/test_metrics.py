@@ -101,6 +101,20 @@ def same_lines(env):
     check(total(env, "istio_requests_total", source_workload="native"), len(PLAIN) + 7.0)
 
 
+@test(datapaths=("kernel",), args=("--access-log", "-", "--access-log-sample", "10"))
+def one_line_in_ten(env):
+    """Of what the kernel carries one request in so many is written down, by chance; of what the agent carries each."""
+    env.policy(mesh.vs("origin", [rule(dst("origin", "v1"), {"uri": {"prefix": "/"}}, retries={"attempts": 0})]))
+    for _ in range(5):
+        env.call("exchange", host=ORIGIN, port=9000, requests=[{"target": "/bytes?n=0"}] * 400)
+    kernel = env.requests()["kernel"]
+    check(kernel >= 1900, True, f"the kernel carried its part: {kernel}")
+    eventually(lambda: 110 <= len(logged(env)) <= 290, "about 200 lines")  # 6.7 standard deviations each way
+    before = len(logged(env))
+    env.client(name="proxied").call("exchange", host=ORIGIN, port=9000, requests=[{"target": "/bytes?n=0"}] * 30, blocking=True)
+    eventually(lambda: len(logged(env)) == before + 30, "a line for each")
+
+
 @test(args=("--metrics", AT))
 def bounded(env):
     """What clients and servers choose makes no series but one for each status: not paths, hosts, methods, headers."""

@@ -12,6 +12,8 @@
 #include "kernbox.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "kern/meters.h"
 #include "planbox.h"
 
 #define ASK "GET /a/0 HTTP/1.1\r\nHost: s0\r\n\r\n"
@@ -482,6 +485,47 @@ static void test_killed_while_bound(void **state)
 	assert_int_equal(box_used(w->k, "g_tab"), 0);
 }
 
+struct counted {
+	uint64_t rows, own,
+		others; /* requests in a row of route 1 or endpoint 1, in that for all */
+};
+
+static void count_meter(void *ctx, const struct hr_meter_key *key, const struct hr_meter *m)
+{
+	struct counted *n = ctx;
+
+	n->rows++;
+	if (key->flags == HR_FLAG_OTHER)
+		n->others += hr_meter_requests(m);
+	else
+		n->own += hr_meter_requests(m);
+}
+
+/* No row is left for a new kind of request: it is counted all the same, in the row for all. */
+static void test_meters_full(void **state)
+{
+	_cleanup_close_ int fd = bpf_obj_get(BOX_PINS "/maps/meters");
+	_cleanup_free_ void *zero =
+		calloc((size_t)libbpf_num_possible_cpus(), sizeof(struct hr_meter));
+	struct hr_meter_key key = {.route = 1000};
+	struct world *w = *state;
+	struct counted before = {}, after = {};
+
+	native_exchange(w);
+	hr_kern_meters(w->k, &(struct hr_meter_sink){.ctx = &before, .meter = count_meter});
+	assert_int_equal(before.own, 1);
+	for (; !bpf_map_update_elem(fd, &key, zero, BPF_NOEXIST); key.route++)
+		assert_true(key.route < 1000 + HR_METERS_MAX);
+	assert_int_equal(errno, E2BIG);
+	native_exchange(w);
+	say(w->c, "GET /nowhere HTTP/1.1\r\nHost: s0\r\n\r\n");
+	assert_true(readable(w->c, 1000)); /* 404, of no endpoint: a row that is not there */
+	hr_kern_meters(w->k, &(struct hr_meter_sink){.ctx = &after, .meter = count_meter});
+	assert_int_equal(after.rows, HR_METERS_MAX);
+	assert_int_equal(after.own, 2);
+	assert_int_equal(after.others, before.others + 1);
+}
+
 #define TRAFFIC_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 #define KILL_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup_doomed, teardown)
 
@@ -489,6 +533,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TRAFFIC_TEST(test_native),
+		TRAFFIC_TEST(test_meters_full),
 		TRAFFIC_TEST(test_owed),
 		TRAFFIC_TEST(test_moved),
 		TRAFFIC_TEST(test_bound),
