@@ -35,8 +35,8 @@ static void add_host(struct px_req *r, const struct hr_redirect *red, struct hr_
 		port = 0;
 	if (red->authority)
 		hr_sb_add(out, red->authority);
-	else
-		request_host(r, scheme, port != 0, out);
+	else /* `port: 443` is no wish for the port of the request's Host, though Istio keeps it */
+		request_host(r, scheme, port || red->port, out);
 	if (port)
 		hr_sb_printf(out, ":%u", port);
 }
