@@ -60,7 +60,7 @@ class World:
         with open(path, "w") as f:
             json.dump(config, f, indent=1)
         proc = self.start("envoy", [binary, "-c", path, "--concurrency", "1", "--base-id", str(os.getpid()),
-                                    "--log-level", "warn"])
+                                    "--log-level", "warn", "--file-flush-interval-msec", "100"])
         deadline = time.monotonic() + 20 * SLOW
         for port in ports:
             while True:
