@@ -5,11 +5,12 @@
 #   fuzz   the fuzzers' corpora once (SAN)    bpf    BPF programs run as functions, the shared scanner and matcher
 #   ts     the TypeScript client against a made-up agent (the real one: e2e)
 #   e2e    real clients and servers, both data paths     e2e-san  a part of it with a sanitized agent
+#   e2e-near  what policy does, with servers on the client's node whose bytes skip TCP
 set -u
 cd "$(dirname "$0")/.." || exit 1
 B=${B:-build}
 MAKE=${MAKE:-make}
-suites=${*:-unit san fuzz bpf ts e2e e2e-san}
+suites=${*:-unit san fuzz bpf ts e2e e2e-near e2e-san}
 mkdir -p "$B/test-logs"
 passed=0 failed=0 skipped=0 broken=""
 
@@ -69,6 +70,11 @@ for s in $suites; do
 	e2e)
 		suite build $quiet -j"$(nproc)" B="$B" all
 		suite e2e env B="$B" tests/e2e/run.py --again
+		;;
+	e2e-near)
+		suite build $quiet -j"$(nproc)" B="$B" all
+		suite e2e-near env B="$B" tests/e2e/run.py --again --datapath kernel --near actions. edits. faults. metrics. \
+			outlier. routing.
 		;;
 	e2e-san)
 		suite build $quiet -j"$(nproc)" SAN=1 B="$B/san" all
