@@ -10,18 +10,6 @@
 #include "lib/spill.h"
 #include "lib/stages.h"
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct sock___peek {
-	struct {
-		struct {
-			int counter;
-		} rmem_alloc;
-	} sk_backlog;
-};
-
-#pragma clang attribute pop
-
 /* Bit of struct socket's flags: poll() for output is waited for. */
 #define SOCK_NOSPACE 2
 
@@ -74,10 +62,9 @@ int peek_conn(struct hr_peek *p)
 	if (!c)
 		return PEEK_GONE;
 	__u64 addr = c->pub.sk;
-	struct sock___peek *sk = (void *)addr;
 
 	p->owed = c->pub.owed;
-	p->queued = (__u32)BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+	p->queued = queue_of((struct sock *)addr);
 	/* in this order: nothing is owed any more, then what was owed has come */
 	p->owes = c->agent_owes;
 	p->quiet = (!p->owed || presumed_over(c, p->queued)) && !moved_pending(c, p->cookie) &&

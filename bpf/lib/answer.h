@@ -67,21 +67,8 @@ static __always_inline __u32 box_fill(struct sk_msg_md *msg, struct answer_box *
 static __always_inline int box_repeats(struct sk_msg_md *msg, const struct answer_box *b,
 				       __u32 head_req)
 {
-	const __u8 *data = msg->data, *end = msg->data_end, *at;
-	__u32 n = b->resp.known, last;
-
-	if (n < MEMO_STEP || n > BOX_MEMO_MAX || msg->size < n || !b->resp.known_head != !head_req)
-		return 0;
-	for (__u32 i = 0; i < BOX_MEMO_MAX / MEMO_STEP; i++) {
-		at = data + i * MEMO_STEP;
-		if ((i + 1) * MEMO_STEP > n)
-			break;
-		if (at + MEMO_STEP > end || !memo_equal(at, b->resp.buf + i * MEMO_STEP))
-			return 0;
-	}
-	last = hr_bound(n - MEMO_STEP, BOX_MEMO_MAX - 1);
-	at = data + last;
-	return at + MEMO_STEP <= end && memo_equal(at, b->resp.buf + last);
+	return !b->resp.known_head == !head_req &&
+	       memo_begins(msg, b->resp.buf, b->resp.known, BOX_MEMO_MAX);
 }
 
 /* What the answer that begins with this message says of itself. A function of its own: two places

@@ -136,12 +136,10 @@ static __noinline int end_ready(struct conn *c, __u64 cookie)
 	return c && agent_lives() && (c->timed || !timer_make(c, cookie));
 }
 
-/* Before a request with a deadline is sent. Who held the allocator's lock is done with it soon: to
- * ask again costs less than a request by the agent. */
+/* Before a request with a deadline is sent. */
 static __always_inline int clock_ready(struct conn *c, __u64 cookie)
 {
-	return !c->wait_ms || c->timed || !timer_make(c, cookie) || !timer_make(c, cookie) ||
-	       !timer_make(c, cookie);
+	return !c->wait_ms || c->timed || !timer_make(c, cookie);
 }
 
 static __noinline int timer_start(struct conn *c, __u64 cookie)

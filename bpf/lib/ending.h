@@ -5,26 +5,15 @@
  *	request		"Connection: close"		goes out as "Connection:      "
  *	answer		"Connection: keep-alive"	comes in as "Connection: close     "
  *			says neither			is the agent's (RELAY)
- *	then		nearly every client closes by itself at once. A timer looks for those that
- *wait for the end (RFC 9112 section 9.6), and has the agent shut them down
+ *	then		nearly every client closes by itself at once; a timer looks for those
+ *			that wait for the end (RFC 9112 section 9.6), and the agent shuts them down
  *
  * Both are written over in place, so no byte is counted anew.
  */
 #pragma once
 
+#include "lib/spill.h"
 #include "lib/stages.h"
-
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct sock___ending {
-	struct {
-		struct {
-			int counter;
-		} rmem_alloc;
-	} sk_backlog;
-};
-
-#pragma clang attribute pop
 
 /* Between two looks: the first one finds most connections closed. */
 #define END_FIRST_NS (200 * 1000ULL)
@@ -69,9 +58,7 @@ static __always_inline __u64 end_look(struct conn *c, __u64 cookie)
 		return 0;
 	if (c->end_ns < END_LAST_NS) {
 		/* once more when it has read all of it: it is just about to close */
-		c->end_ns = BPF_CORE_READ((struct sock___ending *)sk, sk_backlog.rmem_alloc.counter)
-				    ? 2 * c->end_ns
-				    : END_LAST_NS;
+		c->end_ns = queue_of(sk) ? 2 * c->end_ns : END_LAST_NS;
 		return c->end_ns < END_LAST_NS ? c->end_ns : END_FIRST_NS;
 	}
 	e = verdicts_settled(c) ? event_begin(HR_EV_END, cookie) : NULL;

@@ -22,24 +22,32 @@ static __always_inline int memo_equal(const __u8 *a, const __u8 *b)
 		 (hr_w8(a + 16) ^ hr_w8(b + 16)) | (hr_w8(a + 24) ^ hr_w8(b + 24)));
 }
 
-/* Does the message begin with the head that s->scan is of? */
-static __always_inline int memo_head(struct sk_msg_md *msg, const struct conn_scratch *s)
+/* Does the message begin with these `n` bytes? `max`: a constant, a power of two, the most that are
+ * compared. */
+static __always_inline int memo_begins(struct sk_msg_md *msg, const __u8 *head, __u32 n,
+				       const __u32 max)
 {
 	const __u8 *data = msg->data, *end = msg->data_end, *at;
-	__u32 n = s->memo.len, last;
+	__u32 last;
 
-	if (n < MEMO_STEP || n > MEMO_MAX || msg->size < n)
+	if (n < MEMO_STEP || n > max || msg->size < n)
 		return 0;
-	for (__u32 i = 0; i < MEMO_MAX / MEMO_STEP; i++) {
+	for (__u32 i = 0; i < max / MEMO_STEP; i++) {
 		at = data + i * MEMO_STEP;
 		if ((i + 1) * MEMO_STEP > n)
 			break;
-		if (at + MEMO_STEP > end || !memo_equal(at, s->scan.buf + i * MEMO_STEP))
+		if (at + MEMO_STEP > end || !memo_equal(at, head + i * MEMO_STEP))
 			return 0;
 	}
-	last = hr_bound(n - MEMO_STEP, MEMO_MAX - 1);
+	last = hr_bound(n - MEMO_STEP, max - 1);
 	at = data + last;
-	return at + MEMO_STEP <= end && memo_equal(at, s->scan.buf + last);
+	return at + MEMO_STEP <= end && memo_equal(at, head + last);
+}
+
+/* Does the message begin with the head that s->scan is of? */
+static __always_inline int memo_head(struct sk_msg_md *msg, const struct conn_scratch *s)
+{
+	return memo_begins(msg, s->scan.buf, s->memo.len, MEMO_MAX);
 }
 
 /* s->scan is of another head from here on. */

@@ -69,18 +69,27 @@ struct hr_slice hr_http_joined(const struct hr_http_msg *m, struct hr_slice name
 	return (struct hr_slice){j->buf + j->e[j->n - 1].value.off, j->e[j->n - 1].value.len};
 }
 
+bool hr_http_of_connection(struct hr_slice name)
+{
+	switch (name.n) {
+	case 7:
+		return hr_slice_ieq(name, HR_SLICE("upgrade"));
+	case 10:
+		return hr_slice_ieq(name, HR_SLICE("connection")) ||
+		       hr_slice_ieq(name, HR_SLICE("keep-alive"));
+	case 16:
+		return hr_slice_ieq(name, HR_SLICE("proxy-connection"));
+	case 17:
+		return hr_slice_ieq(name, HR_SLICE("transfer-encoding"));
+	default:
+		return false;
+	}
+}
+
 /* Fields that speak of this connection whether Connection names them or not. */
 static bool always_hop(struct hr_slice name)
 {
-	static const char *const names[] = {
-		"connection", "keep-alive",	   "proxy-connection",
-		"te",	      "transfer-encoding", "upgrade",
-	};
-
-	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
-		if (hr_slice_ieq(name, hr_slice_of(names[i])))
-			return true;
-	return false;
+	return hr_http_of_connection(name) || hr_slice_ieq(name, HR_SLICE("te"));
 }
 
 static bool nominated(const struct hr_http_msg *m, struct hr_slice name)

@@ -139,29 +139,11 @@ static bool cookie(struct hr_h2_stream *s, struct hr_slice value)
 	return true;
 }
 
-/* Fields of HTTP/1 connections: malformed in HTTP/2 (RFC 9113 section 8.2.2). */
-static bool of_connection(struct hr_slice name)
-{
-	switch (name.n) {
-	case 7:
-		return hr_slice_ieq(name, HR_SLICE("upgrade"));
-	case 10:
-		return hr_slice_ieq(name, HR_SLICE("connection")) ||
-		       hr_slice_ieq(name, HR_SLICE("keep-alive"));
-	case 16:
-		return hr_slice_ieq(name, HR_SLICE("proxy-connection"));
-	case 17:
-		return hr_slice_ieq(name, HR_SLICE("transfer-encoding"));
-	default:
-		return false;
-	}
-}
-
 static bool regular(struct hr_h2_stream *s, struct hr_slice name, struct hr_slice value)
 {
 	bool request = s->h->role == HR_H2_SERVER;
 
-	if (of_connection(name))
+	if (hr_http_of_connection(name))
 		return false;
 	if (hr_slice_eq(name, HR_SLICE("te"))) /* what it asks for is always done */
 		return hr_slice_ieq(value, HR_SLICE("trailers"));
@@ -208,7 +190,7 @@ void hr_h2_block_field(struct hr_h2_stream *s, struct hr_slice name, struct hr_s
 		s->malformed |= !pseudo(s, name, value);
 	else if (!s->in_trailers)
 		s->malformed |= !regular(s, name, value);
-	else if (!of_connection(name) && !hr_http_trailer_forbidden(name.p, name.n))
+	else if (!hr_http_of_connection(name) && !hr_http_trailer_forbidden(name.p, name.n))
 		add_line(&s->trailers, name, value);
 }
 
@@ -354,7 +336,7 @@ static bool stays_behind(struct hr_slice name, bool request)
 	case 14:
 		return hr_slice_ieq(name, HR_SLICE("http2-settings"));
 	default:
-		return of_connection(name);
+		return hr_http_of_connection(name);
 	}
 }
 

@@ -155,6 +155,10 @@ void hr_http_joins_reset(struct hr_http_joins *j);
 struct hr_slice hr_http_joined(const struct hr_http_msg *m, struct hr_slice name,
 			       struct hr_http_joins *j);
 
+/* Connection, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade, in any case: fields of an
+ * HTTP/1 connection, malformed in HTTP/2 (RFC 9113 section 8.2.2). */
+bool hr_http_of_connection(struct hr_slice name);
+
 /* Bit i set: fields[i] is for this hop only and is not forwarded: Connection and what it names,
  * Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade. The caller adds back what it speaks
  * itself (chunked framing, an upgrade). Content-Length stays. */

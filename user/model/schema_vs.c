@@ -7,6 +7,7 @@
 
 #include "core/cleanup.h"
 #include "core/vec.h"
+#include "http/http1.h"
 #include "model/hosts.h"
 #include "model/schema_int.h"
 
@@ -223,13 +224,7 @@ static bool names_host(const char *name)
  * two readers see two messages. */
 static bool names_framing(const char *name)
 {
-	static const char *const names[] = {"content-length", "transfer-encoding", "connection",
-					    "keep-alive",     "proxy-connection",  "upgrade"};
-
-	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
-		if (!strcasecmp(name, names[i]))
-			return true;
-	return false;
+	return hr_http_of_connection(hr_slice_of(name)) || !strcasecmp(name, "content-length");
 }
 
 /* Host is the request's authority: it can be set (Istio: added, too), not taken away, and answers

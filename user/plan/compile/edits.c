@@ -8,6 +8,7 @@
 
 #include "core/cleanup.h"
 #include "headrace/limits.h"
+#include "http/http1.h"
 
 struct fields {
 	struct {
@@ -22,14 +23,12 @@ struct fields {
  * writes these by itself. */
 static bool special(const char *name)
 {
-	static const char *const names[] = {
-		"host",	   "connection",	"keep-alive", "proxy-connection", "te",
-		"trailer", "transfer-encoding", "upgrade",    "content-length",	  "expect"};
+	static const char *const names[] = {"host", "te", "trailer", "content-length", "expect"};
 
 	for (size_t i = 0; i < HR_ARRAY_SIZE(names); i++)
 		if (!strcasecmp(name, names[i]))
 			return true;
-	return *name == ':';
+	return *name == ':' || hr_http_of_connection(hr_slice_of(name));
 }
 
 /* The head must not have it, nor what was appended before. */
